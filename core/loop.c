@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/loop.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Theory of operation
+ * -------------------
+ * A turn of the loop: wait (no longer than to the next timer, not at all when tasks are queued), call ready watches,
+ * due timers, queued tasks, and posted functions, then the turn's end.  Posted functions come through a list under a
+ * mutex and an eventfd, which is written only when the list was empty, so that a burst costs one system call.
+ *
+ * Timers stand in a list sorted by deadline: a loop has a handful.
+ */
+
+#define EVENTS_PER_TURN 64
+
+struct posted {
+	loop_function *function;
+	void *opaque;
+	struct posted *next;
+	bool on_heap;
+};
+
+struct loop {
+	int epoll_fd;
+	int event_fd;
+	_Atomic bool stop;
+	_Atomic bool running;
+	pthread_t thread;
+	struct loop_timer *timers;
+	struct loop_task *tasks, **tasks_end;
+	loop_function *turn_end;
+	void *turn_end_opaque;
+	struct epoll_event *batch; /* Events of this turn not yet handled. */
+	int batch_count;
+	pthread_mutex_t mutex; /* Guards the posted list. */
+	struct posted *posted, **posted_end;
+};
+
+uint64_t loop_now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000000000ull + (uint64_t)time.tv_nsec;
+}
+
+struct loop *loop_create(struct error *error)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+	struct epoll_event event = {.events = EPOLLIN};
+
+	if (!loop) {
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		return NULL;
+	}
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	loop->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->epoll_fd < 0 || loop->event_fd < 0 ||
+	    epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->event_fd, &event) < 0) {
+		error_set(error, ERROR_FAILED, errno, "cannot make an event loop: %s", strerror(errno));
+		loop_destroy(loop);
+		return NULL;
+	}
+	pthread_mutex_init(&loop->mutex, NULL);
+	loop->tasks_end = &loop->tasks;
+	loop->posted_end = &loop->posted;
+	return loop;
+}
+
+void loop_destroy(struct loop *loop)
+{
+	if (!loop)
+		return;
+	while (loop->posted) {
+		struct posted *posted = loop->posted;
+
+		loop->posted = posted->next;
+		if (posted->on_heap)
+			free(posted);
+	}
+	if (loop->epoll_fd >= 0)
+		close(loop->epoll_fd);
+	if (loop->event_fd >= 0)
+		close(loop->event_fd);
+	free(loop);
+}
+
+bool loop_is_current(const struct loop *loop)
+{
+	return loop->running && pthread_equal(loop->thread, pthread_self());
+}
+
+static void append_posted(struct loop *loop, struct posted *posted)
+{
+	bool was_empty;
+
+	pthread_mutex_lock(&loop->mutex);
+	was_empty = !loop->posted;
+	*loop->posted_end = posted;
+	loop->posted_end = &posted->next;
+	pthread_mutex_unlock(&loop->mutex);
+	if (was_empty)
+		eventfd_write(loop->event_fd, 1);
+}
+
+void loop_post(struct loop *loop, loop_function *function, void *opaque)
+{
+	struct posted *posted = malloc(sizeof(*posted));
+
+	if (!posted)
+		abort(); /* A lost message would leave its sender waiting for ever. */
+	*posted = (struct posted){.function = function, .opaque = opaque, .on_heap = true};
+	append_posted(loop, posted);
+}
+
+struct call {
+	struct posted posted;
+	loop_function *function;
+	void *opaque;
+	pthread_mutex_t mutex;
+	pthread_cond_t done_condition;
+	bool done;
+};
+
+static void run_call(void *opaque)
+{
+	struct call *call = opaque;
+
+	call->function(call->opaque);
+	/* Signalled under the lock: the caller's stack holds 'call' and is gone once it sees 'done'. */
+	pthread_mutex_lock(&call->mutex);
+	call->done = true;
+	pthread_cond_signal(&call->done_condition);
+	pthread_mutex_unlock(&call->mutex);
+}
+
+void loop_call(struct loop *loop, loop_function *function, void *opaque)
+{
+	struct call call = {
+		.function = function,
+		.opaque = opaque,
+		.mutex = PTHREAD_MUTEX_INITIALIZER,
+		.done_condition = PTHREAD_COND_INITIALIZER,
+	};
+
+	if (loop_is_current(loop)) {
+		function(opaque);
+		return;
+	}
+	call.posted = (struct posted){.function = run_call, .opaque = &call};
+	append_posted(loop, &call.posted);
+	pthread_mutex_lock(&call.mutex);
+	while (!call.done)
+		pthread_cond_wait(&call.done_condition, &call.mutex);
+	pthread_mutex_unlock(&call.mutex);
+}
+
+void loop_stop(struct loop *loop)
+{
+	loop->stop = true;
+	eventfd_write(loop->event_fd, 1);
+}
+
+int loop_watch_add(struct loop *loop, struct loop_watch *watch, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = watch};
+
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, watch->fd, &event) < 0)
+		return -errno;
+	watch->added = true;
+	return 0;
+}
+
+int loop_watch_change(struct loop *loop, struct loop_watch *watch, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = watch};
+
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event) < 0 ? -errno : 0;
+}
+
+void loop_watch_remove(struct loop *loop, struct loop_watch *watch)
+{
+	if (!watch->added)
+		return;
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	watch->added = false;
+	/* It may be freed now: its events of this turn must not be delivered. */
+	for (int i = 0; i < loop->batch_count; i++) {
+		if (loop->batch[i].data.ptr == watch)
+			loop->batch[i].events = 0;
+	}
+}
+
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
+{
+	if (!timer->armed)
+		return;
+	for (struct loop_timer **at = &loop->timers; *at; at = &(*at)->next) {
+		if (*at == timer) {
+			*at = timer->next;
+			break;
+		}
+	}
+	timer->armed = false;
+}
+
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline)
+{
+	struct loop_timer **at;
+
+	loop_timer_cancel(loop, timer);
+	timer->deadline = deadline;
+	for (at = &loop->timers; *at && (*at)->deadline <= deadline; at = &(*at)->next)
+		;
+	timer->next = *at;
+	*at = timer;
+	timer->armed = true;
+}
+
+void loop_task_queue(struct loop *loop, struct loop_task *task)
+{
+	if (task->queued)
+		return;
+	task->queued = true;
+	task->next = NULL;
+	*loop->tasks_end = task;
+	loop->tasks_end = &task->next;
+}
+
+void loop_task_cancel(struct loop *loop, struct loop_task *task)
+{
+	struct loop_task **at;
+
+	if (!task->queued)
+		return;
+	for (at = &loop->tasks; *at && *at != task; at = &(*at)->next)
+		;
+	if (*at) {
+		*at = task->next;
+		if (loop->tasks_end == &task->next)
+			loop->tasks_end = at;
+	}
+	task->queued = false;
+}
+
+void loop_set_turn_end(struct loop *loop, loop_function *function, void *opaque)
+{
+	loop->turn_end = function;
+	loop->turn_end_opaque = opaque;
+}
+
+static void run_timers(struct loop *loop)
+{
+	uint64_t now = loop->timers ? loop_now() : 0;
+
+	while (loop->timers && loop->timers->deadline <= now) {
+		struct loop_timer *timer = loop->timers;
+
+		loop_timer_cancel(loop, timer);
+		timer->function(timer->opaque);
+	}
+}
+
+/* Runs the tasks queued before now; those they queue wait for the next turn, so that watches get theirs. */
+static void run_tasks(struct loop *loop)
+{
+	size_t count = 0;
+
+	for (struct loop_task *task = loop->tasks; task; task = task->next)
+		count++;
+	for (; count > 0 && loop->tasks; count--) {
+		struct loop_task *task = loop->tasks;
+
+		loop_task_cancel(loop, task);
+		task->function(task->opaque);
+	}
+}
+
+static void run_posted(struct loop *loop)
+{
+	struct posted *posted;
+
+	pthread_mutex_lock(&loop->mutex);
+	posted = loop->posted;
+	loop->posted = NULL;
+	loop->posted_end = &loop->posted;
+	pthread_mutex_unlock(&loop->mutex);
+	while (posted) {
+		struct posted *next = posted->next;
+		bool on_heap = posted->on_heap;
+
+		posted->function(posted->opaque); /* One that is not on the heap may be gone now. */
+		if (on_heap)
+			free(posted);
+		posted = next;
+	}
+}
+
+/* How long to sleep at most, as milliseconds for epoll, rounded up so as not to spin just before a deadline. */
+static int timeout(const struct loop *loop)
+{
+	uint64_t now, milliseconds;
+
+	if (loop->tasks)
+		return 0;
+	if (!loop->timers)
+		return -1;
+	now = loop_now();
+	if (loop->timers->deadline <= now)
+		return 0;
+	milliseconds = (loop->timers->deadline - now - 1) / 1000000 + 1;
+	return milliseconds < INT_MAX ? (int)milliseconds : INT_MAX;
+}
+
+static void run_watches(struct loop *loop, int milliseconds)
+{
+	struct epoll_event events[EVENTS_PER_TURN];
+	int count = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, milliseconds);
+
+	loop->batch = events;
+	loop->batch_count = count > 0 ? count : 0;
+	for (int i = 0; i < loop->batch_count; i++) {
+		struct loop_watch *watch = events[i].data.ptr;
+		eventfd_t value;
+
+		if (!watch)
+			eventfd_read(loop->event_fd, &value);
+		else if (events[i].events)
+			watch->ready(watch->opaque, events[i].events);
+	}
+	loop->batch_count = 0;
+	loop->batch = NULL;
+}
+
+static void turn(struct loop *loop, int milliseconds)
+{
+	run_watches(loop, milliseconds);
+	run_timers(loop);
+	run_tasks(loop);
+	run_posted(loop);
+	if (loop->turn_end)
+		loop->turn_end(loop->turn_end_opaque);
+}
+
+void loop_adopt(struct loop *loop)
+{
+	loop->thread = pthread_self();
+	loop->running = true;
+}
+
+void loop_turn(struct loop *loop)
+{
+	turn(loop, 0);
+}
+
+void loop_run(struct loop *loop)
+{
+	loop_adopt(loop);
+	while (!loop->stop)
+		turn(loop, timeout(loop));
+	run_posted(loop);
+	loop->running = false;
+	loop->stop = false;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_LOOP_H
+#define CORE_LOOP_H 1
+
+/* Event loop
+ * ==========
+ *
+ * One loop is run by one thread and calls back for file descriptors that are ready (epoll), timers that are due,
+ * tasks that were deferred, and functions other threads asked it to run.  Objects that belong to a loop are
+ * touched by its thread alone; that is how netlabd does without locks: a vCPU thread that must change
+ * what belongs to the data plane asks the data plane's loop to do it with loop_call().
+ *
+ * A callback may add, change and remove any watch, timer or task of its loop, its own included, and free the
+ * object that holds it after removing it.
+ *
+ * Thread-safety: loop_post(), loop_call() and loop_stop() may be called by any thread; all else by the thread that
+ * runs the loop, or by any one thread before it runs.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/error.h"
+
+struct loop;
+
+typedef void loop_function(void *opaque);
+
+/* Returns a new loop, or NULL with 'error' set. */
+struct loop *loop_create(struct error *error);
+
+/* Frees a loop that is not running.  Functions posted and not yet run are dropped. */
+void loop_destroy(struct loop *loop);
+
+/* Runs the calling thread in the loop until loop_stop(), then runs what was posted before it, and returns. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+
+/* Has 'function' called in the loop's thread, after what was posted earlier. */
+void loop_post(struct loop *loop, loop_function *function, void *opaque);
+
+/* The same, and waits until it has returned.  In the loop's own thread it is called at once.  The loop must be running. */
+void loop_call(struct loop *loop, loop_function *function, void *opaque);
+
+/* For those who run a loop by hand (tests, fuzz targets): makes the calling thread the loop's, as loop_run() does, and
+ * returns.  What is due is then done by loop_turn(), which does not sleep. */
+void loop_adopt(struct loop *loop);
+void loop_turn(struct loop *loop);
+
+/* True in the thread that runs the loop. */
+bool loop_is_current(const struct loop *loop);
+
+/* A file descriptor to watch; the caller fills the first three and keeps the struct where it is until removal. */
+struct loop_watch {
+	int fd;
+	void (*ready)(void *opaque, uint32_t events); /* EPOLLIN, EPOLLOUT, EPOLLHUP, EPOLLERR. */
+	void *opaque;
+	bool added; /* The loop's. */
+};
+
+/* Watches for 'events' (epoll's).  Return 0 or a negative errno value. */
+int loop_watch_add(struct loop *loop, struct loop_watch *watch, uint32_t events);
+int loop_watch_change(struct loop *loop, struct loop_watch *watch, uint32_t events);
+/* Does nothing for a watch that was not added. */
+void loop_watch_remove(struct loop *loop, struct loop_watch *watch);
+
+/* A timer that fires once.  Zero-initialise it and set 'function' and 'opaque'. */
+struct loop_timer {
+	loop_function *function;
+	void *opaque;
+	uint64_t deadline; /* The loop's: CLOCK_MONOTONIC, nanoseconds. */
+	struct loop_timer *next;
+	bool armed;
+};
+
+/* Arms or re-arms 'timer' to fire at 'deadline' (nanoseconds of CLOCK_MONOTONIC). */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline);
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+
+/* Work to do in the loop's next turn, without sleeping before it: how a device that has more to do lets others go first. */
+struct loop_task {
+	loop_function *function;
+	void *opaque;
+	struct loop_task *next;
+	bool queued;
+};
+
+/* Queues 'task' unless it is queued. */
+void loop_task_queue(struct loop *loop, struct loop_task *task);
+void loop_task_cancel(struct loop *loop, struct loop_task *task);
+
+/* Called before the loop sleeps or turns again, once per turn; one function per loop.  For work that is
+ * best done once for a batch. */
+void loop_set_turn_end(struct loop *loop, loop_function *function, void *opaque);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t loop_now(void);
+
+#endif /* loop.h */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_MEMORY_H
+#define CORE_MEMORY_H 1
+
+/* Guest memory
+ * ============
+ *
+ * A guest's RAM is one memfd, mapped once, in one KVM memory slot from guest-physical address 0 (registering a slot
+ * costs milliseconds on some hosts).  It ends below the PCI hole, so a guest has at most GUEST_MEMORY_MAX bytes.
+ *
+ * guest_memory_slice() is the only way from a guest-physical address and length to a pointer.  What the pointer
+ * leads to belongs to an enemy who may change it at any instant: copy first, then look.
+ *
+ * Thread-safety: read-only after creation; any thread may call guest_memory_slice().
+ */
+
+#include <stdint.h>
+
+#include "core/error.h"
+
+/* The PCI hole begins here: BARs, ECAM, IOAPIC, local APIC. */
+#define GUEST_MEMORY_MAX (3ull << 30)
+
+struct guest_memory {
+	uint8_t *base;
+	uint64_t size; /* Bytes, a multiple of 4096. */
+	int fd;        /* Sealed against changes of its size. */
+};
+
+/* Maps 'size' bytes, rounded up to pages.  Pages are allocated when touched.  Returns 0 or a negative errno value
+ * with 'error' set. */
+int guest_memory_init(struct guest_memory *memory, uint64_t size, struct error *error);
+void guest_memory_release(struct guest_memory *memory);
+
+/* Returns a pointer to the 'length' bytes at guest-physical 'address', or NULL unless all of them are RAM.  A length of
+ * 0 is within RAM when the address is. */
+static inline void *guest_memory_slice(const struct guest_memory *memory, uint64_t address, uint64_t length)
+{
+	if (address >= memory->size || length > memory->size - address)
+		return 0;
+	return memory->base + address;
+}
+
+#endif /* memory.h */

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DEVICES_FRAME_H
+#define DEVICES_FRAME_H 1
+
+/* A frame on its way from one port to others
+ * ==========================================
+ *
+ * A frame from a guest is still in that guest's memory, where the guest may change it at any instant.  So its
+ * first FRAME_HEADER_SIZE bytes are copied here once, before any decision is taken, and everyone (the
+ * switch, the capture, the receiver) takes them from here; the rest is only ever copied, never interpreted.
+ *
+ * A frame has no FCS and no virtio-net header.  It lives until the function it was given to returns.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/uio.h>
+
+/* Ethernet, two VLAN tags and an IPv6 header fit. */
+#define FRAME_HEADER_SIZE 64
+
+/* Destination, source, EtherType: no shorter frame is taken from a guest. */
+#define FRAME_SIZE_MIN 14
+
+/* The longest frame: the largest MTU and an Ethernet header with two VLAN tags. */
+#define FRAME_SIZE_MAX (65535 + 14 + 8)
+
+struct frame {
+	uint8_t header[FRAME_HEADER_SIZE];
+	size_t header_size;       /* min(size, FRAME_HEADER_SIZE). */
+	const struct iovec *rest; /* The bytes after the header. */
+	unsigned int rest_count;
+	size_t size; /* All bytes, FRAME_SIZE_MIN to FRAME_SIZE_MAX. */
+};
+
+/* Copies the first 'count' bytes of the frame (at most 'size') to 'to'. */
+static inline void frame_copy(const struct frame *frame, void *to, size_t count)
+{
+	uint8_t *at = to;
+	size_t part = count < frame->header_size ? count : frame->header_size;
+
+	memcpy(at, frame->header, part);
+	at += part;
+	count -= part;
+	for (unsigned int i = 0; i < frame->rest_count && count > 0; i++) {
+		part = count < frame->rest[i].iov_len ? count : frame->rest[i].iov_len;
+		memcpy(at, frame->rest[i].iov_base, part);
+		at += part;
+		count -= part;
+	}
+}
+
+#endif /* frame.h */

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "devices/virtio_net.h"
+
+#include <errno.h>
+#include <linux/virtio_net.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/machine.h"
+#include "devices/virtio_pci.h"
+
+/* Theory of operation
+ * -------------------
+ * Transmit: a kick starts a batch; each chain is a virtio-net header and a frame, which is given to ops->transmit while it is in the
+ * guest's memory, and then pushed.  After TRANSMIT_BATCH frames the other ports have their turn, and a task goes on.
+ *
+ * Receive: a frame goes into one buffer, or, with mergeable buffers, into as many as it takes.  In that case they
+ * are counted first, put back, and popped again to be filled, so that memory for one chain suffices; a driver that changes them
+ * in between harms itself only. */
+
+#define DEVICE_ID_NET 1
+#define QUEUE_RECEIVE 0
+#define QUEUE_TRANSMIT 1
+#define QUEUE_COUNT 2
+
+#define FEATURE(bit) (1ull << (bit))
+
+/* Frames of one NIC in a row before others have their turn. */
+#define TRANSMIT_BATCH 64
+
+/* Buffers one received frame may be spread over. */
+#define MERGED_MAX 64
+
+#define HEADER_SIZE sizeof(struct virtio_net_hdr_mrg_rxbuf)
+
+struct virtio_net {
+	struct virtio_device device; /* First. */
+	const struct virtio_net_ops *net_ops;
+	void *opaque;
+	struct loop_task more;        /* Goes on with a batch that was cut short. */
+	struct virtqueue_chain chain; /* Transmit. */
+	/* Receive.  An answer to a frame may come back to its sender while that is still at its transmit chain. */
+	struct virtqueue_chain receive_chain;
+	struct iovec source[VIRTQUEUE_SIZE_MAX + 2]; /* virtio-net header, frame's header, its rest. */
+};
+
+static struct virtio_net *from_device(struct virtio_device *device)
+{
+	return (struct virtio_net *)device; /* The first member. */
+}
+
+/* Moves the chain's buffers past their first 'count' bytes. */
+static void skip(struct virtqueue_chain *chain, struct frame *frame, size_t count)
+{
+	unsigned int i = 0;
+
+	while (i < chain->readable_count && count >= chain->buffers[i].iov_len)
+		count -= chain->buffers[i++].iov_len;
+	if (i < chain->readable_count) {
+		chain->buffers[i].iov_base = (uint8_t *)chain->buffers[i].iov_base + count;
+		chain->buffers[i].iov_len -= count;
+	}
+	frame->rest = chain->buffers + i;
+	frame->rest_count = chain->readable_count - i;
+}
+
+static void transmit(struct virtio_net *net)
+{
+	struct iov_cursor cursor = {.buffers = net->chain.buffers, .count = net->chain.readable_count};
+	size_t size = net->chain.readable_size - HEADER_SIZE;
+	struct virtio_net_hdr_mrg_rxbuf header;
+	struct frame frame = {.size = size};
+
+	iov_read(&cursor, &header, sizeof(header));
+	if (size < FRAME_SIZE_MIN) {
+		net->net_ops->refused(net->opaque, VIRTIO_NET_RUNT, size);
+	} else if (size > FRAME_SIZE_MAX) {
+		net->net_ops->refused(net->opaque, VIRTIO_NET_OVERSIZED, size);
+	} else if (header.hdr.flags != 0 || header.hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+		net->net_ops->refused(net->opaque, VIRTIO_NET_OFFLOAD, size);
+	} else {
+		frame.header_size = iov_read(&cursor, frame.header, sizeof(frame.header));
+		skip(&net->chain, &frame, HEADER_SIZE + frame.header_size);
+		net->net_ops->transmit(net->opaque, &frame);
+	}
+}
+
+/* Sends up to a batch.  Returns true when the queue is empty and the driver will notify. */
+static bool transmit_batch(struct virtio_net *net)
+{
+	struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_TRANSMIT);
+
+	for (unsigned int frames = 0; frames < TRANSMIT_BATCH; frames++) {
+		enum virtqueue_result result = virtqueue_pop(queue, &net->chain);
+
+		if (result == VIRTQUEUE_EMPTY) {
+			if (!virtqueue_enable_notify(queue))
+				return true;
+			continue;
+		}
+		if (result == VIRTQUEUE_BROKEN) {
+			virtio_device_quarantine(&net->device, virtqueue_error(queue));
+			return true;
+		}
+		if (net->chain.writable_count > 0 || net->chain.readable_size < HEADER_SIZE) {
+			virtio_device_quarantine(&net->device, "transmit chain is writable or shorter than the header");
+			return true;
+		}
+		transmit(net);
+		virtqueue_push(queue, net->chain.head, 0);
+	}
+	return false;
+}
+
+static void run_transmit(void *opaque)
+{
+	struct virtio_net *net = opaque;
+	struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_TRANSMIT);
+
+	if (!virtio_device_is_running(&net->device) || !queue->started)
+		return;
+	virtqueue_disable_notify(queue);
+	if (!transmit_batch(net))
+		loop_task_queue(net->device.owner, &net->more);
+	virtio_device_publish(&net->device, QUEUE_TRANSMIT);
+}
+
+static void kicked(struct virtio_device *device, unsigned int queue)
+{
+	/* A kick of the receive queue says there are buffers; the next frame will find them. */
+	if (queue == QUEUE_TRANSMIT)
+		run_transmit(from_device(device));
+}
+
+static void activate(struct virtio_device *device)
+{
+	/* What was queued before DRIVER_OK was notified of when nobody listened. */
+	run_transmit(from_device(device));
+}
+
+static void reset(struct virtio_device *device)
+{
+	struct virtio_net *net = from_device(device);
+
+	loop_task_cancel(device->owner, &net->more);
+}
+
+static void destroy(struct virtio_device *device)
+{
+	virtio_device_release(device);
+	free(device);
+}
+
+static const struct virtio_device_ops device_ops = {
+	.activate = activate,
+	.reset = reset,
+	.kicked = kicked,
+	.destroy = destroy,
+};
+
+struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
+				     const struct virtio_net_options *options, struct error *error)
+{
+	struct virtio_net *net = calloc(1, sizeof(*net));
+	const struct virtio_device_options device_options = {
+		.machine = machine,
+		.owner = loop,
+		.name = options->name,
+		.device_id = DEVICE_ID_NET,
+		.class_code = VIRTIO_CLASS_NETWORK,
+		.features = FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS) | FEATURE(VIRTIO_NET_F_MTU) |
+			    FEATURE(VIRTIO_NET_F_MRG_RXBUF),
+		.queue_count = QUEUE_COUNT,
+		.config_size = sizeof(struct virtio_net_config),
+		.slot = options->slot,
+		.ops = &device_ops,
+	};
+	struct virtio_net_config config = {.status = VIRTIO_NET_S_LINK_UP, .mtu = options->mtu};
+
+	if (!net) {
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		return NULL;
+	}
+	net->net_ops = options->ops;
+	net->opaque = options->opaque;
+	net->more = (struct loop_task){.function = run_transmit, .opaque = net};
+	if (virtio_device_init(&net->device, &device_options, error) < 0) {
+		free(net);
+		return NULL;
+	}
+	memcpy(config.mac, options->mac, sizeof(config.mac));
+	virtio_device_set_config(&net->device, 0, &config, sizeof(config));
+	return net;
+}
+
+/* Pops buffers until they hold 'size' bytes, then puts them back.  Returns how many it took, or 0 with the reason in 'result'. */
+static unsigned int count_buffers(struct virtio_net *net, size_t size, enum virtio_net_result *result)
+{
+	struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_RECEIVE);
+	unsigned int limit = virtio_device_has(&net->device, FEATURE(VIRTIO_NET_F_MRG_RXBUF)) ? MERGED_MAX : 1;
+	unsigned int count = 0;
+	size_t room = 0;
+
+	*result = VIRTIO_NET_TOO_LONG;
+	while (room < size && count < limit) {
+		enum virtqueue_result popped = virtqueue_pop(queue, &net->receive_chain);
+
+		if (popped == VIRTQUEUE_EMPTY) {
+			*result = VIRTIO_NET_RING_FULL;
+			break;
+		}
+		if (popped == VIRTQUEUE_OK &&
+		    (net->receive_chain.readable_count > 0 || net->receive_chain.writable_size < HEADER_SIZE))
+			virtio_device_quarantine(&net->device, "receive chain is readable or shorter than the header");
+		else if (popped == VIRTQUEUE_BROKEN)
+			virtio_device_quarantine(&net->device, virtqueue_error(queue));
+		if (net->device.quarantine_reason) {
+			*result = VIRTIO_NET_NOT_READY;
+			break;
+		}
+		count++;
+		room += net->receive_chain.writable_size;
+	}
+	virtqueue_unpop(queue, count);
+	return room >= size ? count : 0;
+}
+
+/* Fills 'count' buffers, known to hold the frame and its header. */
+static enum virtio_net_result fill_buffers(struct virtio_net *net, const struct frame *frame, unsigned int count)
+{
+	struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_RECEIVE);
+	struct virtio_net_hdr_mrg_rxbuf header = {.num_buffers = (uint16_t)count};
+	struct iov_cursor from = {.buffers = net->source, .count = frame->rest_count + 2};
+	size_t left = HEADER_SIZE + frame->size;
+
+	net->source[0] = (struct iovec){.iov_base = &header, .iov_len = sizeof(header)};
+	net->source[1] = (struct iovec){.iov_base = (void *)(uintptr_t)frame->header, .iov_len = frame->header_size};
+	for (unsigned int i = 0; i < frame->rest_count; i++)
+		net->source[2 + i] = frame->rest[i];
+	for (unsigned int i = 0; i < count; i++) {
+		struct iov_cursor to = {.buffers = net->receive_chain.buffers};
+		size_t written;
+
+		if (virtqueue_pop(queue, &net->receive_chain) != VIRTQUEUE_OK ||
+		    net->receive_chain.readable_count > 0) {
+			virtio_device_quarantine(&net->device, "receive buffers changed while in use");
+			return VIRTIO_NET_NOT_READY;
+		}
+		to.count = net->receive_chain.writable_count;
+		written = iov_copy(&to, &from, left);
+		left -= written;
+		virtqueue_push(queue, net->receive_chain.head, (uint32_t)written);
+	}
+	return left == 0 ? VIRTIO_NET_DELIVERED : VIRTIO_NET_TOO_LONG;
+}
+
+enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct frame *frame)
+{
+	struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_RECEIVE);
+	enum virtio_net_result result;
+	unsigned int count;
+
+	if (!virtio_device_is_running(&net->device) || !queue->started)
+		return VIRTIO_NET_NOT_READY;
+	count = count_buffers(net, HEADER_SIZE + frame->size, &result);
+	return count > 0 ? fill_buffers(net, frame, count) : result;
+}
+
+void virtio_net_flush(struct virtio_net *net)
+{
+	virtio_device_publish(&net->device, QUEUE_RECEIVE);
+}
+
+void virtio_net_set_link(struct virtio_net *net, bool up)
+{
+	uint16_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
+
+	virtio_device_set_config(&net->device, offsetof(struct virtio_net_config, status), &status, sizeof(status));
+}
+
+const char *virtio_net_quarantine_reason(const struct virtio_net *net)
+{
+	return virtio_device_quarantine_reason(&net->device);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DEVICES_VIRTIO_NET_H
+#define DEVICES_VIRTIO_NET_H 1
+
+/* virtio-net (virtio 1.2, section 5.1)
+ * ====================================
+ *
+ * A NIC with one receive and one transmit queue.  Frames from the guest go to a callback while they are still in
+ * the guest's memory; frames to the guest are copied straight into its receive buffers.  No offloads are offered:
+ * what passes is what a wire would carry.
+ *
+ * Thread-safety: the queues belong to the loop given at creation (the data plane's), and so do all functions
+ * here but create and destroy.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "devices/frame.h"
+
+struct loop;
+struct machine;
+struct virtio_net;
+
+/* What became of a frame for the guest. */
+enum virtio_net_result {
+	VIRTIO_NET_DELIVERED,
+	VIRTIO_NET_RING_FULL, /* No receive buffers, or too few. */
+	VIRTIO_NET_NOT_READY, /* No driver, or the device is quarantined. */
+	VIRTIO_NET_TOO_LONG,  /* Longer than the receive buffers the driver posts without mergeable buffers. */
+};
+
+/* Why a frame of the guest was thrown away by the device. */
+enum virtio_net_refusal {
+	VIRTIO_NET_RUNT,      /* Shorter than FRAME_SIZE_MIN. */
+	VIRTIO_NET_OVERSIZED, /* Longer than FRAME_SIZE_MAX. */
+	VIRTIO_NET_OFFLOAD,   /* The header asks for an offload that was not negotiated. */
+};
+
+struct virtio_net_ops {
+	/* A frame from the guest. */
+	void (*transmit)(void *opaque, const struct frame *frame);
+	/* A frame from the guest that is none; 'size' as the guest gave it. */
+	void (*refused)(void *opaque, enum virtio_net_refusal reason, size_t size);
+};
+
+struct virtio_net_options {
+	uint8_t mac[6];
+	uint16_t mtu;      /* Offered as VIRTIO_NET_F_MTU. */
+	unsigned int slot; /* PCI slot, 1 to 31. */
+	const char *name;  /* "h1:eth0", for the log; copied. */
+	const struct virtio_net_ops *ops;
+	void *opaque; /* For ops. */
+};
+
+/* Makes a NIC and puts it on the machine's PCI bus.  Returns it, or NULL with 'error' set.  It is destroyed with the machine. */
+struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
+				     const struct virtio_net_options *options, struct error *error);
+
+/* Copies a frame into the guest's receive ring.  The guest learns of it at virtio_net_flush(). */
+enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct frame *frame);
+
+/* Publishes the frames received since the last call and interrupts the guest when it wants to know. */
+void virtio_net_flush(struct virtio_net *net);
+
+/* Carrier: sets VIRTIO_NET_S_LINK_UP and tells the guest. */
+void virtio_net_set_link(struct virtio_net *net, bool up);
+
+/* Why the device is quarantined (virtio_pci.h), or NULL.  Any thread. */
+const char *virtio_net_quarantine_reason(const struct virtio_net *net);
+
+#endif /* virtio_net.h */

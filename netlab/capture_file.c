@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/capture_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/log.h"
+
+#define BUFFER_SIZE (256u << 10)
+
+/* Sizes in a pcap file: of its header, and of a record's. */
+#define FILE_HEADER_SIZE 24
+#define RECORD_HEADER_SIZE 16
+
+struct capture_file {
+	char *path;
+	char *buffer; /* The stream's. */
+	FILE *stream;
+	pcap_dumper_t *dumper; /* Owns the stream. */
+	off_t written;         /* Bytes of the file that are whole records. */
+	size_t held_bytes;     /* In the stream's buffer after those. */
+	uint64_t held_records;
+	_Atomic uint64_t lost;
+	bool failing; /* The last write failed, and that was logged. */
+	bool broken;  /* It could not be cut back: nothing more is written. */
+	bool listed;
+	struct log_limit limit;
+	TAILQ_ENTRY(capture_file) next;
+};
+
+struct capture_file *capture_file_create(const char *folder, const char *port_name)
+{
+	struct capture_file *file = calloc(1, sizeof(*file));
+	size_t folder_length = strlen(folder);
+
+	if (!file)
+		return NULL;
+	if (asprintf(&file->path, "%s/%s.pcap", folder, port_name) < 0) {
+		free(file);
+		return NULL;
+	}
+	for (char *at = file->path + folder_length + 1; *at; at++) {
+		if (*at == ':' || *at == '/')
+			*at = '-';
+	}
+	return file;
+}
+
+/* Returns a file descriptor or a negative errno value. */
+static int open_regular(const char *path)
+{
+	struct stat status;
+	/* Appending keeps the place right when the file is cut back.  O_NONBLOCK is for what is no regular file. */
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+	int result = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &status) < 0)
+		result = -errno;
+	else if (!S_ISREG(status.st_mode))
+		result = -EINVAL;
+	if (result == 0)
+		return fd;
+	close(fd);
+	return result;
+}
+
+static int cannot_open(const struct capture_file *file, int errnum, struct error *error)
+{
+	if (errnum == EMFILE)
+		return error_set(error, ERROR_HOST, errnum,
+				 "cannot open the capture %s: too many open files; raise the limit: ulimit -Hn",
+				 file->path);
+	return error_set(error, ERROR_FAILED, errnum, "cannot open the capture %s: %s", file->path,
+			 errnum == EINVAL ? "it exists and is no regular file" : strerror(errnum));
+}
+
+int capture_file_open(struct capture_file *file, pcap_t *format, struct error *error)
+{
+	int fd = open_regular(file->path);
+
+	if (fd < 0)
+		return cannot_open(file, -fd, error);
+	file->stream = fdopen(fd, "a");
+	if (!file->stream) {
+		close(fd);
+		return cannot_open(file, ENOMEM, error);
+	}
+	/* Given no buffer, glibc would take no notice of the size. */
+	file->buffer = malloc(BUFFER_SIZE);
+	if (!file->buffer || setvbuf(file->stream, file->buffer, _IOFBF, BUFFER_SIZE) != 0)
+		return cannot_open(file, ENOMEM, error);
+	__fsetlocking(file->stream, FSETLOCKING_BYCALLER); /* One thread at a time uses it. */
+	file->dumper = pcap_dump_fopen(format, file->stream);
+	if (!file->dumper || fflush(file->stream) != 0)
+		return cannot_open(file, errno, error);
+	file->written = FILE_HEADER_SIZE;
+	return 0;
+}
+
+static void count_lost(struct capture_file *file, uint64_t records)
+{
+	uint64_t lost = capture_file_lost(file);
+
+	atomic_store_explicit(&file->lost, lost + records, memory_order_relaxed);
+}
+
+/* Gives up what is held after a write failed, some of which may be in the file. */
+static void give_up_held(struct capture_file *file, int errnum)
+{
+	if (!file->failing)
+		log_limited(&file->limit, "%s: frames are lost to the capture: %s", file->path, strerror(errnum));
+	file->failing = true;
+	count_lost(file, file->held_records);
+	__fpurge(file->stream);
+	clearerr(file->stream);
+	if (ftruncate(fileno(file->stream), file->written) == 0)
+		return;
+	log_limited(&file->limit, "%s: the capture ends, it cannot be cut back: %s", file->path, strerror(errno));
+	file->broken = true;
+}
+
+static void flush(struct capture_file *file)
+{
+	if (file->held_records == 0)
+		return;
+	if (fflush(file->stream) != 0 || ferror(file->stream)) {
+		give_up_held(file, errno);
+	} else {
+		file->written += (off_t)file->held_bytes;
+		if (file->failing)
+			log_limited(&file->limit, "%s: the capture goes on", file->path);
+		file->failing = false;
+	}
+	file->held_bytes = 0;
+	file->held_records = 0;
+}
+
+void capture_file_write(struct capture_file *file, uint64_t time, const uint8_t *bytes, size_t size,
+			struct capture_files *unflushed)
+{
+	/* With nanosecond precision libpcap has them in tv_usec. */
+	struct pcap_pkthdr header = {
+		.ts.tv_sec = (time_t)(time / 1000000000),
+		.ts.tv_usec = (suseconds_t)(time % 1000000000),
+		.caplen = (bpf_u_int32)size,
+		.len = (bpf_u_int32)size,
+	};
+
+	if (file->broken) {
+		count_lost(file, 1);
+		return;
+	}
+	/* Before the stream would do so by itself, and leave part of a record in the buffer. */
+	if (file->held_bytes + RECORD_HEADER_SIZE + size > BUFFER_SIZE)
+		flush(file);
+	pcap_dump((u_char *)file->dumper, &header, bytes);
+	file->held_bytes += RECORD_HEADER_SIZE + size;
+	file->held_records++;
+	if (!file->listed) {
+		TAILQ_INSERT_TAIL(unflushed, file, next);
+		file->listed = true;
+	}
+}
+
+void capture_files_flush(struct capture_files *unflushed)
+{
+	struct capture_file *file;
+
+	while ((file = TAILQ_FIRST(unflushed))) {
+		TAILQ_REMOVE(unflushed, file, next);
+		file->listed = false;
+		flush(file);
+	}
+}
+
+void capture_file_close(struct capture_file *file)
+{
+	if (!file)
+		return;
+	if (file->dumper) {
+		flush(file);
+		pcap_dump_close(file->dumper);
+	} else if (file->stream) {
+		fclose(file->stream);
+	}
+	free(file->buffer);
+	free(file->path);
+	free(file);
+}
+
+uint64_t capture_file_lost(const struct capture_file *file)
+{
+	return atomic_load_explicit(&file->lost, memory_order_relaxed);
+}
+
+const char *capture_file_path(const struct capture_file *file)
+{
+	return file->path;
+}

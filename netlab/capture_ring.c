@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/capture_ring.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Theory of operation
+ * -------------------
+ * A block is filled from its start; 'filled' is how far, stored with release semantics after a record's
+ * bytes.  When the next record does not fit, the producer takes another block and stores it in 'next',
+ * after which 'filled' of the old one does not change.  So a consumer that has read a block up to 'filled'
+ * and then finds a 'next' must look at 'filled' once more, and if it is still the same, is done with the
+ * block and gives it back.
+ *
+ * Blocks given back are a stack, onto which the consumer pushes one and from which the producer takes all
+ * at once.  That no block is taken singly is what makes compare-and-swap safe here (there is no ABA).
+ * Blocks never used yet are taken in order from the mapping, whose pages do not exist before that.
+ *
+ * Sleeping: the consumer stores 'sleeping', then looks at 'announced'; the producer stores 'announced',
+ * then looks at 'sleeping'.  All four are sequentially consistent, so at least one of the two sees the
+ * other's store, and no announcement is slept through.  'announced' is a number of records and not a flag
+ * because a consumer may have taken more than was announced, and may sleep then.
+ */
+
+#define ALIGNMENT 8
+#define CACHE_LINE 64
+
+struct block {
+	_Atomic(struct block *) next; /* The block filled after this one. */
+	_Atomic size_t filled;        /* Bytes of 'records'. */
+	struct block *next_free;      /* In the stack of blocks given back, or in the producer's list. */
+	size_t unused;
+	uint8_t records[];
+};
+
+/* Before each record. */
+struct record {
+	uint64_t size; /* Of 'bytes'. */
+	uint8_t bytes[];
+};
+
+struct capture_ring {
+	/* Constant. */
+	size_t block_size, block_count;
+	uint8_t *memory;
+	int event_fd;
+
+	/* The producer's. */
+	_Alignas(CACHE_LINE) struct block *tail; /* Being filled. */
+	size_t tail_filled;
+	size_t reserved;    /* Bytes of the record reserved and not committed. */
+	struct block *free; /* Blocks to fill next, most recently used first. */
+	size_t blocks_used; /* Blocks taken from the mapping so far. */
+	uint64_t written;   /* Records. */
+	_Atomic uint64_t announced;
+
+	/* The consumer's. */
+	_Alignas(CACHE_LINE) struct block *head; /* Being read. */
+	size_t head_read;
+	size_t head_filled; /* As last seen. */
+	uint64_t taken;     /* Records. */
+
+	/* Both. */
+	_Alignas(CACHE_LINE) _Atomic(struct block *) returned;
+	_Atomic bool sleeping;
+	_Atomic bool closed;
+};
+
+static_assert(sizeof(struct block) % ALIGNMENT == 0, "records are aligned");
+
+static size_t block_capacity(const struct capture_ring *ring)
+{
+	return ring->block_size - sizeof(struct block);
+}
+
+size_t capture_ring_record_max(const struct capture_ring *ring)
+{
+	return block_capacity(ring) - sizeof(struct record);
+}
+
+static size_t record_size(size_t size)
+{
+	return (sizeof(struct record) + size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
+
+static void reset_block(struct block *block)
+{
+	atomic_store_explicit(&block->next, NULL, memory_order_relaxed);
+	atomic_store_explicit(&block->filled, 0, memory_order_relaxed);
+}
+
+/* Returns a block to fill, or NULL when all hold records. */
+static struct block *take_block(struct capture_ring *ring)
+{
+	struct block *returned = atomic_exchange_explicit(&ring->returned, NULL, memory_order_acquire);
+	struct block *block;
+
+	if (returned) {
+		for (block = returned; block->next_free; block = block->next_free)
+			;
+		block->next_free = ring->free;
+		ring->free = returned;
+	}
+	block = ring->free;
+	if (block) {
+		ring->free = block->next_free;
+	} else {
+		if (ring->blocks_used == ring->block_count)
+			return NULL;
+		block = (struct block *)(ring->memory + ring->blocks_used++ * ring->block_size);
+	}
+	reset_block(block);
+	return block;
+}
+
+static void give_block_back(struct capture_ring *ring, struct block *block)
+{
+	struct block *top = atomic_load_explicit(&ring->returned, memory_order_relaxed);
+
+	do {
+		block->next_free = top;
+	} while (!atomic_compare_exchange_weak_explicit(&ring->returned, &top, block, memory_order_release,
+							memory_order_relaxed));
+}
+
+struct capture_ring *capture_ring_create(size_t block_size, size_t block_count, struct error *error)
+{
+	struct capture_ring *ring = aligned_alloc(CACHE_LINE, sizeof(*ring));
+
+	if (!ring) {
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		return NULL;
+	}
+	memset(ring, 0, sizeof(*ring));
+	ring->block_size = block_size;
+	ring->block_count = block_count;
+	ring->memory = mmap(NULL, block_size * block_count, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ring->event_fd = eventfd(0, EFD_CLOEXEC);
+	if (ring->memory == MAP_FAILED || ring->event_fd < 0) {
+		error_set(error, ERROR_FAILED, errno, "cannot make the capture's ring of %zu bytes: %s",
+			  block_size * block_count, strerror(errno));
+		capture_ring_destroy(ring);
+		return NULL;
+	}
+	ring->tail = ring->head = take_block(ring);
+	return ring;
+}
+
+void capture_ring_destroy(struct capture_ring *ring)
+{
+	if (!ring)
+		return;
+	if (ring->memory != MAP_FAILED)
+		munmap(ring->memory, ring->block_size * ring->block_count);
+	if (ring->event_fd >= 0)
+		close(ring->event_fd);
+	free(ring);
+}
+
+void *capture_ring_reserve(struct capture_ring *ring, size_t size)
+{
+	struct record *record;
+	struct block *block;
+
+	if (size > capture_ring_record_max(ring))
+		return NULL;
+	if (record_size(size) > block_capacity(ring) - ring->tail_filled) {
+		/* So much was not yet announced that the consumer should start on it, above all when the ring is full. */
+		capture_ring_announce(ring);
+		block = take_block(ring);
+		if (!block)
+			return NULL;
+		atomic_store_explicit(&ring->tail->next, block, memory_order_release);
+		ring->tail = block;
+		ring->tail_filled = 0;
+	}
+	record = (struct record *)(ring->tail->records + ring->tail_filled);
+	record->size = size;
+	ring->reserved = record_size(size);
+	return record->bytes;
+}
+
+void capture_ring_commit(struct capture_ring *ring)
+{
+	ring->tail_filled += ring->reserved;
+	ring->reserved = 0;
+	ring->written++;
+	atomic_store_explicit(&ring->tail->filled, ring->tail_filled, memory_order_release);
+}
+
+static void wake(struct capture_ring *ring)
+{
+	if (atomic_load(&ring->sleeping) && atomic_exchange(&ring->sleeping, false))
+		eventfd_write(ring->event_fd, 1);
+}
+
+void capture_ring_announce(struct capture_ring *ring)
+{
+	/* Its only writer is this thread. */
+	if (atomic_load_explicit(&ring->announced, memory_order_relaxed) == ring->written)
+		return;
+	atomic_store(&ring->announced, ring->written);
+	wake(ring);
+}
+
+void capture_ring_close(struct capture_ring *ring)
+{
+	atomic_store(&ring->closed, true);
+	wake(ring);
+}
+
+/* Makes sure that 'head' has a record to read. */
+static bool find_record(struct capture_ring *ring)
+{
+	struct block *next;
+
+	if (ring->head_read < ring->head_filled)
+		return true;
+	next = atomic_load_explicit(&ring->head->next, memory_order_acquire);
+	ring->head_filled = atomic_load_explicit(&ring->head->filled, memory_order_acquire);
+	if (ring->head_read < ring->head_filled)
+		return true;
+	if (!next)
+		return false;
+	give_block_back(ring, ring->head);
+	ring->head = next;
+	ring->head_read = 0;
+	ring->head_filled = atomic_load_explicit(&next->filled, memory_order_acquire);
+	return ring->head_read < ring->head_filled;
+}
+
+const void *capture_ring_next(struct capture_ring *ring, size_t *size)
+{
+	const struct record *record;
+
+	if (!find_record(ring))
+		return NULL;
+	record = (const struct record *)(ring->head->records + ring->head_read);
+	*size = record->size;
+	return record->bytes;
+}
+
+void capture_ring_release(struct capture_ring *ring)
+{
+	const struct record *record = (const struct record *)(ring->head->records + ring->head_read);
+
+	ring->head_read += record_size(record->size);
+	ring->taken++;
+}
+
+void capture_ring_populate(struct capture_ring *ring, size_t size)
+{
+	if (size > ring->block_size * ring->block_count)
+		size = ring->block_size * ring->block_count;
+	/* Large pages where there are some.  Kernels before 5.14 do not populate: then first writes take longer. */
+	(void)madvise(ring->memory, size, MADV_HUGEPAGE);
+	(void)madvise(ring->memory, size, MADV_POPULATE_WRITE);
+}
+
+bool capture_ring_wait(struct capture_ring *ring)
+{
+	eventfd_t value;
+
+	for (;;) {
+		/* Before looking for a record: what was written before closing must be found. */
+		bool closed = atomic_load(&ring->closed);
+
+		if (find_record(ring))
+			return true;
+		if (closed)
+			return false;
+		atomic_store(&ring->sleeping, true);
+		if (atomic_load(&ring->announced) <= ring->taken && !atomic_load(&ring->closed))
+			(void)eventfd_read(ring->event_fd, &value); /* Whatever woke it, it looks again. */
+		atomic_store(&ring->sleeping, false);
+	}
+}

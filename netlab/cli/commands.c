@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/cli/cli.h"
+
+/* All commands, in the order "netlab help" shows them, with what --help says of each. */
+
+const struct cli_command cli_commands[] = {
+	{
+		.name = "up",
+		.run = cli_up,
+		.summary = "start the lab that a topology file describes",
+		.usage = "netlab up [OPTIONS] [FILE]",
+		.help = "Starts a lab and waits until its nodes are ready. FILE is a topology, or a folder with one; without it,\n"
+			"topology.yaml or the only YAML file in the current folder is taken. Ctrl-C takes everything down again.\n"
+			"\n"
+			"  --name NAME          call the lab NAME, so that one topology can run twice\n"
+			"  --captures FOLDER    where captures go (default: ./captures/LAB)\n"
+			"  --no-capture         capture nothing\n"
+			"  --timeout SECONDS    how long to wait for nodes to be ready (default: 300; 0: for ever)\n"
+			"\n"
+			"Examples:\n"
+			"  netlab up\n"
+			"  netlab up labs/router --captures /tmp/router\n"
+			"  netlab up office.yaml --name office2",
+	},
+	{
+		.name = "down",
+		.run = cli_down,
+		.summary = "stop a lab; nothing of it stays but its captures",
+		.usage = "netlab down [--all] [LAB]",
+		.help = "Stops the lab and waits until it is gone and its captures are complete.\n"
+			"\n"
+			"  --all                every running lab of yours\n"
+			"\n"
+			"Examples:\n"
+			"  netlab down\n"
+			"  netlab down office\n"
+			"  netlab down --all",
+	},
+	{
+		.name = "status",
+		.run = cli_status,
+		.summary = "show nodes, ports and counters of a lab",
+		.usage = "netlab status [LAB]",
+		.help = "Shows each node's state, each port's frames and bytes, why frames were dropped, and what a capture lost.\n"
+			"A crashed node is shown with its registers. The JSON form is described in docs/control-protocol.md.\n"
+			"\n"
+			"Examples:\n"
+			"  netlab status\n"
+			"  netlab status office --format json | jq '.ports[] | {name, drops}'",
+	},
+	{
+		.name = "list",
+		.run = cli_list,
+		.summary = "list running labs",
+		.usage = "netlab list",
+		.help = "Lists your running labs, and removes what labs that were killed have left behind.\n"
+			"\n"
+			"Example:\n"
+			"  netlab list --format json",
+	},
+	{
+		.name = "check",
+		.run = cli_check,
+		.summary = "check a topology file; nothing is started",
+		.usage = "netlab check [FILE]",
+		.help = "Reads a topology and says what is wrong with it, with line and column. Needs no privileges and no image.\n"
+			"\n"
+			"Example:\n"
+			"  netlab check topology.yaml && netlab up",
+	},
+	{
+		.name = "exec",
+		.run = cli_exec,
+		.summary = "run a command in a node",
+		.usage = "netlab exec [OPTIONS] NODE [--] COMMAND [ARGUMENTS...]",
+		.help = "Runs a command in a node, as ssh does on another host but without any network, and exits with the\n"
+			"command's status: 128 plus the signal that killed it, 127 if it is not there, 125 if netlab failed.\n"
+			"Standard input is passed on; SIGINT and SIGTERM go to the command. The third one, or a SIGTERM\n"
+			"after which the command goes on for 5 seconds, ends netlab, which hangs up on the command.\n"
+			"\n"
+			"  -t, --tty            on a terminal, for programs that want one\n"
+			"  -n, --no-stdin       pass nothing on: for loops that read standard input themselves\n"
+			"  -i, --interactive    pass standard input on, which is done anyway\n"
+			"  -e, --env KEY=VALUE  set a variable in the command's environment\n"
+			"\n"
+			"Examples:\n"
+			"  netlab exec h1 -- ping -c 3 10.0.0.2\n"
+			"  netlab exec office/h1 sh -c 'ip route | wc -l'\n"
+			"  netlab exec -t r1 -- top\n"
+			"  netlab exec r1 -- tcpdump -i eth1 -U -w - | wireshark -k -i -",
+	},
+	{
+		.name = "connect",
+		.run = cli_connect,
+		.summary = "use a node's console; Ctrl-] leaves",
+		.usage = "netlab connect NODE",
+		.help = "Joins your terminal to the node's console. Several may do so at once. Ctrl-] leaves.\n"
+			"When standard input is no terminal it is typed in, and netlab leaves when no more output comes.\n"
+			"\n"
+			"Examples:\n"
+			"  netlab connect h1\n"
+			"  echo 'ip address' | netlab connect h1",
+	},
+	{
+		.name = "logs",
+		.run = cli_logs,
+		.summary = "show a node's boot log",
+		.usage = "netlab logs [-f] NODE",
+		.help = "Prints the node's boot log and what the virtual machine says of it.\n"
+			"\n"
+			"  -f, --follow         go on as it grows\n"
+			"  -n, --tail BYTES     at most so many of its last bytes\n"
+			"\n"
+			"Example:\n"
+			"  netlab logs -f r1",
+	},
+	{
+		.name = "cp",
+		.run = cli_copy,
+		.summary = "copy files into a node or out of it",
+		.usage = "netlab cp [-r] SOURCE DESTINATION",
+		.help = "One of the two is NODE:PATH; - is standard input or output. The file's mode is kept. It works when the\n"
+			"node's network does not. A local name with a colon is written ./NAME.\n"
+			"\n"
+			"  -r, --recursive      copy a folder\n"
+			"\n"
+			"Examples:\n"
+			"  netlab cp server.py h1:/root/\n"
+			"  netlab cp h1:/etc/resolv.conf -\n"
+			"  netlab cp -r www h2:/srv/www",
+	},
+	{
+		.name = "restart",
+		.run = cli_restart,
+		.summary = "give a node a new machine and boot it",
+		.usage = "netlab restart NODE",
+		.help = "Replaces the node's machine, whatever state it is in, and waits until it is ready.\n"
+			"\n"
+			"  --timeout SECONDS    how long to wait (default: 300; 0: for ever)\n"
+			"\n"
+			"Example:\n"
+			"  netlab restart r1",
+	},
+	{
+		.name = "doctor",
+		.run = cli_doctor,
+		.summary = "check that this host can run labs, and say what helps",
+		.usage = "netlab doctor",
+		.help = "Looks for what labs need. Exits with 0 if they can run, with 3 if something is missing.\n"
+			"\n"
+			"Example:\n"
+			"  netlab doctor --format json",
+	},
+	{
+		.name = "image",
+		.run = cli_image,
+		.summary = "list guest images, or build one",
+		.usage = "netlab image list | netlab image build NAME",
+		.help = "Lists the images that are there, or builds one (\"lab\" is the one topologies use unless they say otherwise).\n"
+			"\n"
+			"Examples:\n"
+			"  netlab image list\n"
+			"  netlab image build lab",
+	},
+	{
+		.name = "completion",
+		.run = cli_completion,
+		.summary = "print a script for the shell's completion",
+		.usage = "netlab completion bash",
+		.help = "Prints a script that completes commands, options, labs and nodes.\n"
+			"\n"
+			"Example (in ~/.bashrc):\n"
+			"  source <(netlab completion bash)",
+	},
+	{
+		.name = "help",
+		.run = cli_help,
+		.summary = "show this, or what --help says of a command",
+		.usage = "netlab help [COMMAND]",
+		.help = "",
+	},
+	{
+		.name = "complete",
+		.run = cli_complete,
+		.usage = "netlab complete commands|labs|nodes|images",
+		.help = "What there is, one a line, for the shell's completion.",
+	},
+	{.name = NULL},
+};

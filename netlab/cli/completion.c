@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "netlab/cli/cli.h"
+#include "netlab/cli/client.h"
+
+/* netlab completion, and netlab complete, which the script it prints asks for names. */
+
+static const char bash_script[] =
+	"# Completion of netlab for bash.\n"
+	"_netlab() {\n"
+	"	local word=${COMP_WORDS[COMP_CWORD]} command='' lab='' i words=()\n"
+	"	for ((i = 1; i < COMP_CWORD; i++)); do\n"
+	"		case ${COMP_WORDS[i]} in\n"
+	"		--lab) lab=${COMP_WORDS[++i]} ;;\n"
+	"		--format | --name | --captures | --timeout | -e | --env | -n | --tail) ((i++)) ;;\n"
+	"		-*) ;;\n"
+	"		*) command=${command:-${COMP_WORDS[i]}}; words+=(\"${COMP_WORDS[i]}\") ;;\n"
+	"		esac\n"
+	"	done\n"
+	"	complete_from() { mapfile -t COMPREPLY < <(compgen -W \"$*\" -- \"$word\"); }\n"
+	"	names() { netlab ${lab:+--lab \"$lab\"} complete \"$1\" 2>/dev/null; }\n"
+	"	COMPREPLY=()\n"
+	"	case ${COMP_WORDS[COMP_CWORD - 1]} in\n"
+	"	--lab) complete_from \"$(names labs)\"; return ;;\n"
+	"	--format) complete_from text json; return ;;\n"
+	"	--captures) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$word\"); return ;;\n"
+	"	esac\n"
+	"	case $command:$word in\n"
+	"	:-*) complete_from --lab --format --help --version ;;\n"
+	"	up:-*) complete_from --name --captures --no-capture --timeout --format --help ;;\n"
+	"	down:-*) complete_from --all --lab --format --help ;;\n"
+	"	exec:-*) complete_from --tty --no-stdin --env --lab --help ;;\n"
+	"	logs:-*) complete_from --follow --tail --lab --help ;;\n"
+	"	cp:-*) complete_from --recursive --lab --help ;;\n"
+	"	*:-*) complete_from --lab --format --help ;;\n"
+	"	:*) complete_from \"$(names commands)\" ;;\n"
+	"	help:*) complete_from \"$(names commands)\" ;;\n"
+	"	down:* | status:*) complete_from \"$(names labs)\" ;;\n"
+	"	exec:* | connect:* | logs:* | restart:*)\n"
+	"		[ ${#words[@]} -gt 1 ] || complete_from \"$(names nodes)\" ;;\n"
+	"	image:*) if [ ${#words[@]} -gt 1 ]; then complete_from lab; else complete_from list build; fi ;;\n"
+	"	completion:*) complete_from bash ;;\n"
+	"	cp:*)\n"
+	"		compopt -o filenames -o nospace\n"
+	"		mapfile -t COMPREPLY < <(compgen -f -- \"$word\"; compgen -S : -W \"$(names nodes)\" -- \"$word\") ;;\n"
+	"	up:* | check:*)\n"
+	"		compopt -o filenames\n"
+	"		mapfile -t COMPREPLY < <(compgen -d -- \"$word\"; compgen -f -X '!*.y?(a)ml' -- \"$word\") ;;\n"
+	"	esac\n"
+	"}\n"
+	"complete -F _netlab netlab\n";
+
+int cli_completion(struct cli *cli, int argc, char **argv)
+{
+	if (cli_option(cli, argc, argv, "", NULL) == '?')
+		return ERROR_USAGE;
+	if (argc - optind != 1 || strcmp(argv[optind], "bash"))
+		return cli_usage(cli, "\"bash\" is the only shell there is completion for");
+	fputs(bash_script, stdout);
+	return 0;
+}
+
+static void put_commands(void)
+{
+	for (const struct cli_command *command = cli_commands; command->name; command++)
+		if (command->summary)
+			puts(command->name);
+}
+
+static void put_labs(void)
+{
+	struct error error = {0};
+	size_t count;
+	char **labs;
+
+	if (cli_running_labs(&labs, &count, false, &error) < 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		puts(labs[i]);
+	cli_free_labs(labs, count);
+}
+
+static void put_nodes(const struct cli *cli)
+{
+	struct error error = {0};
+	char *lab = cli_find_lab(cli, NULL, &error);
+	json_t *status = lab ? client_call_once(lab, "status", &error) : NULL;
+
+	for (size_t i = 0; i < json_array_size(json_object_get(status, "nodes")); i++) {
+		const json_t *node = json_array_get(json_object_get(status, "nodes"), i);
+
+		puts(cli_string(node, "name"));
+	}
+	json_decref(status);
+	free(lab);
+}
+
+/* What cannot be found out is left out: nobody wants messages while completing a word. */
+int cli_complete(struct cli *cli, int argc, char **argv)
+{
+	if (cli_option(cli, argc, argv, "", NULL) == '?')
+		return ERROR_USAGE;
+	if (argc - optind != 1)
+		return cli_usage(cli, "one kind of names is needed");
+	if (!strcmp(argv[optind], "commands"))
+		put_commands();
+	else if (!strcmp(argv[optind], "labs"))
+		put_labs();
+	else if (!strcmp(argv[optind], "nodes"))
+		put_nodes(cli);
+	else if (!strcmp(argv[optind], "images"))
+		cli_image_names();
+	else
+		return cli_usage(cli, "there are no names of \"%s\"", argv[optind]);
+	return 0;
+}

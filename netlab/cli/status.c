@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "netlab/cli/cli.h"
+#include "netlab/cli/client.h"
+#include "netlab/cli/table.h"
+
+/* netlab status: a lab as its netlabd sees it. */
+
+static long long integer(const json_t *object, const char *name)
+{
+	return (long long)json_integer_value(json_object_get(object, name));
+}
+
+static void put_head(const json_t *status)
+{
+	char text[32];
+	const char *captures = cli_string(status, "captures");
+
+	printf("Lab %s, up %s, on %s\n", cli_string(status, "lab"),
+	       cli_duration(json_number_value(json_object_get(status, "uptime")), text),
+	       cli_string(json_object_get(status, "host"), "backend"));
+	printf("Topology: ");
+	cli_put_text(stdout, cli_string(status, "topology"));
+	printf("\nCaptures: ");
+	cli_put_text(stdout, captures[0] ? captures : "none");
+	printf("\n\n");
+}
+
+static void put_nodes(const json_t *nodes)
+{
+	struct table table = {.columns = 6, .right = 1u << 3 | 1u << 4};
+	static const char *const heads[] = {"NODE", "STATE", "AFTER", "MEMORY", "CPUS", "REASON"};
+	char seconds[32], memory[32];
+
+	for (size_t i = 0; i < 6; i++)
+		table_add(&table, "%s", heads[i]);
+	for (size_t i = 0; i < json_array_size(nodes); i++) {
+		const json_t *node = json_array_get(nodes, i);
+
+		table_add(&table, "%s", cli_string(node, "name"));
+		table_add(&table, "%s", cli_string(node, "state"));
+		table_add(&table, "%s", cli_duration(json_number_value(json_object_get(node, "seconds")), seconds));
+		table_add(&table, "%s", cli_size(integer(node, "memory"), memory));
+		table_add(&table, "%lld", integer(node, "cpus"));
+		table_add(&table, "%s", cli_string(node, "reason"));
+	}
+	table_print(&table, stdout, 0);
+}
+
+/* "3 receive-ring-full, 1 not-ready", to be freed. */
+static char *describe_drops(json_t *drops)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *stream = open_memstream(&text, &size);
+
+	if (!stream)
+		return NULL;
+	for (void *at = json_object_iter(drops); at; at = json_object_iter_next(drops, at)) {
+		json_int_t count = json_integer_value(json_object_iter_value(at));
+
+		if (count)
+			fprintf(stream, "%s%lld %s", ftell(stream) > 0 ? ", " : "", (long long)count,
+				json_object_iter_key(at));
+	}
+	fclose(stream);
+	return text;
+}
+
+static void put_ports(const json_t *ports)
+{
+	struct table table = {.columns = 7, .right = 0x3e};
+	static const char *const heads[] = {"PORT",     "TX FRAMES",  "TX BYTES", "RX FRAMES",
+					    "RX BYTES", "UNCAPTURED", "DROPPED"};
+
+	if (!json_array_size(ports))
+		return;
+	for (size_t i = 0; i < 7; i++)
+		table_add(&table, "%s", heads[i]);
+	for (size_t i = 0; i < json_array_size(ports); i++) {
+		const json_t *port = json_array_get(ports, i);
+		char *drops = describe_drops(json_object_get(port, "drops"));
+
+		table_add(&table, "%s", cli_string(port, "name"));
+		table_add(&table, "%lld", integer(port, "tx_frames"));
+		table_add(&table, "%lld", integer(port, "tx_bytes"));
+		table_add(&table, "%lld", integer(port, "rx_frames"));
+		table_add(&table, "%lld", integer(port, "rx_bytes"));
+		table_add(&table, "%lld", integer(port, "capture_lost"));
+		table_add(&table, "%s", drops ? drops : "");
+		free(drops);
+	}
+	putchar('\n');
+	table_print(&table, stdout, 0);
+}
+
+static void put_registers(json_t *registers)
+{
+	struct table table = {.columns = 4};
+
+	for (void *at = json_object_iter(registers); at; at = json_object_iter_next(registers, at))
+		table_add(&table, "%-7s %s", json_object_iter_key(at), json_string_value(json_object_iter_value(at)));
+	while (table.count % table.columns)
+		table_add(&table, "%s", "");
+	table_print(&table, stdout, 2);
+}
+
+/* What went wrong, in full. */
+static void put_troubles(const json_t *nodes)
+{
+	for (size_t i = 0; i < json_array_size(nodes); i++) {
+		const json_t *node = json_array_get(nodes, i);
+		json_t *registers = json_object_get(node, "registers");
+
+		if (registers) {
+			printf("\nRegisters of %s when it crashed:\n", cli_string(node, "name"));
+			put_registers(registers);
+		}
+		for (size_t j = 0; j < json_array_size(json_object_get(node, "devices")); j++) {
+			const json_t *device = json_array_get(json_object_get(node, "devices"), j);
+
+			if (!json_is_true(json_object_get(device, "quarantined")))
+				continue;
+			printf("\n%s: %s is quarantined: ", cli_string(node, "name"), cli_string(device, "name"));
+			cli_put_text(stdout, cli_string(device, "reason"));
+			putchar('\n');
+		}
+	}
+}
+
+int cli_status(struct cli *cli, int argc, char **argv)
+{
+	struct error error = {0};
+	json_t *status;
+	char *lab;
+
+	if (cli_option(cli, argc, argv, "", NULL) == '?')
+		return ERROR_USAGE;
+	if (argc - optind > 1)
+		return cli_usage(cli, "one lab at a time");
+	lab = cli_find_lab(cli, argv[optind], &error);
+	status = lab ? client_call_once(lab, "status", &error) : NULL;
+	free(lab);
+	if (!status)
+		return cli_fail(&error);
+	if (cli->json) {
+		cli_put_json(status);
+	} else {
+		put_head(status);
+		put_nodes(json_object_get(status, "nodes"));
+		put_ports(json_object_get(status, "ports"));
+		put_troubles(json_object_get(status, "nodes"));
+	}
+	json_decref(status);
+	return 0;
+}

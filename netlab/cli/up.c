@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "core/host.h"
+#include "netlab/allocate.h"
+#include "netlab/cli/cli.h"
+#include "netlab/cli/client.h"
+#include "netlab/cli/launch.h"
+#include "netlab/cli/log_tail.h"
+#include "netlab/cli/progress.h"
+#include "netlab/image.h"
+#include "netlab/runtime.h"
+#include "netlab/topology.h"
+
+/* netlab up: checks all that can be checked first, so that nothing is started that could not run; then starts
+ * netlabd and shows how the nodes come up.
+ *
+ * Until that is over the lab is ours, and Ctrl-C takes it down; afterwards it runs on without us. */
+
+#define TIMEOUT_SECONDS 300
+#define LOG_LINES 10
+
+struct up {
+	struct cli *cli;
+	const char *name;   /* --name, or NULL. */
+	const char *folder; /* --captures, or NULL. */
+	bool no_capture;
+	long timeout; /* Seconds; 0: none. */
+	struct topology *topology;
+	char *captures; /* Absolute path, or NULL. */
+	struct launch launch;
+	struct progress progress;
+};
+
+static bool check_images(const struct topology *topology, struct error *error)
+{
+	for (size_t i = 0; i < topology->node_count; i++) {
+		const char *name = topology->nodes[i].image;
+		bool is_new = true;
+		struct image *image;
+
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(topology->nodes[j].image, name))
+				is_new = false;
+		image = is_new ? image_load(name, error) : NULL;
+		if (is_new && !image)
+			return false;
+		image_free(image);
+	}
+	return true;
+}
+
+static char *absolute_path(const char *path)
+{
+	char *folder = path[0] == '/' ? NULL : realpath(".", NULL);
+	char *result = allocate_text("%s%s%s", folder ? folder : "", folder ? "/" : "", path);
+
+	free(folder);
+	return result;
+}
+
+static void set_captures(struct up *up)
+{
+	char *usual;
+
+	if (up->no_capture)
+		return;
+	usual = allocate_text("captures/%s", up->topology->name);
+	up->captures = absolute_path(up->folder ? up->folder : usual);
+	free(usual);
+}
+
+/* All that can go wrong before anything is started.  Returns 0 or the exit code. */
+static int prepare(struct up *up, const char *given)
+{
+	struct host_profile profile;
+	struct error error = {0};
+	char *path = cli_find_topology(given, &error);
+	int kvm;
+
+	if (!path)
+		return cli_fail(&error);
+	up->topology = topology_read(path, up->name, stderr);
+	free(path);
+	if (!up->topology)
+		return ERROR_USAGE;
+	if (runtime_probe(up->topology->name, NULL) == RUNTIME_RUNNING) {
+		cli_error(
+			"lab %s is running; take it down with \"netlab down %s\", or start a second one from this topology "
+			"with \"netlab up --name OTHER\"",
+			up->topology->name, up->topology->name);
+		return ERROR_FAILED;
+	}
+	kvm = host_probe(&profile, &error);
+	if (kvm < 0)
+		return cli_fail(&error);
+	close(kvm);
+	if (!check_images(up->topology, &error))
+		return cli_fail(&error);
+	runtime_clean(up->topology->name);
+	set_captures(up);
+	return 0;
+}
+
+static int take_signals(void)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(&mask, signals[i]);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int interrupted(struct up *up)
+{
+	struct signalfd_siginfo info = {.ssi_signo = SIGINT};
+
+	if (read(up->launch.signal_fd, &info, sizeof(info)) < 0)
+		info.ssi_signo = SIGINT;
+	fprintf(stderr, "\nInterrupted; taking lab %s down.\n", up->topology->name);
+	launch_stop(&up->launch);
+	return 128 + (int)info.ssi_signo;
+}
+
+static const char *first_node(const struct up *up)
+{
+	return up->topology->node_count ? up->topology->nodes[0].name : "NODE";
+}
+
+/* A command's words for this lab: "--lab NAME " where the current folder would not find it. */
+static const char *lab_words(const struct up *up, char text[64])
+{
+	char *folder = realpath(".", NULL);
+	size_t length = folder ? strlen(folder) : 0;
+	bool is_here = folder && !strncmp(up->topology->path, folder, length) && up->topology->path[length] == '/' &&
+		       !strncmp(up->topology->path + length + 1, "topology.y", 10) && !up->name;
+
+	free(folder);
+	text[0] = '\0';
+	if (!is_here)
+		snprintf(text, 64, "--lab %s ", up->topology->name);
+	return text;
+}
+
+static void put_success(const struct up *up)
+{
+	char duration[32], words[64];
+	double slowest = 0;
+
+	for (size_t i = 0; i < up->progress.count; i++)
+		if (up->progress.nodes[i].seconds > slowest)
+			slowest = up->progress.nodes[i].seconds;
+	printf("\nLab %s is up: %zu node%s ready in %s.\n", up->topology->name, up->progress.count,
+	       up->progress.count == 1 ? "" : "s", cli_duration(slowest, duration));
+	printf("  captures  ");
+	cli_put_text(stdout, up->captures ? up->captures : "none (--no-capture)");
+	lab_words(up, words);
+	printf("\n  next      netlab %sexec %s -- ip address\n"
+	       "            netlab %sconnect %s\n"
+	       "            netlab %sdown\n",
+	       words, first_node(up), words, first_node(up), words);
+}
+
+static int put_failures(const struct up *up, struct client *client)
+{
+	char words[64];
+
+	lab_words(up, words);
+	fflush(stdout);
+	for (size_t i = 0; i < up->progress.count; i++) {
+		const struct progress_node *node = &up->progress.nodes[i];
+
+		if (!progress_node_failed(node))
+			continue;
+		cli_error("%s %s: %s", node->name,
+			  strcmp(node->state, "ready") ? node->state : "is not set up as it should be",
+			  node->reason[0] ? node->reason : "it did not say why");
+		log_tail_print(client, node->name, LOG_LINES);
+	}
+	fprintf(stderr,
+		"Lab %s is still running, so that you can look: \"netlab %sstatus\", \"netlab %slogs NODE\";\n"
+		"\"netlab %sdown\" takes it down.\n",
+		up->topology->name, words, words, words);
+	return ERROR_FAILED;
+}
+
+static int put_timeout(const struct up *up)
+{
+	char words[64];
+
+	lab_words(up, words);
+	for (size_t i = 0; i < up->progress.count; i++)
+		if (!progress_node_settled(&up->progress.nodes[i]))
+			cli_error("%s is still %s after %ld s", up->progress.nodes[i].name, up->progress.nodes[i].state,
+				  up->timeout);
+	fprintf(stderr,
+		"Lab %s is still running: \"netlab %slogs -f NODE\" shows what a node is at, \"netlab %sdown\" takes it\n"
+		"down. \"netlab up --timeout SECONDS\" waits longer.\n",
+		up->topology->name, words, words);
+	return ERROR_FAILED;
+}
+
+static int finish(const struct up *up, struct client *client)
+{
+	struct error error = {0};
+	json_t *status;
+	bool failed = false;
+
+	for (size_t i = 0; i < up->progress.count; i++)
+		failed = failed || progress_node_failed(&up->progress.nodes[i]);
+	if (up->cli->json) {
+		status = client_call(client, json_pack("{s:s}", "command", "status"), &error);
+		if (!status)
+			return cli_fail(&error);
+		cli_put_json(status);
+		json_decref(status);
+	} else if (!failed) {
+		put_success(up);
+	}
+	return failed ? put_failures(up, client) : 0;
+}
+
+static int follow(struct up *up, struct client *client)
+{
+	struct error error = {0};
+	long long deadline = up->timeout ? cli_milliseconds() + up->timeout * 1000 : 0;
+
+	if (!up->cli->json)
+		printf("Lab %s: %zu node%s\n", up->topology->name, up->topology->node_count,
+		       up->topology->node_count == 1 ? "" : "s");
+	fflush(stdout);
+	up->progress.quiet = up->cli->json;
+	progress_begin(&up->progress, client);
+	switch (progress_wait(&up->progress, client, up->launch.signal_fd, deadline, &error)) {
+	case PROGRESS_SETTLED:
+		return finish(up, client);
+	case PROGRESS_TIMEOUT:
+		return put_timeout(up);
+	case PROGRESS_SIGNAL:
+		return interrupted(up);
+	default:
+		launch_explain_death(&up->launch, &error);
+		return cli_fail(&error);
+	}
+}
+
+static int start_and_follow(struct up *up)
+{
+	struct error error = {0};
+	struct client client;
+	int code;
+
+	up->launch = (struct launch){
+		.lab = up->topology->name,
+		.topology = up->topology->path,
+		.captures = up->captures,
+		.signal_fd = take_signals(),
+	};
+	switch (launch_start(&up->launch, &error)) {
+	case LAUNCH_STARTED:
+		break;
+	case LAUNCH_INTERRUPTED:
+		return interrupted(up);
+	default:
+		return cli_fail(&error);
+	}
+	if (client_open(&client, up->topology->name, &error) < 0) {
+		if (runtime_probe(up->topology->name, NULL) != RUNTIME_RUNNING)
+			launch_explain_death(&up->launch, &error);
+		return cli_fail(&error);
+	}
+	code = follow(up, &client);
+	client_close(&client);
+	return code;
+}
+
+/* Returns -1, or the exit code. */
+static int parse(struct up *up, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"name", required_argument, NULL, 'n'},
+		{"captures", required_argument, NULL, 'c'},
+		{"no-capture", no_argument, NULL, 'C'},
+		{"timeout", required_argument, NULL, 't'},
+		{NULL, 0, NULL, 0},
+	};
+	char *end;
+	int option;
+
+	while ((option = cli_option(up->cli, argc, argv, "", options)) != -1) {
+		if (option == 'n')
+			up->name = optarg;
+		else if (option == 'c')
+			up->folder = optarg;
+		else if (option == 'C')
+			up->no_capture = true;
+		else if (option != 't')
+			return ERROR_USAGE;
+		else {
+			up->timeout = strtol(optarg, &end, 10);
+			if (*end || end == optarg || up->timeout < 0 || up->timeout > 1000000)
+				return cli_usage(up->cli, "--timeout takes seconds, not \"%s\"", optarg);
+		}
+	}
+	if (up->folder && (up->no_capture || !up->folder[0]))
+		return cli_usage(up->cli, "--captures needs a folder, and does not go with --no-capture");
+	if (argc - optind > 1)
+		return cli_usage(up->cli, "one topology at a time");
+	if (!up->name)
+		up->name = up->cli->lab;
+	return -1;
+}
+
+int cli_up(struct cli *cli, int argc, char **argv)
+{
+	struct up up = {.cli = cli, .timeout = TIMEOUT_SECONDS};
+	int code = parse(&up, argc, argv);
+
+	if (code >= 0)
+		return code;
+	code = prepare(&up, argv[optind]);
+	if (code == 0 && up.topology)
+		code = start_and_follow(&up);
+	if (up.launch.signal_fd > 0)
+		close(up.launch.signal_fd);
+	progress_free(&up.progress);
+	topology_free(up.topology);
+	free(up.captures);
+	return code;
+}

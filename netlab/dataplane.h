@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETLAB_DATAPLANE_H
+#define NETLAB_DATAPLANE_H 1
+
+/* The data plane
+ * ==============
+ *
+ * Everything a frame meets between two guests: ports, links and networks.  A port is where something is
+ * plugged in (a node's interface; later a NAT gateway, a TAP, a socket).  Two ports joined by a link pass
+ * every frame to each other; ports on a network are joined by a learning switch (netlab/switch.h).
+ *
+ * One thread runs it, in one loop that owns all virtqueues of all NICs, so there is one order of frames,
+ * and a frame is copied once, from the sender's memory to the receiver's.
+ *
+ *      transmit of NIC A -> port_transmit(A) -> capture -> link or network -> ops->deliver of B -> capture
+ *
+ * Frames that arrive in one turn of the loop are published to each receiver once, at the end of the turn.
+ *
+ * A frame is counted as transmitted by the port it came from, then either as received or as dropped: at the
+ * receiving port when that port did not take it, at the sender's when it did not get so far.  A flooded
+ * frame is counted once by its sender and by each receiver.  Drops as DROP_MALFORMED and DROP_QUEUE_FULL
+ * come before the wire: such frames are not counted as transmitted.  Captures hold what was transmitted and
+ * what was received: a frame that was dropped is in its sender's capture and in no other.  Both ends have
+ * the same time in their captures, that at which the frame was forwarded, so a frame can be found again at
+ * the other end.
+ *
+ * Thread-safety: building (create, add, join) is for one thread before dataplane_start(), or the data
+ * plane's thread later.  port_plug(), port_transmit() and port_refused() are for the data plane's thread,
+ * or for the building thread while there is none.  Counters are read from any thread with
+ * port_read_counters().
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "devices/frame.h"
+
+struct capture;
+struct loop;
+
+/* Why a frame ended at a port.  Names (for JSON and captures) by drop_reason_name(), with hyphens. */
+enum drop_reason {
+	DROP_RECEIVE_RING_FULL, /* The receiver has no buffers. */
+	DROP_NOT_READY,         /* Nothing is listening at the receiving port: no driver yet, or it is quarantined. */
+	DROP_TOO_LONG,          /* Does not fit the receiver. */
+	DROP_NO_DESTINATION,    /* The port is not joined to anything, or is the only one on its network. */
+	DROP_SAME_PORT,         /* The destination is behind the port the frame came from. */
+	DROP_RESERVED_ADDRESS,  /* To 01-80-C2-00-00-00 to -0F, which a bridge does not forward. */
+	DROP_MALFORMED,         /* Not a frame: too short, too long, or it asks for an offload nobody offered. */
+	DROP_MTU,               /* Longer than the link's or network's MTU allows. */
+	DROP_QUEUE_FULL,        /* Too many frames wait for their turn. */
+	DROP_REASON_COUNT,
+};
+
+/* What the receiving end of a port did with a frame. */
+enum port_result {
+	PORT_DELIVERED,
+	PORT_RING_FULL,
+	PORT_NOT_READY,
+	PORT_TOO_LONG,
+};
+
+/* What is plugged into a port.  Called in the data plane's thread.
+ *
+ * 'deliver' may answer with port_transmit() from within, as a NAT gateway does; such frames are copied, and
+ * forwarded when the frame being delivered has reached all its receivers, so no receiver sees an answer
+ * before its question.  At most PORT_ANSWERS_MAX wait; more are dropped at the answering port
+ * (DROP_QUEUE_FULL), so two things that answer each other without end cannot hold up the lab.  Neither
+ * function may plug or join ports. */
+struct port_ops {
+	enum port_result (*deliver)(void *opaque, const struct frame *frame);
+	/* End of the turn: publish what was delivered.  Only called when something was.  May be NULL. */
+	void (*flush)(void *opaque);
+};
+
+/* Frames transmitted from within deliver functions between one frame from outside and the next. */
+#define PORT_ANSWERS_MAX 1024
+
+/* Each is right by itself and never falls; a frame may be in one counter and not yet in another. */
+struct port_counters {
+	uint64_t transmitted_frames, transmitted_bytes; /* From the guest, onto the wire. */
+	uint64_t received_frames, received_bytes;       /* From the wire, into the guest. */
+	uint64_t dropped[DROP_REASON_COUNT];            /* Frames that ended at this port. */
+	uint64_t capture_lost;                          /* Frames missing in the capture of this port. */
+};
+
+struct dataplane;
+struct port;
+struct network;
+
+struct dataplane *dataplane_create(struct error *error);
+/* Every port is captured to 'capture', which may be NULL, and which must outlive the data plane.  Before
+ * dataplane_start(). */
+void dataplane_set_capture(struct dataplane *dataplane, struct capture *capture);
+/* Adds all ports to the capture, starts it, and starts the thread.  Ports added later are not captured. */
+int dataplane_start(struct dataplane *dataplane, struct error *error);
+/* Runs what was posted to the loop, ends the turn, and joins the thread.  Does nothing when it does not
+ * run. */
+void dataplane_stop(struct dataplane *dataplane);
+void dataplane_destroy(struct dataplane *dataplane); /* And all ports and networks.  Stops it first. */
+struct loop *dataplane_loop(struct dataplane *dataplane);
+
+/* Flushes receivers and wakes the capture's writer.  The loop does so at the end of each turn; for those
+ * who run a data plane without a thread: tests and benchmarks. */
+void dataplane_end_turn(struct dataplane *dataplane);
+
+/* A network: 'mac_table_size' addresses (0 to 65536) are remembered for 'mac_aging' seconds (at least 1)
+ * after they were last seen.  Returns NULL when out of memory or of range. */
+struct network *dataplane_add_network(struct dataplane *dataplane, const char *name, size_t mac_table_size,
+				      unsigned int mac_aging);
+
+/* A port named 'name' ("h1:eth0"), with nothing plugged in.  Returns NULL when out of memory. */
+struct port *dataplane_add_port(struct dataplane *dataplane, const char *name);
+
+/* Joins a port to the other end of a link, or to a network.  A port is joined once. */
+void port_join_port(struct port *a, struct port *b);
+void port_join_network(struct port *port, struct network *network);
+
+/* Plugs something in ('ops' NULL unplugs it, and the port's network forgets what it learnt there).  'ops'
+ * and 'opaque' stay the caller's, and are not used any more once something else, or nothing, is plugged in. */
+void port_plug(struct port *port, const struct port_ops *ops, void *opaque);
+
+/* A frame came from what is plugged in.  One of an impossible size is refused. */
+void port_transmit(struct port *port, const struct frame *frame);
+/* It sent something that is no frame, of 'size' bytes. */
+void port_refused(struct port *port, size_t size);
+
+const char *port_name(const struct port *port);
+void port_read_counters(const struct port *port, struct port_counters *counters);
+const char *drop_reason_name(enum drop_reason reason);
+
+const char *network_name(const struct network *network);
+/* Addresses remembered now by the network, for status.  Any thread. */
+size_t network_mac_count(const struct network *network);
+
+#endif /* dataplane.h */

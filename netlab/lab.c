@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/lab.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/host.h"
+#include "core/loop.h"
+#include "netlab/capture.h"
+#include "netlab/dataplane.h"
+#include "netlab/image.h"
+#include "netlab/lab_internal.h"
+#include "netlab/node.h"
+#include "netlab/node_log.h"
+#include "netlab/topology.h"
+
+/* Theory of operation
+ * -------------------
+ * Order of start: data plane (networks, ports, links), captures, the data plane's thread, then machine after machine,
+ * as many at once as the host profile allows.  So a capture is armed before the first vCPU runs.  Order of stop: machines, all at once; then the data plane, then the captures. */
+
+/* Memory of the host that is not given to guests. */
+#define HOST_MEMORY_RESERVE (256ull << 20)
+
+static int check_memory(const struct topology *topology, uint64_t wanted, struct error *error)
+{
+	char line[128];
+	unsigned long long available = 0;
+	FILE *file = fopen("/proc/meminfo", "re");
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "MemAvailable: %llu kB", &available) == 1)
+			break;
+	}
+	if (file)
+		fclose(file);
+	available <<= 10;
+	if (available == 0 || wanted + HOST_MEMORY_RESERVE <= available)
+		return 0;
+	return error_set(
+		error, ERROR_USAGE, ENOMEM,
+		"the %zu nodes of lab %s may come to need %llu MiB of memory, and this machine has %llu MiB free\n"
+		"  help: give them less (memory:), leave nodes out, or stop other labs (netlab list)",
+		topology->node_count, topology->name, (unsigned long long)wanted >> 20, available >> 20);
+}
+
+int lab_check_memory(const struct topology *topology, struct error *error)
+{
+	uint64_t wanted = 0;
+
+	for (size_t i = 0; i < topology->node_count; i++) {
+		const struct topology_node *node = &topology->nodes[i];
+		struct image *image = NULL;
+
+		if (node->memory == 0) {
+			image = image_load(node->image, error);
+			if (!image)
+				return -ENOENT;
+		}
+		wanted += image ? image->memory : node->memory;
+		image_free(image);
+	}
+	return check_memory(topology, wanted, error);
+}
+
+static int add_networks(struct lab *lab, struct error *error)
+{
+	const struct topology *topology = lab->topology;
+
+	lab->networks = calloc(topology->network_count + 1, sizeof(*lab->networks));
+	for (size_t i = 0; lab->networks && i < topology->network_count; i++) {
+		const struct topology_network *network = &topology->networks[i];
+
+		lab->networks[i] = dataplane_add_network(lab->context.dataplane, network->name, network->mac_table_size,
+							 network->mac_aging);
+		if (!lab->networks[i])
+			return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	}
+	return lab->networks ? 0 : error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+}
+
+static struct port *endpoint_port(const struct lab *lab, const struct topology_endpoint *endpoint)
+{
+	const struct node_interface *interfaces = lab->nodes[endpoint->node].interfaces;
+
+	assert(interfaces); /* node_init() made them. */
+	return interfaces[endpoint->interface].port;
+}
+
+static void join(struct lab *lab, const struct topology_link *link)
+{
+	const struct topology_endpoint *a = &link->endpoints[0], *b = &link->endpoints[1];
+
+	if (a->is_network)
+		port_join_network(endpoint_port(lab, b), lab->networks[a->network]);
+	else if (b->is_network)
+		port_join_network(endpoint_port(lab, a), lab->networks[b->network]);
+	else
+		port_join_port(endpoint_port(lab, a), endpoint_port(lab, b));
+}
+
+static int add_nodes(struct lab *lab, struct error *error)
+{
+	lab->nodes = calloc(lab->topology->node_count + 1, sizeof(*lab->nodes));
+	if (!lab->nodes)
+		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	for (; lab->node_count < lab->topology->node_count; lab->node_count++) {
+		struct node *node = &lab->nodes[lab->node_count];
+		int result = node_init(node, &lab->topology->nodes[lab->node_count], &lab->context, error);
+
+		if (result < 0) {
+			node_release(node);
+			return result;
+		}
+	}
+	return 0;
+}
+
+static int build(struct lab *lab, const struct lab_options *options, struct error *error)
+{
+	if (lab_check_memory(lab->topology, error) < 0)
+		return -ENOMEM;
+	lab->context.kvm_fd = host_probe(&lab->host, error);
+	if (lab->context.kvm_fd < 0)
+		return -ENODEV;
+	lab->context.dataplane = dataplane_create(error);
+	if (!lab->context.dataplane)
+		return -ENOMEM;
+	if (options->captures) {
+		lab->capture = capture_create(options->captures, error);
+		if (!lab->capture)
+			return -EIO;
+		dataplane_set_capture(lab->context.dataplane, lab->capture);
+	}
+	if (add_networks(lab, error) < 0 || add_nodes(lab, error) < 0)
+		return -EIO;
+	for (size_t i = 0; i < lab->topology->link_count; i++)
+		join(lab, &lab->topology->links[i]);
+	return 0;
+}
+
+struct lab *lab_create(const struct topology *topology, const struct lab_options *options, struct loop *control,
+		       struct error *error)
+{
+	struct lab *lab = calloc(1, sizeof(*lab));
+
+	if (!lab) {
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		return NULL;
+	}
+	lab->topology = topology;
+	lab->captures = options->captures;
+	lab->created = loop_now();
+	lab->context = (struct node_context){.lab = lab,
+					     .kvm_fd = -1,
+					     .host = &lab->host,
+					     .control = control,
+					     .runtime = options->runtime};
+	if (build(lab, options, error) < 0) {
+		lab_destroy(lab);
+		return NULL;
+	}
+	return lab;
+}
+
+static int start_node(struct node *node, struct error *error)
+{
+	struct error node_error = {.class = ERROR_NONE};
+	int result = node_build(node, &node_error);
+
+	if (result == 0)
+		result = node_start(node, &node_error);
+	if (result < 0)
+		error_set(error, node_error.class, -result, "node %s: %s", node_name(node), node_error.text);
+	return result;
+}
+
+static unsigned int count_booting(const struct lab *lab)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < lab->node_count; i++)
+		count += lab->nodes[i].state == NODE_BOOTING || lab->nodes[i].state == NODE_CONFIGURING;
+	return count;
+}
+
+/* Starts as many of the nodes that wait as may boot at once. */
+static int start_waiting(struct lab *lab, struct error *error)
+{
+	int result = 0;
+
+	while (result == 0 && lab->next_start < lab->node_count && count_booting(lab) < lab->host.boots_at_once) {
+		struct node *node = &lab->nodes[lab->next_start++];
+
+		if (node->state == NODE_CREATED) /* Unless it was restarted by hand meanwhile. */
+			result = start_node(node, error);
+	}
+	return result;
+}
+
+/* loop_function */
+static void start_more(void *opaque)
+{
+	struct lab *lab = opaque;
+	struct error error = {.class = ERROR_NONE};
+
+	while (!lab->stopping && start_waiting(lab, &error) < 0)
+		node_fail(&lab->nodes[lab->next_start - 1], error.text);
+}
+
+int lab_start(struct lab *lab, struct error *error)
+{
+	int result = dataplane_start(lab->context.dataplane, error);
+
+	return result == 0 ? start_waiting(lab, error) : result;
+}
+
+static void finish_stop(void *opaque)
+{
+	struct lab *lab = opaque;
+
+	lab->stopped(lab->stopped_opaque);
+}
+
+void lab_stop(struct lab *lab, void (*stopped)(void *opaque), void *opaque)
+{
+	lab->stopping = true;
+	lab->stopped = stopped;
+	lab->stopped_opaque = opaque;
+	for (size_t i = 0; i < lab->node_count; i++)
+		lab->ending += node_stop(&lab->nodes[i]);
+	/* Never from within: the caller may not expect it. */
+	if (lab->ending == 0)
+		loop_post(lab->context.control, finish_stop, lab);
+}
+
+void lab_node_ended(struct lab *lab, struct node *node)
+{
+	(void)node;
+	if (lab->stopping && --lab->ending == 0)
+		finish_stop(lab);
+}
+
+void lab_destroy(struct lab *lab)
+{
+	if (!lab)
+		return;
+	for (size_t i = 0; i < lab->node_count; i++)
+		node_release(&lab->nodes[i]);
+	free(lab->nodes);
+	dataplane_destroy(lab->context.dataplane);
+	capture_destroy(lab->capture);
+	if (lab->context.kvm_fd >= 0)
+		close(lab->context.kvm_fd);
+	free(lab->networks);
+	free(lab);
+}
+
+void lab_listen(struct lab *lab, struct lab_listener *listener)
+{
+	listener->next = lab->listeners;
+	lab->listeners = listener;
+}
+
+void lab_unlisten(struct lab *lab, struct lab_listener *listener)
+{
+	for (struct lab_listener **at = &lab->listeners; *at; at = &(*at)->next) {
+		if (*at == listener) {
+			*at = listener->next;
+			return;
+		}
+	}
+}
+
+/* Each gets the next listener first: the one that is told may stop listening. */
+
+void lab_node_changed(struct lab *lab, struct node *node)
+{
+	/* Not from within: this is called in the middle of a node's change. */
+	if (!lab->stopping && lab->next_start > 0 && lab->next_start < lab->node_count)
+		loop_post(lab->context.control, start_more, lab);
+	for (struct lab_listener *listener = lab->listeners, *next; listener; listener = next) {
+		next = listener->next;
+		if (listener->changed)
+			listener->changed(listener->opaque, node);
+	}
+}
+
+void lab_node_logged(struct lab *lab, struct node *node, const char *text, size_t size)
+{
+	node_log_write(node->log, text, size);
+	for (struct lab_listener *listener = lab->listeners, *next; listener; listener = next) {
+		next = listener->next;
+		if (listener->logged)
+			listener->logged(listener->opaque, node, text, size);
+	}
+}
+
+void lab_node_console(struct lab *lab, struct node *node, const uint8_t *data, size_t size)
+{
+	for (struct lab_listener *listener = lab->listeners, *next; listener; listener = next) {
+		next = listener->next;
+		if (listener->console)
+			listener->console(listener->opaque, node, data, size);
+	}
+}
+
+const struct node_context *lab_context(const struct lab *lab)
+{
+	return &lab->context;
+}
+
+const struct topology *lab_topology(const struct lab *lab)
+{
+	return lab->topology;
+}
+
+bool lab_is_stopping(const struct lab *lab)
+{
+	return lab->stopping;
+}
+
+const char *lab_name(const struct lab *lab)
+{
+	return lab->topology->name;
+}
+
+size_t lab_node_count(const struct lab *lab)
+{
+	return lab->node_count;
+}
+
+struct node *lab_node(struct lab *lab, size_t index)
+{
+	return &lab->nodes[index];
+}
+
+struct node *lab_find_node(struct lab *lab, const char *name)
+{
+	for (size_t i = 0; i < lab->node_count; i++) {
+		if (strcmp(node_name(&lab->nodes[i]), name) == 0)
+			return &lab->nodes[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETLAB_LAB_H
+#define NETLAB_LAB_H 1
+
+/* Lab: a running topology
+ * =======================
+ *
+ * Builds the data plane, the captures and one machine per node from a topology, starts them, and tells those who
+ * asked of every change.  A node's ports and captures live as long as the lab; its machine is replaced when the node restarts.
+ *
+ * Thread-safety: all of it belongs to the control loop.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "core/error.h"
+
+struct agent;
+struct lab;
+struct loop;
+struct node;
+struct topology;
+
+enum node_state {
+	NODE_CREATED,     /* The machine is built, no vCPU has run. */
+	NODE_BOOTING,     /* vCPUs run, the agent has not greeted. */
+	NODE_CONFIGURING, /* The agent is setting up interfaces, files and start-up commands. */
+	NODE_READY,
+	NODE_STOPPED, /* Powered off, by the guest or by us. */
+	NODE_CRASHED, /* A vCPU failed; node_reason() says how, node_registers() with what. */
+};
+
+struct lab_options {
+	const char *captures; /* Folder for this lab's captures, or NULL for none. */
+	const char *runtime;  /* Folder for the nodes' logs: RUNTIME/NODE.log. */
+};
+
+/* Who wants to know of changes.  Zero-initialise, set 'changed' and 'opaque'. */
+struct lab_listener {
+	void (*changed)(void *opaque, struct node *node);                               /* Its state changed. */
+	void (*logged)(void *opaque, struct node *node, const char *text, size_t size); /* Its log grew; may be NULL. */
+	void (*console)(void *opaque, struct node *node, const uint8_t *data,
+			size_t size); /* Console output; may be NULL. */
+	void *opaque;
+	struct lab_listener *next;
+};
+
+/* Whether the host has the memory the lab may come to need.  Returns 0 or a negative errno value with 'error' set.  No lab is needed. */
+int lab_check_memory(const struct topology *topology, struct error *error);
+
+/* Builds everything; starts nothing.  'topology' must outlive the lab.  Checks memory against the host's.  Returns NULL with 'error' set. */
+struct lab *lab_create(const struct topology *topology, const struct lab_options *options, struct loop *control,
+		       struct error *error);
+/* Arms the captures, then starts every node; those that must wait for others to boot are started later. */
+int lab_start(struct lab *lab, struct error *error);
+/* Stops every node, then calls 'stopped' in the control loop; the lab may then be destroyed. */
+void lab_stop(struct lab *lab, void (*stopped)(void *opaque), void *opaque);
+void lab_destroy(struct lab *lab);
+
+void lab_listen(struct lab *lab, struct lab_listener *listener);
+void lab_unlisten(struct lab *lab, struct lab_listener *listener);
+
+const char *lab_name(const struct lab *lab);
+size_t lab_node_count(const struct lab *lab);
+struct node *lab_node(struct lab *lab, size_t index);
+struct node *lab_find_node(struct lab *lab, const char *name); /* NULL if there is none. */
+
+/* The whole status as JSON (a new reference), as docs/control-protocol.md describes it. */
+json_t *lab_status(struct lab *lab);
+
+const char *node_name(const struct node *node);
+enum node_state node_state(const struct node *node);
+const char *node_state_name(enum node_state state); /* "created", "booting", "configuring", "ready", ... */
+double node_state_seconds(const struct node *node); /* Seconds from the start of its vCPUs to this state. */
+const char *node_reason(
+	const struct node *node); /* Why it stopped or crashed, or what failed in configuring; "" if nothing. */
+struct agent *node_agent(struct node *node);        /* NULL unless the agent has greeted. */
+const char *node_log_path(const struct node *node); /* The boot log and what the VMM says of the node. */
+
+/* Replaces the machine by a new one and starts it.  Works in every state. */
+int node_restart(struct node *node, struct error *error);
+
+/* Input for the interactive console; returns how many bytes were taken. */
+size_t node_console_write(struct node *node, const uint8_t *data, size_t size);
+void node_console_resize(struct node *node, uint16_t rows, uint16_t columns);
+/* The last bytes the console said (up to 16 KiB), for one who connects late.  Returns the number copied. */
+size_t node_console_history(struct node *node, uint8_t *to, size_t size);
+
+#endif /* lab.h */

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/loop.h"
+#include "devices/virtio_blk.h"
+#include "devices/virtio_console.h"
+#include "devices/virtio_net.h"
+#include "devices/virtio_rng.h"
+#include "netlab/capture.h"
+#include "netlab/dataplane.h"
+#include "netlab/image.h"
+#include "netlab/lab_internal.h"
+
+/* lab_status(): a lab as JSON, in the form docs/control-protocol.md gives. */
+
+static json_t *host_status(const struct host_profile *host)
+{
+	static const char *const kinds[] = {[HOST_VMX] = "vmx", [HOST_SVM] = "svm", [HOST_PAGETABLE] = "pagetable"};
+
+	return json_pack("{s:s, s:s}", "backend", host->backend_name, "kind", kinds[host->backend]);
+}
+
+static void add_device(json_t *devices, const char *name, const char *reason)
+{
+	json_array_append_new(devices, json_pack("{s:s, s:b, s:s}", "name", name, "quarantined", reason != NULL,
+						 "reason", reason ? reason : ""));
+}
+
+static json_t *devices_status(const struct node *node)
+{
+	json_t *devices = json_array();
+
+	if (node->console)
+		add_device(devices, "console", virtio_console_quarantine_reason(node->console));
+	if (node->rng)
+		add_device(devices, "rng", virtio_rng_quarantine_reason(node->rng));
+	if (node->disk)
+		add_device(devices, "disk", virtio_blk_quarantine_reason(node->disk));
+	for (size_t i = 0; i < node->topology->interface_count; i++) {
+		const struct node_interface *interface = &node->interfaces[i];
+
+		if (interface->net)
+			add_device(devices, interface->topology->name, virtio_net_quarantine_reason(interface->net));
+	}
+	return devices;
+}
+
+/* What is at the other end of an interface's link. */
+static json_t *link_status(const struct lab *lab, const struct node_interface *interface)
+{
+	const struct topology_link *link = &lab->topology->links[interface->topology->link];
+
+	for (int i = 0; i < 2; i++) {
+		const struct topology_endpoint *endpoint = &link->endpoints[i];
+		const struct node_interface *other;
+
+		if (endpoint->is_network)
+			return json_string(lab->topology->networks[endpoint->network].name);
+		other = &lab->nodes[endpoint->node].interfaces[endpoint->interface];
+		if (other != interface)
+			return json_string(other->port_name);
+	}
+	return json_string("");
+}
+
+static json_t *interfaces_status(const struct lab *lab, const struct node *node)
+{
+	json_t *interfaces = json_array();
+
+	for (size_t i = 0; i < node->topology->interface_count; i++) {
+		const struct node_interface *interface = &node->interfaces[i];
+		const uint8_t *mac = interface->topology->mac;
+		json_t *addresses = json_array();
+		char text[18];
+
+		snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+			 mac[5]);
+		for (size_t j = 0; j < interface->topology->address_count; j++)
+			json_array_append_new(addresses, json_string(interface->topology->addresses[j]));
+		json_array_append_new(interfaces,
+				      json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "name", interface->topology->name,
+						"port", interface->port_name, "mac", text, "mtu",
+						(int)interface->topology->mtu, "addresses", addresses, "link",
+						link_status(lab, interface)));
+	}
+	return interfaces;
+}
+
+static void add_register(json_t *registers, const char *name, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)value);
+	json_object_set_new(registers, name, json_string(text));
+}
+
+static json_t *registers_status(const struct vcpu_registers *from)
+{
+	const struct kvm_regs *general = &from->general;
+	const struct kvm_sregs *special = &from->special;
+	json_t *registers = json_object();
+	char code[3 * sizeof(from->code) + 1] = "";
+
+	add_register(registers, "rip", general->rip);
+	add_register(registers, "rsp", general->rsp);
+	add_register(registers, "rflags", general->rflags);
+	add_register(registers, "rax", general->rax);
+	add_register(registers, "rbx", general->rbx);
+	add_register(registers, "rcx", general->rcx);
+	add_register(registers, "rdx", general->rdx);
+	add_register(registers, "rsi", general->rsi);
+	add_register(registers, "rdi", general->rdi);
+	add_register(registers, "rbp", general->rbp);
+	add_register(registers, "r8", general->r8);
+	add_register(registers, "r9", general->r9);
+	add_register(registers, "r10", general->r10);
+	add_register(registers, "r11", general->r11);
+	add_register(registers, "r12", general->r12);
+	add_register(registers, "r13", general->r13);
+	add_register(registers, "r14", general->r14);
+	add_register(registers, "r15", general->r15);
+	add_register(registers, "cs", special->cs.selector);
+	add_register(registers, "cr0", special->cr0);
+	add_register(registers, "cr2", special->cr2);
+	add_register(registers, "cr3", special->cr3);
+	add_register(registers, "cr4", special->cr4);
+	add_register(registers, "efer", special->efer);
+	for (unsigned int i = 0; i < from->code_size; i++)
+		snprintf(code + 3 * i, sizeof(code) - 3 * i, "%02x ", from->code[i]);
+	json_object_set_new(registers, "code", json_string(code));
+	return registers;
+}
+
+static json_t *node_status(const struct lab *lab, const struct node *node)
+{
+	json_t *status = json_pack("{s:s, s:s, s:f, s:f, s:s, s:s, s:I, s:i, s:o, s:o}", "name", node->topology->name,
+				   "state", node_state_name(node->state), "since", node->since, "seconds",
+				   node->seconds, "reason", node->reason, "image", node->image->name, "memory",
+				   (json_int_t)node->memory, "cpus", (int)node->cpus, "devices", devices_status(node),
+				   "interfaces", interfaces_status(lab, node));
+	struct machine_exits exits;
+
+	if (node->machine) {
+		machine_read_exits(node->machine, &exits);
+		json_object_set_new(status, "exits",
+				    json_pack("{s:I, s:I, s:I, s:I, s:I}", "port", (json_int_t)exits.port, "memory",
+					      (json_int_t)exits.memory, "completed", (json_int_t)exits.completed,
+					      "interrupted", (json_int_t)exits.interrupted, "other",
+					      (json_int_t)exits.other));
+	}
+	if (node->state == NODE_CRASHED && node->has_registers)
+		json_object_set_new(status, "registers", registers_status(&node->registers));
+	return status;
+}
+
+static json_t *port_status(struct lab *lab, const struct node_interface *interface)
+{
+	struct port_counters counters;
+	json_t *drops = json_object(), *file = json_null();
+
+	port_read_counters(interface->port, &counters);
+	for (int reason = 0; reason < DROP_REASON_COUNT; reason++) {
+		if (counters.dropped[reason] > 0)
+			json_object_set_new(drops, drop_reason_name(reason),
+					    json_integer((json_int_t)counters.dropped[reason]));
+	}
+	if (lab->capture) {
+		/* It was added when the lab started, and this only finds its number. */
+		int number = capture_add_port(lab->capture, interface->port_name, NULL);
+
+		if (number >= 0)
+			file = json_string(capture_file(lab->capture, number));
+	}
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "name", interface->port_name, "tx_frames",
+			 (json_int_t)counters.transmitted_frames, "tx_bytes", (json_int_t)counters.transmitted_bytes,
+			 "rx_frames", (json_int_t)counters.received_frames, "rx_bytes",
+			 (json_int_t)counters.received_bytes, "drops", drops, "capture_lost",
+			 (json_int_t)counters.capture_lost, "capture_file", file);
+}
+
+json_t *lab_status(struct lab *lab)
+{
+	json_t *nodes = json_array(), *ports = json_array(), *networks = json_array();
+
+	for (size_t i = 0; i < lab->node_count; i++) {
+		struct node *node = &lab->nodes[i];
+
+		json_array_append_new(nodes, node_status(lab, node));
+		for (size_t j = 0; j < node->topology->interface_count; j++)
+			json_array_append_new(ports, port_status(lab, &node->interfaces[j]));
+	}
+	for (size_t i = 0; i < lab->topology->network_count; i++)
+		json_array_append_new(networks, json_pack("{s:s, s:I}", "name", lab->topology->networks[i].name, "macs",
+							  (json_int_t)network_mac_count(lab->networks[i])));
+	return json_pack("{s:s, s:s, s:s?, s:f, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
+			 lab->topology->path, "captures", lab->captures, "uptime",
+			 (double)(loop_now() - lab->created) / 1e9, "host", host_status(&lab->host), "nodes", nodes,
+			 "networks", networks, "ports", ports);
+}

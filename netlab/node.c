@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/node.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/loop.h"
+#include "devices/uart.h"
+#include "devices/virtio_blk.h"
+#include "devices/virtio_console.h"
+#include "devices/virtio_net.h"
+#include "devices/virtio_rng.h"
+#include "netlab/agent.h"
+#include "netlab/agent_protocol.h"
+#include "netlab/dataplane.h"
+#include "netlab/image.h"
+#include "netlab/node_log.h"
+#include "netlab/node_setup.h"
+
+/* PCI slots.  Those between are for disks and the balloon; NICs come last, in the order of their names. */
+#define SLOT_CONSOLE 1
+#define SLOT_RNG 2
+#define SLOT_DISK 3
+#define SLOT_FIRST_NIC 8
+
+const char *node_state_name(enum node_state state)
+{
+	static const char *const names[] = {
+		[NODE_CREATED] = "created", [NODE_BOOTING] = "booting", [NODE_CONFIGURING] = "configuring",
+		[NODE_READY] = "ready",     [NODE_STOPPED] = "stopped", [NODE_CRASHED] = "crashed",
+	};
+
+	return names[state];
+}
+
+static double wall_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_REALTIME, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void set_state(struct node *node, enum node_state state)
+{
+	node->state = state;
+	node->since = wall_time();
+	node->seconds = node->started ? (double)(loop_now() - node->started) / 1e9 : 0;
+	lab_node_changed(node->lab, node);
+}
+
+__attribute__((format(printf, 2, 3))) static void say(struct node *node, const char *format, ...)
+{
+	char line[700];
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	lab_node_logged(node->lab, node, line, (size_t)length < sizeof(line) ? (size_t)length : sizeof(line) - 1);
+}
+
+/* NICs: the data plane's thread. */
+
+static void on_transmit(void *opaque, const struct frame *frame)
+{
+	struct node_interface *interface = opaque;
+
+	port_transmit(interface->port, frame);
+}
+
+static void on_refused(void *opaque, enum virtio_net_refusal reason, size_t size)
+{
+	struct node_interface *interface = opaque;
+
+	(void)reason;
+	port_refused(interface->port, size);
+}
+
+static const struct virtio_net_ops net_ops = {.transmit = on_transmit, .refused = on_refused};
+
+static enum port_result deliver(void *opaque, const struct frame *frame)
+{
+	const struct node_interface *interface = opaque;
+
+	switch (virtio_net_receive(interface->net, frame)) {
+	case VIRTIO_NET_DELIVERED:
+		return PORT_DELIVERED;
+	case VIRTIO_NET_RING_FULL:
+		return PORT_RING_FULL;
+	case VIRTIO_NET_TOO_LONG:
+		return PORT_TOO_LONG;
+	default:
+		return PORT_NOT_READY;
+	}
+}
+
+static void flush(void *opaque)
+{
+	const struct node_interface *interface = opaque;
+
+	virtio_net_flush(interface->net);
+}
+
+static const struct port_ops port_ops = {.deliver = deliver, .flush = flush};
+
+/* loop_function: plugs the NICs of a new machine in. */
+static void plug(void *opaque)
+{
+	struct node *node = opaque;
+
+	for (size_t i = 0; i < node->topology->interface_count; i++) {
+		struct node_interface *interface = &node->interfaces[i];
+
+		port_plug(interface->port, &port_ops, interface);
+	}
+}
+
+/* loop_function: in the data plane's thread, so that no frame is on its way into a NIC that goes. */
+static void unplug(void *opaque)
+{
+	struct node *node = opaque;
+
+	for (size_t i = 0; i < node->topology->interface_count; i++) {
+		port_plug(node->interfaces[i].port, NULL, NULL);
+		node->interfaces[i].net = NULL;
+	}
+}
+
+static void call_dataplane(struct node *node, loop_function *function)
+{
+	loop_call(dataplane_loop(lab_context(node->lab)->dataplane), function, node);
+}
+
+/* Console and agent. */
+
+static void on_console_output(void *opaque, enum virtio_console_port port, const uint8_t *data, size_t size)
+{
+	struct node *node = opaque;
+
+	if (port == VIRTIO_CONSOLE_STREAM) {
+		agent_receive(node->agent, data, size);
+		return;
+	}
+	for (size_t i = 0; i < size; i++)
+		node->history[node->history_end++ % NODE_HISTORY_SIZE] = data[i];
+	lab_node_console(node->lab, node, data, size);
+}
+
+static void on_console_writable(void *opaque, enum virtio_console_port port)
+{
+	struct node *node = opaque;
+
+	if (port == VIRTIO_CONSOLE_STREAM)
+		agent_resume(node->agent);
+}
+
+static void on_console_opened(void *opaque, enum virtio_console_port port, bool open)
+{
+	struct node *node = opaque;
+
+	if (port == VIRTIO_CONSOLE_STREAM)
+		agent_opened(node->agent, open);
+}
+
+static const struct virtio_console_ops console_ops = {.output = on_console_output,
+						      .writable = on_console_writable,
+						      .opened = on_console_opened};
+
+static size_t agent_send(void *opaque, const uint8_t *data, size_t size)
+{
+	struct node *node = opaque;
+
+	return node->console ? virtio_console_write(node->console, VIRTIO_CONSOLE_STREAM, data, size) : 0;
+}
+
+static void on_greeted(void *opaque)
+{
+	struct node *node = opaque;
+
+	node->greeted = true;
+	if (node->state != NODE_BOOTING)
+		return; /* The agent was restarted in a guest that is set up. */
+	set_state(node, NODE_CONFIGURING);
+	node_setup_start(node);
+}
+
+static void on_agent_lost(void *opaque, const char *reason)
+{
+	struct node *node = opaque;
+
+	if (reason[0])
+		say(node, "[netlab: %s]\n", reason);
+	if (node->setup) {
+		node_setup_destroy(node->setup);
+		node->setup = NULL;
+		set_state(node, NODE_BOOTING);
+	}
+}
+
+/* What a guest said may be anything, and a reason must be fit for JSON. */
+static void make_text(char *text)
+{
+	json_t *valid = json_string(text);
+
+	for (char *at = text; !valid && *at; at++) {
+		if ((unsigned char)*at >= 0x80)
+			*at = '?';
+	}
+	json_decref(valid);
+}
+
+void node_setup_done(struct node *node, const char *failure)
+{
+	snprintf(node->reason, sizeof(node->reason), "%s", failure);
+	make_text(node->reason);
+	node_setup_destroy(node->setup);
+	node->setup = NULL;
+	set_state(node, NODE_READY);
+}
+
+static void on_uart_output(void *opaque, const char *data, size_t size, size_t lost)
+{
+	struct node *node = opaque;
+
+	if (lost > 0)
+		say(node, "\n[netlab: %zu bytes lost]\n", lost);
+	lab_node_logged(node->lab, node, data, size);
+}
+
+static const struct uart_ops uart_ops = {.output = on_uart_output};
+
+/* The machine's end. */
+
+static void release_machine(struct node *node)
+{
+	if (!node->machine)
+		return;
+	node_setup_destroy(node->setup);
+	node->setup = NULL;
+	call_dataplane(node, unplug);
+	machine_destroy(node->machine);
+	node->machine = NULL;
+	node->console = NULL;
+	node->rng = NULL;
+	node->disk = NULL;
+	agent_destroy(node->agent);
+	node->agent = NULL;
+}
+
+static void say_registers(struct node *node)
+{
+	const struct kvm_regs *general = &node->registers.general;
+	const struct kvm_sregs *special = &node->registers.special;
+
+	say(node,
+	    "[netlab: rip %016llx rsp %016llx rflags %08llx\n"
+	    "  rax %016llx rbx %016llx rcx %016llx rdx %016llx\n"
+	    "  rsi %016llx rdi %016llx rbp %016llx r8  %016llx\n"
+	    "  cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx cs %04x cpl %u]\n",
+	    general->rip, general->rsp, general->rflags, general->rax, general->rbx, general->rcx, general->rdx,
+	    general->rsi, general->rdi, general->rbp, general->r8, special->cr0, special->cr2, special->cr3,
+	    special->cr4, special->cs.selector, special->cs.selector & 3u);
+}
+
+static void keep_registers(struct node *node)
+{
+	const struct vcpu_registers *registers = machine_crash_registers(node->machine);
+
+	node->has_registers = registers != NULL;
+	if (!registers)
+		return;
+	node->registers = *registers;
+	say_registers(node);
+}
+
+static void crashed(struct node *node, const char *reason)
+{
+	snprintf(node->reason, sizeof(node->reason), "%s", reason);
+	say(node, "[netlab: crashed: %s]\n", reason);
+	keep_registers(node);
+}
+
+void node_fail(struct node *node, const char *reason)
+{
+	release_machine(node);
+	snprintf(node->reason, sizeof(node->reason), "%s", reason);
+	set_state(node, NODE_CRASHED);
+}
+
+/* Replaces the machine.  Failure is a crash, with its reason. */
+static void start_anew(struct node *node)
+{
+	struct error error = {.class = ERROR_NONE};
+
+	release_machine(node);
+	say(node, "[netlab: starts anew]\n");
+	if (node_build(node, &error) < 0 || node_start(node, &error) < 0)
+		node_fail(node, error.text);
+}
+
+static void on_ended(void *opaque, enum machine_end end, const char *reason)
+{
+	struct node *node = opaque;
+	bool reset = end == MACHINE_RESET && node->greeted;
+	char text[600];
+
+	if (!lab_is_stopping(node->lab) && (node->restart_wanted || reset)) {
+		node->restart_wanted = false;
+		start_anew(node);
+		return;
+	}
+	node->restart_wanted = false;
+	node->reason[0] = '\0';
+	if (end == MACHINE_CRASHED) {
+		crashed(node, reason);
+	} else if (end == MACHINE_RESET && !lab_is_stopping(node->lab)) {
+		snprintf(text, sizeof(text), "the guest reset before its agent greeted%s%s", reason[0] ? ": " : "",
+			 reason);
+		crashed(node, text);
+	} else if (end == MACHINE_POWERED_OFF) {
+		snprintf(node->reason, sizeof(node->reason), "powered off by the guest");
+	}
+	release_machine(node);
+	set_state(node, node->reason[0] && end != MACHINE_POWERED_OFF ? NODE_CRASHED : NODE_STOPPED);
+	lab_node_ended(node->lab, node);
+}
+
+static const struct machine_ops machine_ops = {.ended = on_ended};
+
+/* Building. */
+
+static void describe_machine(const struct node *node, struct machine_options *options, char *cmdline, size_t size)
+{
+	snprintf(cmdline, size, "%s%s%s", node->image->cmdline, node->topology->cmdline ? " " : "",
+		 node->topology->cmdline ? node->topology->cmdline : "");
+	*options = (struct machine_options){
+		.name = node->topology->name,
+		.memory = node->memory,
+		.cpus = node->cpus,
+		.kernel = node->image->kernel,
+		.initramfs = (const char *const *)node->image->initramfs,
+		.initramfs_count = node->image->initramfs_count,
+		.cmdline = cmdline,
+	};
+}
+
+static int create_console(struct node *node, struct error *error)
+{
+	const struct virtio_console_options options = {.slot = SLOT_CONSOLE,
+						       .stream_name = AGENT_PORT_NAME,
+						       .ops = &console_ops,
+						       .opaque = node};
+	const struct agent_transport transport = {.send = agent_send,
+						  .greeted = on_greeted,
+						  .lost = on_agent_lost,
+						  .opaque = node};
+
+	node->agent = agent_create(&transport);
+	if (!node->agent)
+		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	node->console = virtio_console_create(node->machine, lab_context(node->lab)->control, &options, error);
+	return node->console ? 0 : -EIO;
+}
+
+static int create_nics(struct node *node, struct error *error)
+{
+	struct loop *loop = dataplane_loop(lab_context(node->lab)->dataplane);
+
+	for (size_t i = 0; i < node->topology->interface_count; i++) {
+		struct node_interface *interface = &node->interfaces[i];
+		struct virtio_net_options options = {
+			.mtu = (uint16_t)interface->topology->mtu,
+			.slot = SLOT_FIRST_NIC + (unsigned int)i,
+			.name = interface->port_name,
+			.ops = &net_ops,
+			.opaque = interface,
+		};
+
+		memcpy(options.mac, interface->topology->mac, sizeof(options.mac));
+		interface->net = virtio_net_create(node->machine, loop, &options, error);
+		if (!interface->net)
+			return -EIO;
+	}
+	return 0;
+}
+
+int node_build(struct node *node, struct error *error)
+{
+	const struct node_context *context = lab_context(node->lab);
+	struct machine_options options;
+	char cmdline[4096];
+
+	describe_machine(node, &options, cmdline, sizeof(cmdline));
+	node->machine = machine_create(context->kvm_fd, context->host, &options, context->control, &machine_ops, node,
+				       error);
+	if (!node->machine)
+		return -EIO;
+	node->greeted = false;
+	if (uart_create(node->machine, &uart_ops, node, error) < 0 || create_console(node, error) < 0)
+		return -EIO;
+	node->rng = virtio_rng_create(node->machine, context->control, SLOT_RNG, error);
+	if (!node->rng)
+		return -EIO;
+	if (node->image->disk) {
+		node->disk = virtio_blk_create(node->machine, context->control, SLOT_DISK, node->image->disk, error);
+		if (!node->disk)
+			return -EIO;
+	}
+	return create_nics(node, error);
+}
+
+int node_start(struct node *node, struct error *error)
+{
+	struct machine_options options;
+	char cmdline[4096];
+	int result;
+
+	describe_machine(node, &options, cmdline, sizeof(cmdline));
+	call_dataplane(node, plug);
+	node->reason[0] = '\0';
+	node->has_registers = false;
+	result = machine_start(node->machine, &options, error);
+	if (result < 0)
+		return result;
+	node->started = loop_now();
+	set_state(node, NODE_BOOTING);
+	return 0;
+}
+
+bool node_stop(struct node *node)
+{
+	if (!node->machine || node->state == NODE_CREATED)
+		return false;
+	machine_stop(node->machine);
+	return true;
+}
+
+int node_restart(struct node *node, struct error *error)
+{
+	int result;
+
+	if (node_stop(node)) {
+		node->restart_wanted = true; /* Goes on in on_ended(). */
+		return 0;
+	}
+	release_machine(node);
+	result = node_build(node, error);
+	if (result == 0)
+		result = node_start(node, error);
+	if (result < 0)
+		node_fail(node, error->text);
+	return result;
+}
+
+static int init_interfaces(struct node *node, const struct node_context *context, struct error *error)
+{
+	node->interfaces = calloc(node->topology->interface_count + 1, sizeof(*node->interfaces));
+	if (!node->interfaces)
+		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	for (size_t i = 0; i < node->topology->interface_count; i++) {
+		struct node_interface *interface = &node->interfaces[i];
+
+		interface->node = node;
+		interface->topology = &node->topology->interfaces[i];
+		snprintf(interface->port_name, sizeof(interface->port_name), "%s:%s", node->topology->name,
+			 interface->topology->name);
+		interface->port = dataplane_add_port(context->dataplane, interface->port_name);
+		if (!interface->port)
+			return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+int node_init(struct node *node, const struct topology_node *topology, const struct node_context *context,
+	      struct error *error)
+{
+	*node = (struct node){.lab = context->lab, .topology = topology, .since = wall_time()};
+	node->image = image_load(topology->image, error);
+	if (!node->image)
+		return -ENOENT;
+	node->memory = topology->memory ? topology->memory : node->image->memory;
+	node->cpus = topology->cpus ? topology->cpus : node->image->cpus;
+	node->log = node_log_create(context->runtime, topology->name, error);
+	if (!node->log)
+		return -EIO;
+	return init_interfaces(node, context, error);
+}
+
+void node_release(struct node *node)
+{
+	release_machine(node);
+	node_log_destroy(node->log);
+	image_free(node->image);
+	free(node->interfaces);
+}
+
+const char *node_name(const struct node *node)
+{
+	return node->topology->name;
+}
+
+enum node_state node_state(const struct node *node)
+{
+	return node->state;
+}
+
+double node_state_seconds(const struct node *node)
+{
+	return node->seconds;
+}
+
+const char *node_reason(const struct node *node)
+{
+	return node->reason;
+}
+
+struct agent *node_agent(struct node *node)
+{
+	return node->agent && agent_is_connected(node->agent) ? node->agent : NULL;
+}
+
+const char *node_log_path(const struct node *node)
+{
+	return node_log_file(node->log);
+}
+
+size_t node_console_write(struct node *node, const uint8_t *data, size_t size)
+{
+	return node->console ? virtio_console_write(node->console, VIRTIO_CONSOLE_TERMINAL, data, size) : 0;
+}
+
+void node_console_resize(struct node *node, uint16_t rows, uint16_t columns)
+{
+	if (node->console)
+		virtio_console_resize(node->console, rows, columns);
+}
+
+size_t node_console_history(struct node *node, uint8_t *to, size_t size)
+{
+	size_t kept = node->history_end < NODE_HISTORY_SIZE ? node->history_end : NODE_HISTORY_SIZE;
+	size_t count = kept < size ? kept : size;
+
+	for (size_t i = 0; i < count; i++)
+		to[i] = node->history[(node->history_end - count + i) % NODE_HISTORY_SIZE];
+	return count;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETLAB_NODE_H
+#define NETLAB_NODE_H 1
+
+/* Node: one guest of a lab, for netlab/lab.c and those it is made of
+ * ==================================================================
+ *
+ * A node's interfaces, log and console history last as long as the lab; its machine, agent connection and setting-up are
+ * replaced when it restarts.
+ *
+ *      created -> booting -> configuring -> ready -> stopped or crashed
+ *
+ * A guest that resets before its agent ever greeted would do so for ever, and counts as crashed.
+ *
+ * Thread-safety: the control loop's, but for frames, which move in the data plane's thread.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/host.h"
+#include "core/machine.h"
+#include "core/vcpu.h"
+#include "netlab/lab.h"
+#include "netlab/topology.h"
+
+struct agent;
+struct dataplane;
+struct image;
+struct node_log;
+struct node_setup;
+struct port;
+struct virtio_blk;
+struct virtio_console;
+struct virtio_net;
+struct virtio_rng;
+
+/* Bytes of console output kept for those who connect late. */
+#define NODE_HISTORY_SIZE 16384
+
+struct node_interface {
+	struct node *node;
+	const struct topology_interface *topology;
+	char port_name[TOPOLOGY_NAME_MAX + 20]; /* "h1:eth0" */
+	struct port *port;
+	struct virtio_net *net; /* NULL without a machine. */
+};
+
+struct node {
+	struct lab *lab;
+	const struct topology_node *topology;
+	struct image *image;
+	uint64_t memory; /* Bytes. */
+	unsigned int cpus;
+	struct node_interface *interfaces;
+	struct node_log *log;
+
+	enum node_state state;
+	double since; /* Seconds since the epoch. */
+	double seconds;
+	uint64_t started; /* loop_now() when its vCPUs started. */
+	char reason[1024];
+	bool restart_wanted;
+	bool greeted; /* Since the machine started. */
+	bool has_registers;
+	struct vcpu_registers registers; /* Of the last crash. */
+
+	struct machine *machine;
+	struct virtio_console *console;
+	struct virtio_rng *rng;
+	struct virtio_blk *disk; /* NULL: the image has none. */
+	struct agent *agent;
+	struct node_setup *setup; /* While it is configuring. */
+	uint8_t history[NODE_HISTORY_SIZE];
+	size_t history_end; /* Bytes ever said; the last NODE_HISTORY_SIZE are kept. */
+};
+
+/* What a lab gives its nodes. */
+struct node_context {
+	struct lab *lab;
+	int kvm_fd;
+	const struct host_profile *host;
+	struct loop *control;
+	struct dataplane *dataplane;
+	const char *runtime;
+};
+
+/* Makes a node with its ports and log, without a machine. */
+int node_init(struct node *node, const struct topology_node *topology, const struct node_context *context,
+	      struct error *error);
+void node_release(struct node *node);
+
+/* Builds a machine, and starts it. */
+int node_build(struct node *node, struct error *error);
+int node_start(struct node *node, struct error *error);
+/* Asks the machine to end; node_ended() of the lab follows.  Returns false when there is none. */
+bool node_stop(struct node *node);
+
+/* Gives a node up that could not be started: it counts as crashed, for this reason. */
+void node_fail(struct node *node, const char *reason);
+
+/* For node_setup.c: everything is set up, but for 'failure' ("" if nothing failed). */
+void node_setup_done(struct node *node, const char *failure);
+
+/* For nodes, in netlab/lab.c. */
+const struct node_context *lab_context(const struct lab *lab);
+const struct topology *lab_topology(const struct lab *lab);
+void lab_node_changed(struct lab *lab, struct node *node);
+void lab_node_logged(struct lab *lab, struct node *node, const char *text, size_t size);
+void lab_node_console(struct lab *lab, struct node *node, const uint8_t *data, size_t size);
+/* A node's machine has gone, and is not being replaced. */
+void lab_node_ended(struct lab *lab, struct node *node);
+bool lab_is_stopping(const struct lab *lab);
+
+#endif /* node.h */

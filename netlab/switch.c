@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/switch.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+/* Theory of operation
+ * -------------------
+ * An address is in three places: a bucket of the hash table; the list of all entries by age, from which
+ * ageing takes; and its port's list by age, from which eviction takes.  All are linked through the entry,
+ * which fills one cache line, and are changed in constant time.
+ *
+ * Eviction wants the port with most entries.  Ports therefore stand in one list per number of entries, and
+ * 'most' is the highest number that has a port.  A port's number changes by one at a time, so when the last
+ * port leaves list 'most' downwards, it is in list 'most - 1': finding the port costs nothing, with any
+ * number of ports, and in the very situation, a flood, in which it happens for each frame.  (Open vSwitch,
+ * which has the same policy for the same reason, keeps a heap.)
+ *
+ * The hash is the multiply-shift function (a * x + b mod 2^64) >> (64 - bits) with random a and b, which is
+ * strongly universal for 48-bit keys and up to 17 bits (Dietzfelbinger 1996): whatever addresses are chosen
+ * without knowing a and b, two of them meet with probability 1 / buckets.
+ */
+
+#define ADDRESS_SIZE 6
+#define NANOSECONDS 1000000000ull
+
+/* Entries that one call of switch_expire() forgets, so that other work of its thread is not held up. */
+#define EXPIRE_BATCH 256
+
+struct switch_entry {
+	uint64_t address; /* As a number, the first byte highest. */
+	uint64_t seen;    /* When it last sent. */
+	struct switch_port *port;
+	struct switch_entry *next; /* In its bucket, or in the list of free entries. */
+	TAILQ_ENTRY(switch_entry) by_age;
+	TAILQ_ENTRY(switch_entry) by_port_age;
+};
+
+static_assert(sizeof(struct switch_entry) == 64, "an entry is one cache line");
+
+LIST_HEAD(switch_ports, switch_port);
+
+struct switch_table {
+	uint64_t multiplier, addend; /* The hash's seeds. */
+	unsigned int shift;          /* 64 less the bits of a bucket's number. */
+	uint64_t ageing;             /* Nanoseconds. */
+	size_t size;
+	_Atomic size_t count;
+	struct switch_entry **buckets;
+	struct switch_entry *entries, *free;
+	TAILQ_HEAD(switch_entries, switch_entry) by_age; /* Longest unseen first. */
+	struct switch_ports *by_count;                   /* Ports that have N entries, for N of 1 to 'size'. */
+	size_t most;                                     /* Highest N whose list is not empty, or 0. */
+};
+
+static uint64_t read_address(const uint8_t *bytes)
+{
+	uint64_t address = 0;
+
+	for (int i = 0; i < ADDRESS_SIZE; i++)
+		address = address << 8 | bytes[i];
+	return address;
+}
+
+/* The I/G bit, the lowest of the first byte (IEEE Std 802-2014, 8.2). */
+static bool is_group(uint64_t address)
+{
+	return address >> 40 & 1;
+}
+
+static bool is_reserved(uint64_t address)
+{
+	return address >> 4 == 0x0180c2000000ull >> 4;
+}
+
+static struct switch_entry **find_bucket(const struct switch_table *table, uint64_t address)
+{
+	return &table->buckets[(table->multiplier * address + table->addend) >> table->shift];
+}
+
+static struct switch_entry *find(const struct switch_table *table, uint64_t address)
+{
+	struct switch_entry *entry = *find_bucket(table, address);
+
+	while (entry && entry->address != address)
+		entry = entry->next;
+	return entry;
+}
+
+static bool has_aged(const struct switch_table *table, const struct switch_entry *entry, uint64_t now)
+{
+	return now - entry->seen >= table->ageing;
+}
+
+static int seed(struct switch_table *table)
+{
+	uint64_t seeds[2];
+
+	/* Requests of up to 256 bytes are never cut short, random(7). */
+	if (getrandom(seeds, sizeof(seeds), 0) != (ssize_t)sizeof(seeds))
+		return -1;
+	table->multiplier = seeds[0];
+	table->addend = seeds[1];
+	return 0;
+}
+
+struct switch_table *switch_create(size_t size, unsigned int ageing)
+{
+	struct switch_table *table;
+	unsigned int bits = 1;
+
+	if (size > SWITCH_TABLE_SIZE_MAX || ageing == 0)
+		return NULL;
+	while ((size_t)1 << bits < size)
+		bits++;
+	table = calloc(1, sizeof(*table));
+	if (!table)
+		return NULL;
+	table->shift = 64 - bits;
+	table->ageing = ageing * NANOSECONDS;
+	table->size = size;
+	table->buckets = calloc((size_t)1 << bits, sizeof(struct switch_entry *));
+	table->entries = aligned_alloc(64, (size + 1) * sizeof(struct switch_entry));
+	table->by_count = calloc(size + 1, sizeof(struct switch_ports));
+	if (!table->buckets || !table->entries || !table->by_count || seed(table) < 0) {
+		switch_destroy(table);
+		return NULL;
+	}
+	TAILQ_INIT(&table->by_age);
+	for (size_t i = 0; i < size; i++) {
+		table->entries[i].next = table->free;
+		table->free = &table->entries[i];
+	}
+	return table;
+}
+
+void switch_destroy(struct switch_table *table)
+{
+	if (!table)
+		return;
+	free(table->buckets);
+	free(table->entries);
+	free(table->by_count);
+	free(table);
+}
+
+void switch_port_init(struct switch_port *port)
+{
+	TAILQ_INIT(&port->entries);
+	port->count = 0;
+}
+
+static void set_port_count(struct switch_table *table, struct switch_port *port, size_t count)
+{
+	if (port->count > 0)
+		LIST_REMOVE(port, same_count);
+	port->count = count;
+	if (count > 0)
+		LIST_INSERT_HEAD(&table->by_count[count], port, same_count);
+	if (count > table->most)
+		table->most = count;
+	while (table->most > 0 && LIST_EMPTY(&table->by_count[table->most]))
+		table->most--;
+}
+
+static void set_count(struct switch_table *table, size_t count)
+{
+	atomic_store_explicit(&table->count, count, memory_order_relaxed);
+}
+
+static void attach(struct switch_table *table, struct switch_entry *entry, struct switch_port *port)
+{
+	entry->port = port;
+	TAILQ_INSERT_TAIL(&port->entries, entry, by_port_age);
+	set_port_count(table, port, port->count + 1);
+}
+
+static void detach(struct switch_table *table, struct switch_entry *entry)
+{
+	TAILQ_REMOVE(&entry->port->entries, entry, by_port_age);
+	set_port_count(table, entry->port, entry->port->count - 1);
+}
+
+static void forget(struct switch_table *table, struct switch_entry *entry)
+{
+	struct switch_entry **at = find_bucket(table, entry->address);
+
+	while (*at != entry)
+		at = &(*at)->next;
+	*at = entry->next;
+	TAILQ_REMOVE(&table->by_age, entry, by_age);
+	detach(table, entry);
+	entry->next = table->free;
+	table->free = entry;
+	set_count(table, switch_count(table) - 1);
+}
+
+/* Makes room for an address from 'port' in a full table. */
+static void evict(struct switch_table *table, struct switch_port *port, uint64_t now)
+{
+	struct switch_entry *oldest = TAILQ_FIRST(&table->by_age);
+
+	if (has_aged(table, oldest, now)) {
+		forget(table, oldest);
+		return;
+	}
+	/* Of ports that have equally many, the one that wants more pays for it. */
+	if (port->count < table->most)
+		port = LIST_FIRST(&table->by_count[table->most]);
+	forget(table, TAILQ_FIRST(&port->entries));
+}
+
+static void add(struct switch_table *table, struct switch_port *port, uint64_t address, uint64_t now)
+{
+	struct switch_entry **bucket = find_bucket(table, address);
+	struct switch_entry *entry;
+
+	if (table->size == 0)
+		return;
+	if (!table->free)
+		evict(table, port, now);
+	entry = table->free;
+	table->free = entry->next;
+	entry->address = address;
+	entry->seen = now;
+	entry->next = *bucket;
+	*bucket = entry;
+	TAILQ_INSERT_TAIL(&table->by_age, entry, by_age);
+	attach(table, entry, port);
+	set_count(table, switch_count(table) + 1);
+}
+
+static void refresh(struct switch_table *table, struct switch_entry *entry, struct switch_port *port, uint64_t now)
+{
+	entry->seen = now;
+	/* A station that sends a row of frames is in its place already. */
+	if (TAILQ_NEXT(entry, by_age)) {
+		TAILQ_REMOVE(&table->by_age, entry, by_age);
+		TAILQ_INSERT_TAIL(&table->by_age, entry, by_age);
+	}
+	if (entry->port != port) {
+		detach(table, entry);
+		attach(table, entry, port);
+	} else if (TAILQ_NEXT(entry, by_port_age)) {
+		TAILQ_REMOVE(&port->entries, entry, by_port_age);
+		TAILQ_INSERT_TAIL(&port->entries, entry, by_port_age);
+	}
+}
+
+static void learn(struct switch_table *table, struct switch_port *port, uint64_t address, uint64_t now)
+{
+	struct switch_entry *entry;
+
+	if (is_group(address) || address == 0)
+		return;
+	entry = find(table, address);
+	if (entry)
+		refresh(table, entry, port, now);
+	else
+		add(table, port, address, now);
+}
+
+static struct switch_port *lookup(const struct switch_table *table, uint64_t address, uint64_t now)
+{
+	const struct switch_entry *entry = find(table, address);
+
+	return entry && !has_aged(table, entry, now) ? entry->port : NULL;
+}
+
+struct switch_port *switch_lookup(const struct switch_table *table, const uint8_t *address, uint64_t now)
+{
+	return lookup(table, read_address(address), now);
+}
+
+enum switch_decision switch_frame(struct switch_table *table, struct switch_port *from, const uint8_t *header,
+				  uint64_t now, struct switch_port **to)
+{
+	uint64_t destination = read_address(header);
+
+	/* Frames that are not forwarded teach as well (7.8). */
+	learn(table, from, read_address(header + ADDRESS_SIZE), now);
+	if (is_reserved(destination))
+		return SWITCH_RESERVED;
+	if (is_group(destination))
+		return SWITCH_FLOOD;
+	*to = lookup(table, destination, now);
+	if (!*to)
+		return SWITCH_FLOOD;
+	return *to == from ? SWITCH_SAME_PORT : SWITCH_FORWARD;
+}
+
+void switch_forget_port(struct switch_table *table, struct switch_port *port)
+{
+	while (!TAILQ_EMPTY(&port->entries))
+		forget(table, TAILQ_FIRST(&port->entries));
+}
+
+uint64_t switch_expire(struct switch_table *table, uint64_t now)
+{
+	struct switch_entry *oldest;
+
+	for (int i = 0; i < EXPIRE_BATCH; i++) {
+		oldest = TAILQ_FIRST(&table->by_age);
+		if (!oldest || !has_aged(table, oldest, now))
+			break;
+		forget(table, oldest);
+	}
+	oldest = TAILQ_FIRST(&table->by_age);
+	if (!oldest)
+		return 0;
+	return has_aged(table, oldest, now) ? now : oldest->seen + table->ageing;
+}
+
+size_t switch_count(const struct switch_table *table)
+{
+	return atomic_load_explicit(&table->count, memory_order_relaxed);
+}

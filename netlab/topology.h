@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETLAB_TOPOLOGY_H
+#define NETLAB_TOPOLOGY_H 1
+
+/* Topology
+ * ========
+ *
+ * One YAML file describes one lab: nodes, networks and links.  topology_read() turns it into the plain structures
+ * below, in which everything is resolved: defaults are merged into nodes, every link endpoint is an index, every
+ * interface has a name, a MAC address and an MTU.  docs/topology.md is the user's reference.
+ *
+ * Errors carry file:line:column and a way out; reading goes on after an error where that makes sense, so that one
+ * run shows several.  Nothing outside the file is touched, save that the existence of files named under "files:" is
+ * checked.
+ *
+ * Thread-safety: none needed; a struct topology is read-only once read.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Limits, each an error with its number in the message. */
+#define TOPOLOGY_NODES_MAX 1024           /* Nodes in a lab. */
+#define TOPOLOGY_NETWORKS_MAX 1024        /* Networks in a lab. */
+#define TOPOLOGY_INTERFACES_MAX 24        /* Interfaces of a node: the slots of one PCI bus less the fixed devices. */
+#define TOPOLOGY_CPUS_MAX 16              /* vCPUs of a node. */
+#define TOPOLOGY_NAME_MAX 32              /* Characters of a node's, network's or lab's name. */
+#define TOPOLOGY_MEMORY_MIN (32ull << 20) /* Bytes; a smaller guest cannot boot. */
+#define TOPOLOGY_MEMORY_MAX (3ull << 30)  /* Bytes; RAM ends below the PCI hole. */
+#define TOPOLOGY_FILE_SIZE_MAX (4u << 20) /* Bytes of YAML. */
+
+struct topology_text { /* A key and value, in file order. */
+	char *key;
+	char *value;
+};
+
+struct topology_file {    /* "files: {PATH-IN-GUEST: SOURCE}". */
+	char *guest_path; /* Absolute. */
+	char *source;     /* Absolute path on the host, resolved against the topology's folder. */
+};
+
+struct topology_interface {
+	char name[16];    /* "eth0". */
+	uint8_t mac[6];   /* Given, or 52:54:00 and a hash of lab, node and interface. */
+	unsigned int mtu; /* 68 to 65535; 1500 unless given. */
+	char **addresses; /* CIDR strings, normalised: "10.0.9.1/24", "fd00::1/64". */
+	size_t address_count;
+	size_t link; /* Index into topology.links. */
+};
+
+struct topology_node {
+	char *name;
+	char *image;
+	uint64_t memory;                       /* Bytes, 0: the image's default. */
+	unsigned int cpus;                     /* 0: the image's default. */
+	char *cmdline;                         /* Words appended to the kernel command line, or NULL. */
+	struct topology_interface *interfaces; /* Ascending by number in the name. */
+	size_t interface_count;
+	char **routes; /* Arguments for "ip route add", checked for form only. */
+	size_t route_count;
+	struct topology_text *sysctls;
+	size_t sysctl_count;
+	char **startup; /* Shell commands, run in order after addresses are set. */
+	size_t startup_count;
+	struct topology_file *files;
+	size_t file_count;
+};
+
+struct topology_network { /* mode: isolated is the only one yet. */
+	char *name;
+	size_t mac_table_size;  /* "mac-table": addresses remembered, 1 to 65536, default 4096. */
+	unsigned int mac_aging; /* "mac-aging": seconds, 1 to 86400, default 300. */
+};
+
+struct topology_endpoint {
+	bool is_network;
+	size_t node;      /* Index into nodes, or, */
+	size_t interface; /* with node, index into its interfaces. */
+	size_t network;   /* Index into networks. */
+};
+
+struct topology_link {
+	struct topology_endpoint endpoints[2]; /* At least one is a node. */
+};
+
+struct topology {
+	char *name; /* "name:", else the folder's name; checked, lower-cased never. */
+	char *path; /* Absolute path of the file. */
+	struct topology_node *nodes;
+	size_t node_count;
+	struct topology_network *networks;
+	size_t network_count;
+	struct topology_link *links;
+	size_t link_count;
+};
+
+/* Reads the topology in 'path'.  'name' replaces the lab's name when not NULL (the MAC addresses follow the name).
+ * Writes every error to 'errors' as "FILE:LINE:COLUMN: error: TEXT" with a further indented line of help where there
+ * is one; an error of the whole file, such as one that cannot be opened, has no line and column.  Returns the topology, to be freed with topology_free(), or NULL when there was an error. */
+struct topology *topology_read(const char *path, const char *name, FILE *errors);
+
+/* The same for text in memory; 'path' is used in messages and to resolve relative files. */
+struct topology *topology_read_text(const char *text, size_t size, const char *path, const char *name, FILE *errors);
+
+void topology_free(struct topology *topology);
+
+/* Returns the node of that name, or NULL. */
+const struct topology_node *topology_find_node(const struct topology *topology, const char *name);
+
+#endif /* topology.h */

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/topology_reader.h"
+
+#include <string.h>
+
+#define IN_LAB TOPOLOGY_IN_LAB
+#define IN_DEFAULTS TOPOLOGY_IN_DEFAULTS
+#define IN_NODE TOPOLOGY_IN_NODE
+#define IN_NETWORK TOPOLOGY_IN_NETWORK
+#define IN_LINK TOPOLOGY_IN_LINK
+#define IN_ENDPOINT TOPOLOGY_IN_ENDPOINT
+
+#define KEYS_MAX 64 /* At least as many as the table has. */
+
+struct key {
+	const char *name;
+	unsigned int now;   /* The places where it is understood, as enum topology_place. */
+	unsigned int later; /* The places where it is not supported yet. */
+};
+
+static const struct key keys[] = {
+	{"name", IN_LAB, 0},
+	{"defaults", IN_LAB, 0},
+	{"nodes", IN_LAB, 0},
+	{"networks", IN_LAB, 0},
+	{"links", IN_LAB, 0},
+
+	{"image", IN_DEFAULTS | IN_NODE, 0},
+	{"memory", IN_DEFAULTS | IN_NODE, 0},
+	{"cpus", IN_DEFAULTS | IN_NODE, 0},
+	{"cmdline", IN_DEFAULTS | IN_NODE, 0},
+	{"sysctl", IN_DEFAULTS | IN_NODE, 0},
+	{"routes", IN_NODE, 0},
+	{"startup", IN_NODE, 0},
+	{"files", IN_NODE, 0},
+
+	{"mode", IN_NETWORK, 0},
+	{"mac-table", IN_NETWORK, 0},
+	{"mac-aging", IN_NETWORK, 0},
+
+	{"endpoints", IN_LINK, 0},
+	{"node", IN_ENDPOINT, 0},
+	{"interface", IN_ENDPOINT, 0},
+	{"network", IN_ENDPOINT, 0},
+	{"ip", IN_LINK | IN_ENDPOINT, 0},
+	{"mac", IN_LINK | IN_ENDPOINT, 0},
+	{"mtu", IN_DEFAULTS | IN_LINK | IN_ENDPOINT, 0},
+	{"offload", IN_LINK | IN_NETWORK, IN_DEFAULTS},
+
+	/* Not supported yet.  When a key comes to life, its places move to the left. */
+	{"validate", 0, IN_LAB},
+	{"schedule", 0, IN_LAB | IN_LINK},
+	{"impair", 0, IN_DEFAULTS | IN_NETWORK | IN_LINK | IN_ENDPOINT},
+	{"impair-ab", 0, IN_LINK},
+	{"impair-ba", 0, IN_LINK},
+	{"boot", 0, IN_DEFAULTS | IN_NODE},
+	{"disk", 0, IN_DEFAULTS | IN_NODE},
+	{"subnet", 0, IN_NETWORK},
+	{"forward", 0, IN_NETWORK},
+	{"restrict", 0, IN_NETWORK},
+	{"host", 0, IN_NETWORK},
+	{"dhcp", 0, IN_NETWORK},
+	{"dns", 0, IN_NETWORK},
+	{"tftp", 0, IN_NETWORK},
+	{"bootfile", 0, IN_NETWORK},
+	{"bridge", 0, IN_NETWORK},
+	{"address", 0, IN_NETWORK},
+	{"vlan", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
+	{"trunk", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
+	{"isolate", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
+	{"mirror", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
+	{"hub", 0, IN_NETWORK},
+	{"storm", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
+	{"tap", 0, IN_ENDPOINT},
+	{"socket", 0, IN_ENDPOINT},
+	{"netns", 0, IN_ENDPOINT},
+	{"udp", 0, IN_ENDPOINT},
+	{"vxlan", 0, IN_ENDPOINT},
+	{"pcap", 0, IN_ENDPOINT},
+};
+
+#define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
+
+_Static_assert(KEY_COUNT <= KEYS_MAX, "KEYS_MAX is too small");
+
+static const char *const place_names[] = {
+	"at the top level", "in \"defaults:\"", "in a node", "in a network", "in a link", "in an endpoint of a link",
+};
+
+static const struct key *find_key(const char *name)
+{
+	for (size_t i = 0; i < KEY_COUNT; i++)
+		if (!strcmp(keys[i].name, name))
+			return &keys[i];
+	return NULL;
+}
+
+/* Tells where the key that has just been reported belongs. */
+static void help_with_place(struct topology_reader *reader, const struct key *key)
+{
+	unsigned int places = key->now | key->later;
+	const char *names[2] = {NULL, NULL};
+	size_t count = 0;
+
+	for (size_t i = 0; i < sizeof(place_names) / sizeof(place_names[0]) && count < 2; i++)
+		if (places & 1u << i)
+			names[count++] = place_names[i];
+	yaml_reader_help(&reader->yaml, "\"%s\" belongs %s%s%s", key->name, names[0], count > 1 ? " or " : "",
+			 count > 1 ? names[1] : "");
+}
+
+static void report_key(struct topology_reader *reader, const struct yaml_tree_pair *pair, enum topology_place place,
+		       const char *where)
+{
+	const struct key *key = find_key(pair->key);
+	const char *known[KEYS_MAX];
+	size_t count = 0;
+
+	if (key && (key->later & place || !key->now)) {
+		yaml_reader_error(&reader->yaml, pair->key_mark, "\"%s\" is not supported yet", pair->key);
+		return;
+	}
+	yaml_reader_error(&reader->yaml, pair->key_mark, "unknown key \"%s\" in %s", pair->key, where);
+	if (key) {
+		help_with_place(reader, key);
+		return;
+	}
+	for (size_t i = 0; i < KEY_COUNT; i++)
+		if (keys[i].now & place)
+			known[count++] = keys[i].name;
+	yaml_reader_suggest(&reader->yaml, pair->key, known, count);
+}
+
+bool topology_check_keys(struct topology_reader *reader, const struct yaml_tree_node *map, enum topology_place place,
+			 const char *where)
+{
+	if (map->type != YAML_TREE_MAP) {
+		if (map->type != YAML_TREE_NULL)
+			yaml_reader_error(&reader->yaml, map->mark, "%s must be a map of settings, not %s", where,
+					  yaml_tree_type_name(map));
+		return false;
+	}
+	for (size_t i = 0; i < map->count; i++) {
+		const struct key *key = find_key(map->pairs[i].key);
+
+		if (!key || !(key->now & place))
+			report_key(reader, &map->pairs[i], place, where);
+	}
+	return true;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETLAB_TOPOLOGY_READER_H
+#define NETLAB_TOPOLOGY_READER_H 1
+
+/* Reading a topology, from inside
+ * ===============================
+ *
+ * What the files that make up topology_read() share: topology.c (the file and its outermost keys), topology_keys.c
+ * (which key belongs where), topology_nodes.c, topology_links.c (links as they are written) and topology_interfaces.c
+ * (numbers, MAC addresses, and the checks that need the whole lab).  Nobody else includes this.
+ *
+ * Every step goes on after an error, adding what it understood, so that one run shows several errors.  The result
+ * is thrown away when there was any.
+ *
+ * Thread-safety: one thread for each struct topology_reader. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "netlab/topology.h"
+#include "netlab/topology_units.h"
+#include "netlab/yaml_reader.h"
+#include "netlab/yaml_tree.h"
+
+#define TOPOLOGY_IMAGE_DEFAULT "lab"
+#define TOPOLOGY_MTU_DEFAULT 1500u
+
+/* A node's or network's name; the two share one namespace. */
+struct topology_name {
+	const char *text; /* The node's or network's own. */
+	struct yaml_mark mark;
+	bool is_network;
+	size_t index; /* Into nodes or networks. */
+};
+
+/* An address and where it is written. */
+struct topology_written_address {
+	struct topology_address address;
+	struct yaml_mark mark;
+};
+
+/* One end of a link as written. */
+struct topology_end {
+	struct yaml_mark mark;
+	bool is_network;
+	size_t index;        /* Into nodes or networks. */
+	bool is_numbered;    /* The interface was given, or has been chosen. */
+	unsigned int number; /* N of its name "ethN". */
+	unsigned int mtu;    /* 0: the link's. */
+	bool has_mac;
+	uint8_t mac[6];
+	struct yaml_mark mac_mark;
+	struct topology_written_address *addresses;
+	size_t address_count;
+};
+
+/* A link as written. */
+struct topology_wire {
+	struct yaml_mark mark;
+	struct topology_end ends[2];
+};
+
+struct topology_reader {
+	struct yaml_reader yaml;
+	struct topology *topology;
+	char *folder;                  /* Absolute; files are looked for from here. */
+	struct topology_node defaults; /* "defaults:", as far as it is about nodes. */
+	unsigned int mtu;              /* "mtu:" of "defaults:". */
+	struct topology_name *names;   /* In order of reading, then sorted by topology_sort_names(). */
+	size_t name_count;
+	struct topology_wire *wires;
+	size_t wire_count;
+};
+
+/* topology_keys.c */
+
+/* The maps of a topology file in which keys stand. */
+enum topology_place {
+	TOPOLOGY_IN_LAB = 1,
+	TOPOLOGY_IN_DEFAULTS = 2,
+	TOPOLOGY_IN_NODE = 4,
+	TOPOLOGY_IN_NETWORK = 8,
+	TOPOLOGY_IN_LINK = 16,
+	TOPOLOGY_IN_ENDPOINT = 32,
+};
+
+/* Reports every key of 'map' that does not belong in 'place': keys of later versions as not supported yet, keys that
+ * belong elsewhere with the place where they do, others with what may have been meant.  'where' ends a sentence:
+ * 'node "h1"'.  Reports as well when 'map' is neither a map nor empty.  Returns whether it is a map. */
+bool topology_check_keys(struct topology_reader *reader, const struct yaml_tree_node *map, enum topology_place place,
+			 const char *where);
+
+/* topology.c */
+
+/* Calls 'function' for each item of 'list', which is a list of names, of one-key maps, or of both, or a map.  'what' is
+ * what one item is called: "node".  Stops when it returns false. */
+typedef bool topology_named_function(struct topology_reader *reader, const char *name, struct yaml_mark mark,
+				     const struct yaml_tree_node *value);
+void topology_for_each_named(struct topology_reader *reader, const struct yaml_tree_node *list, const char *what,
+			     topology_named_function *function);
+
+/* Sorts the names and reports those that come twice. */
+void topology_sort_names(struct topology_reader *reader);
+
+/* Returns the name that is the 'length' bytes at 'text', or NULL.  Only after topology_sort_names(). */
+const struct topology_name *topology_find_name(const struct topology_reader *reader, const char *text, size_t length);
+
+/* Reads the value 'node' of "mtu:" into 'mtu', after reporting what is wrong with it when it is not one. */
+void topology_read_mtu(struct topology_reader *reader, const struct yaml_tree_node *node, unsigned int *mtu);
+
+/* Reports whatever "offload:" in 'map' says other than off. */
+void topology_check_offload(struct topology_reader *reader, const struct yaml_tree_node *map);
+
+/* topology_nodes.c */
+
+void topology_read_defaults(struct topology_reader *reader, const struct yaml_tree_node *map);
+bool topology_read_node(struct topology_reader *reader, const char *name, struct yaml_mark mark,
+			const struct yaml_tree_node *value);
+
+/* Frees what 'node' holds, not 'node' itself. */
+void topology_clear_node(struct topology_node *node);
+
+/* topology_links.c */
+
+void topology_read_links(struct topology_reader *reader, const struct yaml_tree_node *list);
+
+/* topology_interfaces.c */
+
+/* Makes the topology's links and the nodes' interfaces from the wires. */
+void topology_build_interfaces(struct topology_reader *reader);
+
+#endif /* topology_reader.h */

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/topology_units.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "netlab/topology.h"
+
+#define DIGITS "0123456789"
+#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define SYSCTL_LENGTH_MAX 128
+#define ROUTE_LENGTH_MAX 256
+
+const char *topology_parse_size(const char *text, uint64_t *bytes)
+{
+	static const char units[] = "KMGT";
+	size_t digits = strspn(text, DIGITS);
+	const char *unit;
+	uint64_t value;
+
+	if (!digits)
+		return "is not a size, which is digits and a unit, as in 64M";
+	if (!text[digits])
+		return strspn(text, "0") == digits ? "must be more than nothing" : "needs a unit: K, M or G, as in 64M";
+	unit = strchr(units, toupper((unsigned char)text[digits]));
+	if (!unit || text[digits + 1])
+		return "is not a size, which is digits and one of K, M and G, as in 64M";
+	if (digits > 9)
+		return "is too big";
+	value = strtoull(text, NULL, 10);
+	*bytes = value << (10 * (unit - units + 1));
+	return NULL;
+}
+
+const char *topology_parse_time(const char *text, uint64_t *nanoseconds)
+{
+	static const struct {
+		const char *name;
+		uint64_t nanoseconds;
+	} units[] = {
+		{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000},
+	};
+	size_t digits = strspn(text, DIGITS), fraction = 0;
+	const char *unit = text + digits;
+	uint64_t scale;
+
+	if (*unit == '.') {
+		fraction = strspn(unit + 1, DIGITS);
+		unit += 1 + fraction;
+	}
+	if (!digits || (text[digits] == '.' && !fraction))
+		return "is not a time, which is a number and a unit, as in 20ms";
+	if (!*unit)
+		return "needs a unit: ns, us, ms, s, m or h, as in 20ms";
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		uint64_t value;
+
+		if (strcmp(unit, units[i].name))
+			continue;
+		if (digits > 18)
+			return "is too long";
+		scale = units[i].nanoseconds;
+		value = strtoull(text, NULL, 10);
+		if (value > 1000000000000000000u / scale)
+			return "is too long";
+		value *= scale;
+		for (size_t j = 0; j < fraction; j++) {
+			scale /= 10;
+			value += (uint64_t)(text[digits + 1 + j] - '0') * scale;
+		}
+		*nanoseconds = value;
+		return NULL;
+	}
+	return "has an unknown unit; there are ns, us, ms, s, m and h";
+}
+
+const char *topology_parse_mac(const char *text, uint8_t mac[6])
+{
+	static const uint8_t zero[6];
+	uint8_t value[6];
+
+	for (size_t i = 0; i < 6; i++) {
+		const char *at = text + 3 * i;
+		char pair[3] = "";
+
+		/* Left to right, so that nothing beyond the end is looked at. */
+		if (!isxdigit((unsigned char)at[0]) || !isxdigit((unsigned char)at[1]) ||
+		    (i < 5 ? at[2] != ':' && at[2] != '-' : at[2] != '\0'))
+			return "is not a MAC address, which is written as 52:54:00:12:34:56";
+		memcpy(pair, at, 2);
+		value[i] = (uint8_t)strtoul(pair, NULL, 16);
+	}
+	if (value[0] & 1)
+		return "is a multicast address; an interface's is unicast, its first byte even";
+	if (!memcmp(value, zero, 6))
+		return "is all zero, which no interface can have";
+	memcpy(mac, value, 6);
+	return NULL;
+}
+
+const char *topology_parse_interface(const char *text, unsigned int *number)
+{
+	const char *digits = text + 3;
+	size_t length;
+
+	if (strncmp(text, "eth", 3) || !*digits || digits[strspn(digits, DIGITS)])
+		return "is not an interface; they are named eth0, eth1, ...";
+	length = strlen(digits);
+	if (length > 1 && *digits == '0')
+		return "has a leading zero";
+	if (length > 3)
+		return "is too high; eth999 is the last";
+	*number = (unsigned int)strtoul(digits, NULL, 10);
+	return NULL;
+}
+
+/* Parses 'text', which may hold "/LENGTH"; sets 'has_prefix'. */
+static const char *parse_any(const char *text, struct topology_address *address, bool *has_prefix)
+{
+	const char *slash = strchr(text, '/');
+	size_t length = slash ? (size_t)(slash - text) : strlen(text);
+	struct topology_address result = {.prefix = 0};
+	char host[INET6_ADDRSTRLEN] = "";
+	unsigned int bits;
+
+	if (length >= sizeof(host))
+		return "is not an IP address";
+	memcpy(host, text, length);
+	result.family = strchr(host, ':') ? AF_INET6 : AF_INET;
+	if (inet_pton(result.family, host, result.bytes) != 1)
+		return "is not an IP address";
+	bits = result.family == AF_INET ? 32 : 128;
+	*has_prefix = slash != NULL;
+	result.prefix = bits;
+	if (slash) {
+		size_t digits = strspn(slash + 1, DIGITS);
+
+		if (!digits || digits > 3 || slash[1 + digits] || (digits > 1 && slash[1] == '0'))
+			return "has no number after the slash";
+		result.prefix = (unsigned int)strtoul(slash + 1, NULL, 10);
+		if (result.prefix > bits)
+			return bits == 32 ? "has a prefix longer than 32 bits" : "has a prefix longer than 128 bits";
+	}
+	inet_ntop(result.family, result.bytes, host, sizeof(host));
+	snprintf(result.text, sizeof(result.text), "%s/%u", host, result.prefix);
+	*address = result;
+	return NULL;
+}
+
+const char *topology_parse_prefix(const char *text, struct topology_address *address)
+{
+	bool has_prefix;
+
+	return parse_any(text, address, &has_prefix);
+}
+
+/* Returns whether all bits beyond the prefix are 'bit'. */
+static bool host_bits_are(const struct topology_address *address, unsigned int bit)
+{
+	unsigned int bits = address->family == AF_INET ? 32 : 128;
+
+	for (unsigned int i = address->prefix; i < bits; i++)
+		if ((address->bytes[i / 8] >> (7 - i % 8) & 1) != bit)
+			return false;
+	return true;
+}
+
+bool topology_has_host_bits(const struct topology_address *address)
+{
+	return !host_bits_are(address, 0);
+}
+
+/* What stands against 'address' as an interface's. */
+static const char *check_host(const struct topology_address *address)
+{
+	static const uint8_t unspecified[16], loopback[16] = {[15] = 1};
+	uint8_t first = address->bytes[0];
+
+	if (!address->prefix)
+		return "has a prefix of 0 bits, which is the whole Internet";
+	if (!memcmp(address->bytes, unspecified, sizeof(unspecified)) || (address->family == AF_INET && !first))
+		return "is no address a host can have";
+	if (address->family == AF_INET ? first >= 224 : first == 0xff)
+		return "is a multicast or reserved address";
+	if (address->family == AF_INET ? first == 127 : !memcmp(address->bytes, loopback, sizeof(loopback)))
+		return "is a loopback address";
+	if (address->family == AF_INET && address->prefix < 31 && host_bits_are(address, 0))
+		return "is the address of the subnet itself, not of a host in it";
+	if (address->family == AF_INET && address->prefix < 31 && host_bits_are(address, 1))
+		return "is the broadcast address of its subnet, not a host in it";
+	return NULL;
+}
+
+const char *topology_parse_address(const char *text, struct topology_address *address)
+{
+	struct topology_address result;
+	bool has_prefix = false;
+	const char *problem = parse_any(text, &result, &has_prefix);
+
+	if (!problem && !has_prefix)
+		problem = "needs a prefix length, as in 10.0.0.1/24 or fd00::1/64";
+	if (!problem)
+		problem = check_host(&result);
+	if (!problem)
+		*address = result;
+	return problem;
+}
+
+const char *topology_check_name(const char *text)
+{
+	if (!*text)
+		return "is empty";
+	if (strlen(text) > TOPOLOGY_NAME_MAX)
+		return "is longer than 32 characters";
+	if (strchr(text, '/'))
+		return "holds a slash";
+	if (text[strspn(text, LETTERS DIGITS "_.-")])
+		return "holds a character other than letters, digits, '.', '-' and '_'";
+	if (!isalnum((unsigned char)*text))
+		return "does not begin with a letter or a digit";
+	if (strstr(text, ".."))
+		return "holds two dots in a row";
+	return NULL;
+}
+
+const char *topology_check_node_name(const char *text)
+{
+	const char *problem = topology_check_name(text);
+	struct in_addr address;
+
+	if (problem)
+		return problem;
+	if (strchr(text, '_'))
+		return "holds an underscore, which host names cannot have";
+	for (const char *at = text; *at; at++)
+		if ((*at == '-' || *at == '.') && (!at[1] || at[1] == '.' || (*at == '.' && at[1] == '-')))
+			return "is not a host name: each part must begin and end with a letter or a digit";
+	if (inet_aton(text, &address))
+		return "would be taken for an address; begin it with a letter";
+	if (!strcasecmp(text, "localhost"))
+		return "means the node itself in every node";
+	if (!strcasecmp(text, "network"))
+		return "is reserved for the ports of networks";
+	return NULL;
+}
+
+const char *topology_check_sysctl(const char *text)
+{
+	bool has_dot = false;
+
+	if (strlen(text) > SYSCTL_LENGTH_MAX)
+		return "is too long";
+	if (text[strspn(text, LETTERS DIGITS "_-./")])
+		return "holds a character that sysctl keys do not have";
+	for (const char *at = text; *at; at++) {
+		bool is_edge = at == text || !at[1] || at[1] == '.' || at[1] == '/';
+
+		if (*at == '.')
+			has_dot = true;
+		if ((*at == '.' || *at == '/') && is_edge)
+			return "has an empty part; keys look like net.ipv4.ip_forward";
+	}
+	return has_dot ? NULL : "is not a sysctl key; they look like net.ipv4.ip_forward";
+}
+
+static bool is_word_of(const char *word, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(word, words[i]))
+			return true;
+	return false;
+}
+
+static const char *check_route_words(char *text)
+{
+	static const char *const types[] = {"unicast", "local",       "broadcast", "multicast",
+					    "throw",   "unreachable", "prohibit",  "blackhole"};
+	const size_t lost = 4; /* From here on a route that needs no next hop. */
+	struct topology_address address;
+	char *rest = text, *word = strtok_r(text, " ", &rest);
+	bool leads_somewhere = false;
+
+	if (word && is_word_of(word, types, sizeof(types) / sizeof(types[0]))) {
+		leads_somewhere = is_word_of(word, types + lost, sizeof(types) / sizeof(types[0]) - lost);
+		word = strtok_r(NULL, " ", &rest);
+	}
+	if (!word)
+		return "has no destination; write \"default via 10.0.0.1\" or \"10.0.1.0/24 via 10.0.0.1\"";
+	if (strcmp(word, "default")) {
+		if (topology_parse_prefix(word, &address))
+			return "does not begin with \"default\" or a prefix such as 10.0.1.0/24";
+		if (topology_has_host_bits(&address))
+			return "has a destination with bits set beyond its prefix length";
+	}
+	while ((word = strtok_r(NULL, " ", &rest))) {
+		bool is_via = !strcmp(word, "via");
+
+		if (!is_via && strcmp(word, "dev") && strcmp(word, "nexthop"))
+			continue;
+		leads_somewhere = true;
+		word = strtok_r(NULL, " ", &rest);
+		if (word && is_via && (!strcmp(word, "inet") || !strcmp(word, "inet6")))
+			word = strtok_r(NULL, " ", &rest);
+		if (!word)
+			return "ends where an address or interface should follow";
+		if (is_via && (strchr(word, '/') || topology_parse_prefix(word, &address)))
+			return "has no IP address after \"via\"";
+	}
+	return leads_somewhere ? NULL : "leads nowhere; add \"via ADDRESS\" or \"dev ethN\"";
+}
+
+const char *topology_check_route(const char *text)
+{
+	char words[ROUTE_LENGTH_MAX + 1];
+
+	if (strlen(text) > ROUTE_LENGTH_MAX)
+		return "is too long";
+	if (text[strspn(text, LETTERS DIGITS " _.:/@%-")])
+		return "holds a character that no route has";
+	strcpy(words, text);
+	return check_route_words(words);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETLAB_TOPOLOGY_UNITS_H
+#define NETLAB_TOPOLOGY_UNITS_H 1
+
+/* Words of a topology
+ * ===================
+ *
+ * Pure functions that turn one word of a topology file (or of a command line) into a value.  Each returns NULL
+ * when the word is good, else what is wrong with it, as a constant phrase that continues 'memory "64" ...':
+ * "needs a unit: K, M or G, as in 64M".  Outputs are set only when the word is good.
+ *
+ * Thread-safety: any thread. */
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Digits and K, M, G or T, powers of 1024, in either case: "64M".  In bytes. */
+const char *topology_parse_size(const char *text, uint64_t *bytes);
+
+/* Digits, perhaps with a fraction, and ns, us, ms, s, m or h: "20ms", "0.5s".  In nanoseconds, at most 10^18. */
+const char *topology_parse_time(const char *text, uint64_t *nanoseconds);
+
+/* Six bytes in hexadecimal with colons or dashes.  A source address: not a group address, not all zero. */
+const char *topology_parse_mac(const char *text, uint8_t mac[6]);
+
+/* "eth0" to "eth999", without leading zeros. */
+#define TOPOLOGY_INTERFACE_NUMBERS 1000u
+const char *topology_parse_interface(const char *text, unsigned int *number);
+
+struct topology_address {
+	int family;                      /* AF_INET or AF_INET6. */
+	uint8_t bytes[16];               /* In network order; the first 4 for AF_INET, the others zero. */
+	unsigned int prefix;             /* Bits: 0 to 32 or 128. */
+	char text[INET6_ADDRSTRLEN + 4]; /* Normalised: "10.0.0.1/24". */
+};
+
+/* An address an interface can have, with its prefix length: "10.0.0.1/24". */
+const char *topology_parse_address(const char *text, struct topology_address *address);
+
+/* Any address, its prefix length perhaps left out (all bits then); nothing is said against any of them. */
+const char *topology_parse_prefix(const char *text, struct topology_address *address);
+
+/* Returns whether bits beyond the prefix are set. */
+bool topology_has_host_bits(const struct topology_address *address);
+
+/* A name: letters, digits, '_', '.', '-', beginning with a letter or digit, no "..", at most TOPOLOGY_NAME_MAX. */
+const char *topology_check_name(const char *text);
+
+/* A node's name: also a host name, that nobody takes for an address. */
+const char *topology_check_node_name(const char *text);
+
+/* A key as sysctl(8) has them: "net.ipv4.ip_forward", with '/' for a dot within a name, as in
+ * "net.ipv4.conf.eth0/100.rp_filter". */
+const char *topology_check_sysctl(const char *text);
+
+/* Arguments of "ip route add": the destination, then "via" with an address or "dev"; what else stands there is passed
+ * on as it is. */
+const char *topology_check_route(const char *text);
+
+#endif /* topology_units.h */

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Feeds topology_read_text() whatever comes.  Errors are formatted and thrown away; a topology that is accepted is walked,
+ * so that a dangling index or pointer in it is found.  Seeds: tests/topologies/good, tests/topologies/bad, labs/. */
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "netlab/topology.h"
+
+static void check(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+static void check_node(const struct topology *topology, const struct topology_node *node)
+{
+	check(node->image && topology_find_node(topology, node->name) == node);
+	check(node->interface_count <= TOPOLOGY_INTERFACES_MAX);
+	for (size_t i = 0; i < node->interface_count; i++) {
+		const struct topology_interface *interface = &node->interfaces[i];
+
+		check(interface->link < topology->link_count && interface->mtu >= 68 && !(interface->mac[0] & 1));
+		for (size_t j = 0; j < interface->address_count; j++)
+			check(strchr(interface->addresses[j], '/'));
+	}
+	for (size_t i = 0; i < node->file_count; i++)
+		check(node->files[i].guest_path[0] == '/' && node->files[i].source[0] == '/');
+}
+
+static void check_topology(const struct topology *topology)
+{
+	check(topology->node_count && topology->node_count <= TOPOLOGY_NODES_MAX);
+	for (size_t i = 0; i < topology->node_count; i++)
+		check_node(topology, &topology->nodes[i]);
+	for (size_t i = 0; i < topology->link_count; i++) {
+		const struct topology_endpoint *ends = topology->links[i].endpoints;
+
+		check(!ends[0].is_network || !ends[1].is_network);
+		for (size_t side = 0; side < 2; side++) {
+			if (ends[side].is_network)
+				check(ends[side].network < topology->network_count);
+			else
+				check(topology->nodes[ends[side].node].interfaces[ends[side].interface].link == i);
+		}
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *messages = NULL;
+	size_t length = 0;
+	FILE *errors = open_memstream(&messages, &length);
+	struct topology *topology;
+
+	if (!errors)
+		return 0;
+	topology = topology_read_text((const char *)data, size, "/nowhere/lab/topology.yaml", NULL, errors);
+	fclose(errors);
+	/* Either a topology or a word about why there is none. */
+	check(!topology == !!length);
+	if (topology)
+		check_topology(topology);
+	topology_free(topology);
+	free(messages);
+	return 0;
+}

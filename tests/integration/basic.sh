@@ -1,0 +1,302 @@
+#!/usr/bin/env bash
+# Two hosts on a wire, and all that the command line can do with them.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need_tool jq
+need_image
+
+topology=$top/labs/two-hosts/topology.yaml
+
+up() {
+	local output
+	output=$(lab_up "$topology" 2>&1) || fail "$output"
+	echo "$output"
+	expect_match 'h1.*ready' "$output"
+	expect_match 'h2.*ready' "$output"
+}
+
+up_again() {
+	local output
+	output=$(expect_status 1 netlab up "$topology" 2>&1) || fail "$output"
+	expect_match 'running' "$output"
+	state_is h1 ready
+}
+
+status_json() {
+	expect_equal "$(status_of '[.nodes[] | .name + " " + .state] | join(", ")')" "h1 ready, h2 ready"
+	expect_equal "$(status_of .lab)" two-hosts
+	expect_equal "$(status_of '[.ports[].name] | join(" ")')" "h1:eth0 h2:eth0"
+	expect_equal "$(status_of '.nodes[0].interfaces[0].link')" h2:eth0
+	expect_equal "$(status_of '.nodes[0].memory')" 67108864
+	expect_match '^52:54:00:' "$(status_of '.nodes[0].interfaces[0].mac')"
+	expect_match '^(vmx|svm|pagetable)$' "$(status_of .host.kind)"
+}
+
+status_text() {
+	local output
+	output=$(netlab status)
+	expect_match 'h1.*ready' "$output"
+	expect_match 'h2:eth0' "$output"
+}
+
+list() {
+	expect_match two-hosts "$(netlab list)"
+	netlab list --format json | jq -e . >/dev/null
+}
+
+ping_works() {
+	local output
+	output=$(netlab exec h1 -- ping -c 3 10.0.0.2)
+	echo "$output"
+	expect_match '3 (packets )?received' "$output"
+	expect_match '[^0-9]0% packet loss' "$output"
+}
+
+ping_fails() {
+	expect_status 1 netlab exec h1 -- ping -c 1 -W 2 10.0.0.77
+}
+
+ping_by_name() {
+	in_node h1 'ping -c 1 h2'
+}
+
+ping_v6() {
+	netlab exec h1 -- ping -c 3 fd00::2
+}
+
+exit_statuses() {
+	expect_status 7 netlab exec h1 -- sh -c 'exit 7'
+	expect_status 0 netlab exec h1 true
+	expect_status 255 in_node h1 'exit 255'
+	# shellcheck disable=SC2016 # The guest's $$.
+	expect_status 137 in_node h1 'kill -9 $$'
+	expect_status 127 netlab exec h1 -- there-is-no-such-command
+	expect_status 126 netlab exec h1 -- /etc/passwd
+}
+
+unknown_node() {
+	local output
+	output=$(expect_status 125 netlab exec h9 -- true 2>&1) || fail "$output"
+	expect_match 'h9' "$output"
+}
+
+streams_are_apart() {
+	in_node h1 'echo to-output; echo to-error >&2' >output 2>error
+	expect_equal "$(cat output)" to-output
+	expect_equal "$(cat error)" to-error
+}
+
+input_arrives() {
+	expect_equal "$(printf 'one\ntwo\n' | netlab exec h1 -- wc -l | tr -d ' ')" 2
+	expect_equal "$(printf 'whole' | netlab exec h2 -- cat)" whole
+}
+
+arguments_arrive() {
+	expect_equal "$(netlab exec h1 -- printf '<%s>' a 'b  c' '' '*' "it's" $'two\nlines')" \
+		"<a><b  c><><*><it's><two"$'\n'"lines>"
+}
+
+environment_arrives() {
+	# shellcheck disable=SC2016 # The guest's variable.
+	expect_equal "$(netlab exec -e GREETING='good day' h1 -- sh -c 'echo $GREETING')" 'good day'
+}
+
+binary_through_exec() {
+	random_file sent 1048576
+	netlab exec h1 -- sh -c 'cat >/tmp/sent' <sent
+	expect_equal "$(in_node h1 'sha256sum </tmp/sent' | cut -d ' ' -f 1)" "$(sum_of sent)"
+	netlab exec h1 -- cat /tmp/sent >back
+	cmp sent back
+}
+
+copy_in() {
+	random_file in 1048576
+	netlab cp in h1:/root/in
+	expect_equal "$(in_node h1 'sha256sum </root/in' | cut -d ' ' -f 1)" "$(sum_of in)"
+}
+
+copy_out() {
+	in_node h2 'head -c 1048576 /dev/urandom >/root/out'
+	netlab cp h2:/root/out out
+	expect_equal "$(in_node h2 'sha256sum </root/out' | cut -d ' ' -f 1)" "$(sum_of out)"
+	expect_equal "$(stat -c %s out)" 1048576
+}
+
+copy_keeps_mode() {
+	printf '#!/bin/sh\necho ran\n' >script
+	chmod 755 script
+	netlab cp script h1:/root/script
+	expect_equal "$(netlab exec h1 -- /root/script)" ran
+	netlab cp h1:/root/script back-script
+	expect_equal "$(stat -c %a back-script)" 755
+}
+
+copy_folder() {
+	mkdir -p folder/inner
+	random_file folder/inner/data 5000
+	ln -s inner/data folder/link
+	netlab cp -r folder h1:/root/folder
+	netlab cp -r h1:/root/folder folder-back
+	diff -r folder folder-back
+}
+
+copy_of_nothing() {
+	local output
+	output=$(expect_status 1 netlab cp h1:/no/such/file here 2>&1) || fail "$output"
+	expect_match '/no/such/file' "$output"
+	[ ! -e here ]
+}
+
+guests_are_set_up() {
+	expect_equal "$(netlab exec h1 -- hostname)" h1
+	expect_equal "$(netlab exec h2 -- hostname)" h2
+	expect_match '10\.0\.0\.1/24' "$(in_node h1 'ip address show eth0')"
+	expect_match 'fd00::1/64' "$(in_node h1 'ip address show eth0')"
+	expect_match 'mtu 1500' "$(in_node h1 'ip link show eth0')"
+	expect_equal "$(in_node h1 'cat /sys/class/net/eth0/address')" "$(status_of '.nodes[0].interfaces[0].mac')"
+	[ "$(in_node h1 'cat /etc/machine-id')" != "$(in_node h2 'cat /etc/machine-id')" ]
+}
+
+guest_knows_the_time() {
+	local guest off
+	guest=$(in_node h1 'date +%s')
+	# Clocks drift and guests wait for their turn; a guest that was not told is off by decades.
+	off=$((guest - $(date +%s)))
+	[ "${off#-}" -lt 120 ] || fail "the guest's clock is off by $off s"
+}
+
+many_at_once() {
+	local i pids=()
+	for i in 1 2 3 4 5 6 7 8; do
+		in_node h1 "sleep 1; echo answer $i" >"answer$i" &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	for i in 1 2 3 4 5 6 7 8; do
+		expect_equal "$(cat "answer$i")" "answer $i"
+	done
+}
+
+interrupt_reaches_the_command() {
+	local pid status=0
+	env --default-signal=INT "$bin/netlab" exec h1 -- sh -c 'trap "echo told; exit 9" INT; echo started; while :; do sleep 0.1; done' \
+		>interrupted &
+	pid=$!
+	wait_for grep -q started interrupted
+	kill -INT "$pid"
+	wait "$pid" || status=$?
+	cat interrupted
+	expect_equal "$status" 9
+	expect_match told "$(cat interrupted)"
+}
+
+console() {
+	local pid
+	mkfifo typed
+	netlab connect h1 <typed >console &
+	pid=$!
+	exec 9>typed
+	# shellcheck disable=SC2016 # The guest's arithmetic: what was typed is echoed, and must not be taken for the answer.
+	printf 'echo answer-$((40+2))\n' >&9
+	wait_for grep -q answer-42 console
+	exec 9>&-
+	wait "$pid"
+}
+
+# The kernel says little while it boots well; what it finds urgent is in the log.
+logs() {
+	in_node h1 'echo "<0>something urgent" >/dev/kmsg'
+	wait_for log_has 'something urgent'
+	expect_no_match 'something urgent' "$(netlab logs h2)"
+	[ "$(netlab logs --tail 20 h1 | wc -c)" -le 20 ]
+}
+
+log_has() {
+	netlab logs h1 | grep -q "$1"
+}
+
+logs_follow() {
+	local pid
+	"$bin/netlab" logs -f h1 >followed &
+	pid=$!
+	in_node h1 'echo "<0>one more thing" >/dev/kmsg'
+	wait_for grep -q 'one more thing' followed
+	kill "$pid"
+	wait "$pid" || true
+}
+
+completion() {
+	netlab completion bash >script.bash
+	bash -n script.bash
+	expect_match '^two-hosts$' "$(netlab complete labs)"
+	expect_match '^exec$' "$(netlab complete commands)"
+}
+
+# An idle guest sleeps; the limit is for the daemon with both of them, in the best of three spans of ten seconds.
+idle_is_idle() {
+	local before after attempt
+	for attempt in 1 2 3; do
+		before=$(cpu_ticks)
+		sleep 10
+		after=$(cpu_ticks)
+		echo "attempt $attempt: $(((after - before) / 10)).$(((after - before) % 10)) % of a core"
+		[ $((after - before)) -gt 40 ] || return 0
+	done
+	return 1
+}
+
+cpu_ticks() {
+	# The command's name has no spaces, so fields can be counted.
+	awk '{ print $14 + $15 }' "/proc/$(daemon_pid two-hosts)/stat"
+}
+
+down() {
+	netlab down two-hosts
+	no_daemons
+	[ ! -e "$runtime/two-hosts" ]
+	expect_no_match two-hosts "$(netlab list)"
+}
+
+after_down() {
+	local output
+	output=$(expect_status 1 netlab down two-hosts 2>&1) || fail "$output"
+	expect_match 'not running' "$output"
+	expect_status 125 netlab exec two-hosts/h1 -- true
+}
+
+check "two hosts come up" up
+check "up on a running lab says so and changes nothing" up_again
+check "status as JSON" status_json
+check "status as text" status_text
+check "list" list
+check "ping: three answers" ping_works
+check "ping: status 1 without an answer" ping_fails
+check "ping by name" ping_by_name
+check "ping over IPv6" ping_v6
+check "exec returns the command's status" exit_statuses
+check "exec in a node that is not there" unknown_node
+check "exec keeps output and errors apart" streams_are_apart
+check "exec passes input on" input_arrives
+check "exec passes arguments as they are" arguments_arrive
+check "exec passes the environment on" environment_arrives
+check "exec: 1 MiB of random bytes both ways" binary_through_exec
+check "cp: 1 MiB of random bytes in" copy_in
+check "cp: 1 MiB of random bytes out" copy_out
+check "cp keeps the mode" copy_keeps_mode
+check "cp -r" copy_folder
+check "cp of a file that is not there" copy_of_nothing
+check "guests have their names, addresses and identities" guests_are_set_up
+check "guests know the time" guest_knows_the_time
+check "eight commands at once" many_at_once
+check "exec passes Ctrl-C on" interrupt_reaches_the_command
+check "connect with a pipe" console
+check "logs" logs
+check "logs -f" logs_follow
+check "completion" completion
+if [ -z "${SANITIZED-}" ]; then
+	check "an idle lab takes less than 2 % of a core for each node" idle_is_idle
+fi
+check "down" down
+check "a lab that is down is said to be down" after_down
+finish

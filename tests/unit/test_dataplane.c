@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The data plane: where frames go, what is counted, and who is flushed.  Most of it runs without a thread. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/loop.h"
+#include "netlab/dataplane.h"
+
+#define PORTS 4
+#define KEPT 64
+
+static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+/* Stands for a NIC: keeps the first bytes of what it is given. */
+struct station {
+	struct port *port;
+	enum port_result result;
+	unsigned int frames, flushes;
+	size_t sizes[KEPT];
+	uint8_t heads[KEPT][FRAME_HEADER_SIZE];
+	size_t answer_size;   /* When not 0, it answers each frame by one of this size ... */
+	unsigned int answers; /* ... so many times. */
+	uint8_t address[6];
+};
+
+struct fixture {
+	struct dataplane *dataplane;
+	struct network *network;
+	struct station stations[PORTS];
+};
+
+static void transmit(struct station *station, const uint8_t *destination, size_t size);
+
+static enum port_result deliver(void *opaque, const struct frame *frame)
+{
+	struct station *station = opaque;
+
+	if (station->result != PORT_DELIVERED)
+		return station->result;
+	if (station->frames < KEPT) {
+		station->sizes[station->frames] = frame->size;
+		memcpy(station->heads[station->frames], frame->header, frame->header_size);
+	}
+	station->frames++;
+	if (station->answers > 0) {
+		station->answers--;
+		transmit(station, broadcast, station->answer_size);
+	}
+	return PORT_DELIVERED;
+}
+
+static void flush(void *opaque)
+{
+	struct station *station = opaque;
+
+	station->flushes++;
+}
+
+static const struct port_ops ops = {.deliver = deliver, .flush = flush};
+
+/* Sends a frame whose bytes after the addresses count up from its size. */
+static void transmit(struct station *station, const uint8_t *destination, size_t size)
+{
+	uint8_t *bytes = malloc(size);
+	struct frame frame = {.size = size};
+	struct iovec rest[2];
+
+	assert_non_null(bytes);
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (uint8_t)(size + i);
+	memcpy(bytes, destination, 6);
+	memcpy(bytes + 6, station->address, 6);
+	frame.header_size = size < FRAME_HEADER_SIZE ? size : FRAME_HEADER_SIZE;
+	memcpy(frame.header, bytes, frame.header_size);
+	rest[0].iov_base = bytes + frame.header_size;
+	rest[0].iov_len = (size - frame.header_size) / 2;
+	rest[1].iov_base = bytes + frame.header_size + rest[0].iov_len;
+	rest[1].iov_len = size - frame.header_size - rest[0].iov_len;
+	frame.rest = rest;
+	frame.rest_count = 2;
+	port_transmit(station->port, &frame);
+	free(bytes);
+}
+
+static struct port_counters counters_of(const struct station *station)
+{
+	struct port_counters counters;
+
+	port_read_counters(station->port, &counters);
+	return counters;
+}
+
+static uint64_t dropped(const struct station *station, enum drop_reason reason)
+{
+	return counters_of(station).dropped[reason];
+}
+
+static void set_up(struct fixture *fixture)
+{
+	static const char *const names[PORTS] = {"h1:eth0", "h2:eth0", "h3:eth0", "h4:eth0"};
+
+	memset(fixture, 0, sizeof(*fixture));
+	fixture->dataplane = dataplane_create(NULL);
+	assert_non_null(fixture->dataplane);
+	for (int i = 0; i < PORTS; i++) {
+		struct station *station = &fixture->stations[i];
+
+		memcpy(station->address, (const uint8_t[]){0x52, 0x54, 0, 0, 0, (uint8_t)(i + 1)}, 6);
+		station->port = dataplane_add_port(fixture->dataplane, names[i]);
+		assert_non_null(station->port);
+		port_plug(station->port, &ops, station);
+	}
+}
+
+static void set_up_link(struct fixture *fixture)
+{
+	set_up(fixture);
+	port_join_port(fixture->stations[0].port, fixture->stations[1].port);
+}
+
+static void set_up_network(struct fixture *fixture)
+{
+	set_up(fixture);
+	fixture->network = dataplane_add_network(fixture->dataplane, "lan", 64, 300);
+	assert_non_null(fixture->network);
+	for (int i = 0; i < PORTS; i++)
+		port_join_network(fixture->stations[i].port, fixture->network);
+}
+
+static void link_passes_frames_both_ways(void **state)
+{
+	struct fixture fixture;
+	struct station *a = &fixture.stations[0], *b = &fixture.stations[1];
+
+	(void)state;
+	set_up_link(&fixture);
+	transmit(a, b->address, 60);
+	transmit(b, a->address, 1514);
+	assert_int_equal(b->frames, 1);
+	assert_int_equal(b->sizes[0], 60);
+	assert_memory_equal(b->heads[0], b->address, 6);
+	assert_memory_equal(b->heads[0] + 6, a->address, 6);
+	assert_int_equal(b->heads[0][59], (uint8_t)(60 + 59));
+	assert_int_equal(a->frames, 1);
+	assert_int_equal(a->sizes[0], 1514);
+	assert_int_equal(counters_of(a).transmitted_frames, 1);
+	assert_int_equal(counters_of(a).transmitted_bytes, 60);
+	assert_int_equal(counters_of(a).received_frames, 1);
+	assert_int_equal(counters_of(a).received_bytes, 1514);
+	assert_int_equal(fixture.stations[2].frames, 0);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void link_passes_what_a_bridge_would_not(void **state)
+{
+	static const uint8_t zero[6];
+	uint8_t reserved[6] = {0x01, 0x80, 0xc2, 0, 0, 0};
+	struct fixture fixture;
+	struct station *a = &fixture.stations[0], *b = &fixture.stations[1];
+
+	(void)state;
+	set_up_link(&fixture);
+	for (int last = 0; last <= 0x0f; last++) {
+		reserved[5] = (uint8_t)last;
+		transmit(a, reserved, 60);
+	}
+	transmit(a, zero, 60);
+	transmit(a, a->address, 60);
+	memset(a->address, 0xff, 6);
+	transmit(a, b->address, 60);
+	transmit(a, b->address, FRAME_SIZE_MIN);
+	transmit(a, b->address, FRAME_SIZE_MAX);
+	assert_int_equal(b->frames, 16 + 5);
+	assert_int_equal(b->sizes[b->frames - 2], FRAME_SIZE_MIN);
+	assert_int_equal(b->sizes[b->frames - 1], FRAME_SIZE_MAX);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void network_learns_and_floods(void **state)
+{
+	struct fixture fixture;
+	struct station *stations = fixture.stations;
+
+	(void)state;
+	set_up_network(&fixture);
+	transmit(&stations[0], stations[1].address, 60); /* Unknown: flooded. */
+	for (int i = 1; i < PORTS; i++)
+		assert_int_equal(stations[i].frames, 1);
+	assert_int_equal(stations[0].frames, 0);
+	transmit(&stations[1], stations[0].address, 60); /* Known. */
+	assert_int_equal(stations[0].frames, 1);
+	transmit(&stations[0], stations[1].address, 60);
+	assert_int_equal(stations[1].frames, 2);
+	assert_int_equal(stations[2].frames, 1);
+	transmit(&stations[3], broadcast, 60);
+	assert_int_equal(stations[0].frames, 2);
+	assert_int_equal(stations[1].frames, 3);
+	assert_int_equal(stations[2].frames, 2);
+	assert_int_equal(network_mac_count(fixture.network), 3);
+	assert_string_equal(network_name(fixture.network), "lan");
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void network_drops_are_the_senders(void **state)
+{
+	static const uint8_t lldp[6] = {0x01, 0x80, 0xc2, 0, 0, 0x0e};
+	struct fixture fixture;
+	struct station *a = &fixture.stations[0];
+
+	(void)state;
+	set_up_network(&fixture);
+	transmit(a, lldp, 60);
+	assert_int_equal(dropped(a, DROP_RESERVED_ADDRESS), 1);
+	transmit(a, a->address, 60);
+	assert_int_equal(dropped(a, DROP_SAME_PORT), 1);
+	assert_int_equal(counters_of(a).transmitted_frames, 2);
+	for (int i = 1; i < PORTS; i++)
+		assert_int_equal(fixture.stations[i].frames, 0);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void port_alone_has_no_destination(void **state)
+{
+	struct fixture fixture;
+	struct station *stations = fixture.stations;
+
+	(void)state;
+	set_up(&fixture);
+	fixture.network = dataplane_add_network(fixture.dataplane, "lan", 64, 300);
+	port_join_network(stations[0].port, fixture.network);
+	transmit(&stations[0], broadcast, 60);
+	assert_int_equal(dropped(&stations[0], DROP_NO_DESTINATION), 1);
+	transmit(&stations[1], broadcast, 60); /* Joined to nothing. */
+	assert_int_equal(dropped(&stations[1], DROP_NO_DESTINATION), 1);
+	assert_int_equal(counters_of(&stations[1]).transmitted_frames, 1);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void receivers_drops_are_the_receivers(void **state)
+{
+	static const struct {
+		enum port_result result;
+		enum drop_reason reason;
+	} cases[] = {
+		{PORT_RING_FULL, DROP_RECEIVE_RING_FULL},
+		{PORT_NOT_READY, DROP_NOT_READY},
+		{PORT_TOO_LONG, DROP_TOO_LONG},
+	};
+	struct fixture fixture;
+	struct station *a = &fixture.stations[0], *b = &fixture.stations[1];
+
+	(void)state;
+	set_up_link(&fixture);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		b->result = cases[i].result;
+		transmit(a, b->address, 60);
+		assert_int_equal(dropped(b, cases[i].reason), 1);
+		assert_int_equal(dropped(a, cases[i].reason), 0);
+	}
+	assert_int_equal(counters_of(a).transmitted_frames, 3);
+	assert_int_equal(counters_of(b).received_frames, 0);
+	dataplane_end_turn(fixture.dataplane);
+	assert_int_equal(b->flushes, 0); /* Nothing was delivered. */
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void full_receiver_does_not_hurt_the_others(void **state)
+{
+	struct fixture fixture;
+	struct station *stations = fixture.stations;
+
+	(void)state;
+	set_up_network(&fixture);
+	stations[1].result = PORT_RING_FULL;
+	transmit(&stations[0], broadcast, 60);
+	assert_int_equal(dropped(&stations[1], DROP_RECEIVE_RING_FULL), 1);
+	assert_int_equal(stations[2].frames, 1);
+	assert_int_equal(stations[3].frames, 1);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void unplugged_port_drops_and_is_forgotten(void **state)
+{
+	struct fixture fixture;
+	struct station *stations = fixture.stations;
+
+	(void)state;
+	set_up_network(&fixture);
+	transmit(&stations[1], broadcast, 60);
+	assert_int_equal(network_mac_count(fixture.network), 1);
+	port_plug(stations[1].port, NULL, NULL);
+	assert_int_equal(network_mac_count(fixture.network), 0);
+	transmit(&stations[0], stations[1].address, 60);
+	assert_int_equal(stations[1].frames, 0);
+	assert_int_equal(dropped(&stations[1], DROP_NOT_READY), 1);
+	assert_int_equal(stations[2].frames, 2); /* Flooded again. */
+	port_plug(stations[1].port, &ops, &stations[1]);
+	transmit(&stations[0], stations[1].address, 60);
+	assert_int_equal(stations[1].frames, 1);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void receivers_are_flushed_once_a_turn(void **state)
+{
+	struct fixture fixture;
+	struct station *stations = fixture.stations;
+
+	(void)state;
+	set_up_network(&fixture);
+	dataplane_end_turn(fixture.dataplane);
+	transmit(&stations[0], broadcast, 60);
+	transmit(&stations[0], broadcast, 60);
+	transmit(&stations[1], stations[0].address, 60);
+	assert_int_equal(stations[2].flushes, 0);
+	dataplane_end_turn(fixture.dataplane);
+	dataplane_end_turn(fixture.dataplane);
+	for (int i = 0; i < PORTS; i++)
+		assert_int_equal(stations[i].flushes, 1);
+	transmit(&stations[0], stations[1].address, 60);
+	dataplane_end_turn(fixture.dataplane);
+	assert_int_equal(stations[1].flushes, 2);
+	assert_int_equal(stations[2].flushes, 1);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void what_was_unplugged_is_not_flushed(void **state)
+{
+	struct fixture fixture;
+	struct station *a = &fixture.stations[0], *b = &fixture.stations[1], *c = &fixture.stations[2];
+
+	(void)state;
+	set_up_link(&fixture);
+	transmit(a, b->address, 60);
+	port_plug(b->port, NULL, NULL);
+	dataplane_end_turn(fixture.dataplane);
+	assert_int_equal(b->flushes, 0);
+	/* Replaced in the turn: only the new one is flushed, and only for what is its own. */
+	port_plug(b->port, &ops, b);
+	transmit(a, b->address, 60);
+	port_plug(b->port, &ops, c);
+	transmit(a, b->address, 60);
+	dataplane_end_turn(fixture.dataplane);
+	assert_int_equal(b->flushes, 0);
+	assert_int_equal(c->flushes, 1);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void malformed_frames_are_refused(void **state)
+{
+	struct fixture fixture;
+	struct station *a = &fixture.stations[0], *b = &fixture.stations[1];
+	struct frame frame = {.header_size = 13, .size = 13};
+
+	(void)state;
+	set_up_link(&fixture);
+	port_transmit(a->port, &frame);
+	frame.size = FRAME_SIZE_MAX + 1;
+	port_transmit(a->port, &frame);
+	frame.size = SIZE_MAX;
+	port_transmit(a->port, &frame);
+	port_refused(a->port, 5);
+	assert_int_equal(dropped(a, DROP_MALFORMED), 4);
+	assert_int_equal(counters_of(a).transmitted_frames, 0);
+	assert_int_equal(b->frames, 0);
+	dataplane_destroy(fixture.dataplane);
+}
+
+/* The second station answers a broadcast before the third has seen it, or so it wants. */
+static void answers_come_after_their_question(void **state)
+{
+	struct fixture fixture;
+	struct station *stations = fixture.stations;
+
+	(void)state;
+	set_up_network(&fixture);
+	stations[1].answers = 1;
+	stations[1].answer_size = 200;
+	transmit(&stations[0], broadcast, 100);
+	assert_int_equal(stations[2].frames, 2);
+	assert_int_equal(stations[2].sizes[0], 100);
+	assert_int_equal(stations[2].sizes[1], 200);
+	assert_memory_equal(stations[2].heads[1] + 6, stations[1].address, 6);
+	assert_int_equal(stations[2].heads[1][63], (uint8_t)(200 + 63));
+	assert_int_equal(stations[0].frames, 1);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void endless_answers_end(void **state)
+{
+	struct fixture fixture;
+	struct station *a = &fixture.stations[0], *b = &fixture.stations[1];
+
+	(void)state;
+	set_up_link(&fixture);
+	a->answers = b->answers = 1000000;
+	a->answer_size = b->answer_size = 60;
+	transmit(a, b->address, 60);
+	assert_int_equal(a->frames + b->frames, 1 + PORT_ANSWERS_MAX);
+	assert_int_equal(dropped(a, DROP_QUEUE_FULL) + dropped(b, DROP_QUEUE_FULL), 1);
+	/* And the next frame has its own. */
+	transmit(a, b->address, 60);
+	assert_int_equal(a->frames + b->frames, 2 * (1 + PORT_ANSWERS_MAX));
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void every_frame_is_accounted_for(void **state)
+{
+	struct fixture fixture;
+	struct station *stations = fixture.stations;
+	uint64_t transmitted = 0, ended = 0;
+	uint32_t random = 1;
+
+	(void)state;
+	set_up_link(&fixture);
+	port_join_port(stations[2].port, stations[3].port);
+	for (int i = 0; i < 10000; i++) {
+		random = random * 1664525 + 1013904223;
+		stations[random >> 30].result = (enum port_result)(random >> 28 & 3);
+		transmit(&stations[random >> 26 & 3], broadcast, 14 + (random >> 16 & 1023));
+	}
+	for (int i = 0; i < PORTS; i++) {
+		struct port_counters counters = counters_of(&stations[i]);
+
+		transmitted += counters.transmitted_frames;
+		ended += counters.received_frames;
+		for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
+			ended += counters.dropped[reason];
+	}
+	assert_int_equal(transmitted, 10000);
+	assert_int_equal(ended, transmitted);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void transmit_some(void *opaque)
+{
+	struct fixture *fixture = opaque;
+
+	for (int i = 0; i < 10; i++)
+		transmit(&fixture->stations[0], fixture->stations[1].address, 60);
+}
+
+static void thread_runs_and_flushes(void **state)
+{
+	struct fixture fixture;
+	struct station *b = &fixture.stations[1];
+
+	(void)state;
+	set_up_link(&fixture);
+	assert_int_equal(dataplane_start(fixture.dataplane, NULL), 0);
+	loop_call(dataplane_loop(fixture.dataplane), transmit_some, &fixture);
+	assert_int_equal(counters_of(b).received_frames, 10); /* From another thread. */
+	loop_post(dataplane_loop(fixture.dataplane), transmit_some, &fixture);
+	dataplane_stop(fixture.dataplane); /* What was posted is run, and the turn ended. */
+	dataplane_stop(fixture.dataplane);
+	assert_int_equal(b->frames, 20);
+	assert_in_range(b->flushes, 1, 2);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void drop_reasons_have_names(void **state)
+{
+	(void)state;
+	for (int i = 0; i < DROP_REASON_COUNT; i++) {
+		const char *name = drop_reason_name((enum drop_reason)i);
+
+		assert_non_null(name);
+		assert_int_equal(strspn(name, "abcdefghijklmnopqrstuvwxyz-"), strlen(name));
+		for (int j = 0; j < i; j++)
+			assert_string_not_equal(name, drop_reason_name((enum drop_reason)j));
+	}
+	assert_string_equal(drop_reason_name(DROP_RESERVED_ADDRESS), "reserved-address");
+	assert_string_equal(drop_reason_name(DROP_REASON_COUNT), "unknown");
+}
+
+static void networks_out_of_range_are_refused(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	set_up(&fixture);
+	assert_null(dataplane_add_network(fixture.dataplane, "lan", 65537, 300));
+	assert_null(dataplane_add_network(fixture.dataplane, "lan", 64, 0));
+	assert_string_equal(port_name(fixture.stations[2].port), "h3:eth0");
+	dataplane_destroy(fixture.dataplane);
+	dataplane_destroy(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(link_passes_frames_both_ways),
+		cmocka_unit_test(link_passes_what_a_bridge_would_not),
+		cmocka_unit_test(network_learns_and_floods),
+		cmocka_unit_test(network_drops_are_the_senders),
+		cmocka_unit_test(port_alone_has_no_destination),
+		cmocka_unit_test(receivers_drops_are_the_receivers),
+		cmocka_unit_test(full_receiver_does_not_hurt_the_others),
+		cmocka_unit_test(unplugged_port_drops_and_is_forgotten),
+		cmocka_unit_test(receivers_are_flushed_once_a_turn),
+		cmocka_unit_test(what_was_unplugged_is_not_flushed),
+		cmocka_unit_test(malformed_frames_are_refused),
+		cmocka_unit_test(answers_come_after_their_question),
+		cmocka_unit_test(endless_answers_end),
+		cmocka_unit_test(every_frame_is_accounted_for),
+		cmocka_unit_test(thread_runs_and_flushes),
+		cmocka_unit_test(drop_reasons_have_names),
+		cmocka_unit_test(networks_out_of_range_are_refused),
+	};
+
+	return cmocka_run_group_tests_name("dataplane", tests, NULL, NULL);
+}

@@ -141,7 +141,8 @@ tests: packages-check $(UNIT_PROGRAMS) $(HOSTILE_PROGRAMS)  ## Build the test pr
 
 fuzz: packages-check $(FUZZ_PROGRAMS)  ## Build the fuzz targets, with clang
 
-bench: $(BENCH_PROGRAMS)  ## Build the benchmarks
+bench: $(BENCH_PROGRAMS)  ## Build the benchmarks, build/bench/*: each says what it compares and prints a table
+	$(Q)printf '  run one: %s\n' $(BENCH_PROGRAMS)
 
 clean:  ## Remove build/
 	$(Q)rm -rf build $(B)

@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,8 +22,8 @@
 #define BOOT_FLAG 0xaa55
 #define ENTRY_64_OFFSET 0x200
 
-/* LZ4 legacy frame, as the kernel's build makes it: magic, then blocks of a 32-bit size and data, each unpacking to at most
- * 8 MiB. */
+/* LZ4 legacy frame, as the kernel's build makes it: magic, then blocks of a 32-bit size and data, each unpacking to at
+ * most 8 MiB. */
 #define LZ4_LEGACY_MAGIC 0x184c2102u
 #define LZ4_LEGACY_BLOCK (8u << 20)
 /* No kernel is larger unpacked. */
@@ -37,15 +36,15 @@
 #define E820_RESERVED 2
 
 struct file {
-	const uint8_t *data;
+	const char *path;
+	int fd;
 	size_t size;
 };
 
 /* Returns 0, or a negative number with 'error' set. */
-static int file_map(struct file *file, const char *path, struct error *error)
+static int file_open(struct file *file, const char *path, struct error *error)
 {
 	struct stat status;
-	void *data;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || fstat(fd, &status) < 0) {
@@ -59,20 +58,42 @@ static int file_map(struct file *file, const char *path, struct error *error)
 		error_set(error, ERROR_HOST, EINVAL, "%s is empty or no file", path);
 		return -EINVAL;
 	}
-	data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (data == MAP_FAILED) {
-		error_set(error, ERROR_HOST, errno, "cannot map %s: %s", path, strerror(errno));
-		close(fd);
-		return -EIO;
-	}
-	close(fd);
-	*file = (struct file){.data = data, .size = (size_t)status.st_size};
+	*file = (struct file){.path = path, .fd = fd, .size = (size_t)status.st_size};
 	return 0;
 }
 
-static void file_unmap(struct file *file)
+/* Reads all of 'size' bytes.  Files are read rather than mapped: one that is rewritten at this moment may have become
+ * shorter, which is an error here, and would be a SIGBUS there. */
+static int read_file(int fd, const char *name, void *to, size_t size, uint64_t offset, struct error *error)
 {
-	munmap((void *)(uintptr_t)file->data, file->size);
+	uint8_t *at = to;
+
+	while (size > 0) {
+		ssize_t count = pread(fd, at, size, (off_t)offset);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return error_set(error, ERROR_HOST, errno, "cannot read %s: %s", name, strerror(errno));
+		if (count == 0)
+			return error_set(error, ERROR_HOST, EIO,
+					 "%s became shorter while it was read\n"
+					 "  help: somebody is writing it; try again when it is complete",
+					 name);
+		at += count;
+		offset += (uint64_t)count;
+		size -= (size_t)count;
+	}
+	return 0;
+}
+
+/* The caller has checked that all of it lies within the kernel. */
+static int kernel_read(const struct boot_kernel *kernel, void *to, size_t size, uint64_t offset, struct error *error)
+{
+	if (!kernel->image)
+		return read_file(kernel->fd, kernel->name, to, size, offset, error);
+	memcpy(to, kernel->image + offset, size);
+	return 0;
 }
 
 static int broken(const struct boot_kernel *kernel, struct error *error, const char *what)
@@ -98,10 +119,9 @@ static int load_segment(const struct guest_memory *memory, const struct boot_ker
 				 "  help: give the node more memory",
 				 kernel->name, (unsigned long long)memory->size >> 20,
 				 (unsigned long long)(segment->p_paddr + segment->p_memsz + (1 << 20)) >> 20);
-	memcpy(to, kernel->image + segment->p_offset, segment->p_filesz);
 	if (segment->p_paddr + segment->p_memsz > *end)
 		*end = segment->p_paddr + segment->p_memsz;
-	return 0;
+	return kernel_read(kernel, to, segment->p_filesz, segment->p_offset, error);
 }
 
 static int load_elf(const struct guest_memory *memory, const struct boot_kernel *kernel, uint64_t *entry, uint64_t *end,
@@ -113,7 +133,9 @@ static int load_elf(const struct guest_memory *memory, const struct boot_kernel 
 
 	if (kernel->size < sizeof(header))
 		return broken(kernel, error, "the ELF header is cut off");
-	memcpy(&header, kernel->image, sizeof(header));
+	result = kernel_read(kernel, &header, sizeof(header), 0, error);
+	if (result < 0)
+		return result;
 	if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64)
 		return broken(kernel, error, "not an x86-64 kernel");
 	if (header.e_phentsize != sizeof(segment) || header.e_phoff > kernel->size ||
@@ -121,7 +143,9 @@ static int load_elf(const struct guest_memory *memory, const struct boot_kernel 
 		return broken(kernel, error, "the ELF program headers lie beyond the end of the file");
 	*end = 0;
 	for (unsigned int i = 0; i < header.e_phnum; i++) {
-		memcpy(&segment, kernel->image + header.e_phoff + i * sizeof(segment), sizeof(segment));
+		result = kernel_read(kernel, &segment, sizeof(segment), header.e_phoff + i * sizeof(segment), error);
+		if (result < 0)
+			return result;
 		if (segment.p_type != PT_LOAD || segment.p_memsz == 0)
 			continue;
 		result = load_segment(memory, kernel, &segment, end, error);
@@ -168,6 +192,30 @@ static uint8_t *unpack_lz4(const uint8_t *data, size_t size, size_t *unpacked_si
 	return unpacked;
 }
 
+/* Reads an LZ4 payload and unpacks it.  Returns a buffer to be freed and its size, or NULL with 'error' set. */
+static uint8_t *unpack_payload(const struct boot_kernel *kernel, uint64_t offset, size_t size, size_t *unpacked_size,
+			       struct error *error)
+{
+	uint8_t *packed, *unpacked = NULL;
+
+	if (size > KERNEL_SIZE_MAX) {
+		broken(kernel, error, "its payload is larger than any kernel");
+		return NULL;
+	}
+	packed = malloc(size);
+	if (!packed) {
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		return NULL;
+	}
+	if (kernel_read(kernel, packed, size, offset, error) == 0) {
+		unpacked = unpack_lz4(packed, size, unpacked_size);
+		if (!unpacked)
+			broken(kernel, error, "its LZ4 payload is damaged");
+	}
+	free(packed);
+	return unpacked;
+}
+
 /* Loads the ELF file inside a bzImage.  Returns 1 when there is none that can be unpacked. */
 static int load_payload(const struct guest_memory *memory, const struct boot_kernel *kernel,
 			const struct setup_header *setup, size_t setup_size, uint64_t *entry, uint64_t *end,
@@ -182,12 +230,14 @@ static int load_payload(const struct guest_memory *memory, const struct boot_ker
 	if (offset > kernel->size || setup->payload_length > kernel->size - offset ||
 	    setup->payload_length < sizeof(magic))
 		return broken(kernel, error, "the payload lies beyond the end of the file");
-	memcpy(&magic, kernel->image + offset, sizeof(magic));
+	result = kernel_read(kernel, &magic, sizeof(magic), offset, error);
+	if (result < 0)
+		return result;
 	if (magic != LZ4_LEGACY_MAGIC)
 		return 1;
-	unpacked = unpack_lz4(kernel->image + offset, setup->payload_length, &inner.size);
+	unpacked = unpack_payload(kernel, offset, setup->payload_length, &inner.size, error);
 	if (!unpacked)
-		return broken(kernel, error, "its LZ4 payload is damaged");
+		return -EINVAL;
 	inner.image = unpacked;
 	result = load_elf(memory, &inner, entry, end, error);
 	free(unpacked);
@@ -202,7 +252,9 @@ static int load_bzimage(const struct guest_memory *memory, const struct boot_ker
 	uint8_t *to;
 	int result;
 
-	memcpy(&header, kernel->image + SETUP_HEADER_OFFSET, sizeof(header));
+	result = kernel_read(kernel, &header, sizeof(header), SETUP_HEADER_OFFSET, error);
+	if (result < 0)
+		return result;
 	if (header.version < SETUP_VERSION_MIN || !(header.xloadflags & XLF_KERNEL_64))
 		return broken(kernel, error, "too old, or not 64-bit: it has no 64-bit entry point");
 	setup_size = ((header.setup_sects ? header.setup_sects : 4u) + 1u) * 512u;
@@ -219,7 +271,9 @@ static int load_bzimage(const struct guest_memory *memory, const struct boot_ker
 				 "kernel %s does not fit into %llu MiB of memory\n"
 				 "  help: give the node more memory",
 				 kernel->name, (unsigned long long)memory->size >> 20);
-	memcpy(to, kernel->image + setup_size, kernel->size - setup_size);
+	result = kernel_read(kernel, to, kernel->size - setup_size, setup_size, error);
+	if (result < 0)
+		return result;
 	*entry = header.pref_address + ENTRY_64_OFFSET;
 	*end = header.pref_address + header.init_size;
 	*setup = header;
@@ -229,16 +283,35 @@ static int load_bzimage(const struct guest_memory *memory, const struct boot_ker
 int boot_load_kernel(const struct guest_memory *memory, const struct boot_kernel *kernel, struct setup_header *setup,
 		     uint64_t *entry, uint64_t *end, struct error *error)
 {
-	uint32_t magic = 0;
+	uint32_t elf_magic = 0, magic = 0;
+	int result = 0;
 
-	if (kernel->size >= SELFMAG && memcmp(kernel->image, ELFMAG, SELFMAG) == 0)
+	if (kernel->size >= SELFMAG)
+		result = kernel_read(kernel, &elf_magic, SELFMAG, 0, error);
+	if (result == 0 && kernel->size >= SETUP_HEADER_OFFSET + sizeof(*setup))
+		result = kernel_read(kernel, &magic, sizeof(magic),
+				     SETUP_HEADER_OFFSET + offsetof(struct setup_header, header), error);
+	if (result < 0)
+		return result;
+	if (memcmp(&elf_magic, ELFMAG, SELFMAG) == 0)
 		return load_elf(memory, kernel, entry, end, error);
-	if (kernel->size >= SETUP_HEADER_OFFSET + sizeof(*setup))
-		memcpy(&magic, kernel->image + SETUP_HEADER_OFFSET + offsetof(struct setup_header, header),
-		       sizeof(magic));
 	if (magic == SETUP_MAGIC)
 		return load_bzimage(memory, kernel, setup, entry, end, error);
 	return broken(kernel, error, "neither an ELF file nor a bzImage");
+}
+
+/* Opens archives until there are no more, or they cannot fit below 'top'.  '*count' are open in any case. */
+static int open_archives(const struct boot_options *options, uint64_t top, struct file *files, size_t *count,
+			 uint64_t *total, struct error *error)
+{
+	for (; *count < options->initramfs_count && *total < top; ++*count) {
+		int result = file_open(&files[*count], options->initramfs[*count], error);
+
+		if (result < 0)
+			return result;
+		*total += (files[*count].size + 3) & ~3ull; /* An archive begins at a multiple of 4. */
+	}
+	return 0;
 }
 
 /* Puts the archives at the top of memory, above 'kernel_end'. */
@@ -247,19 +320,16 @@ static int load_initramfs(const struct guest_memory *memory, const struct boot_o
 {
 	struct file files[8];
 	size_t count = 0;
-	uint64_t total = 0, top, address;
-	int result = 0;
+	uint64_t top = memory->size < INITRAMFS_END_MAX ? memory->size : INITRAMFS_END_MAX;
+	uint64_t total = 0, address;
+	int result;
 
 	if (options->initramfs_count > sizeof(files) / sizeof(files[0]))
 		return error_set(error, ERROR_USAGE, E2BIG, "more than %zu initramfs archives",
 				 sizeof(files) / sizeof(files[0]));
-	for (; count < options->initramfs_count; count++) {
-		result = file_map(&files[count], options->initramfs[count], error);
-		if (result < 0)
-			goto out;
-		total += (files[count].size + 3) & ~3ull; /* An archive begins at a multiple of 4. */
-	}
-	top = memory->size < INITRAMFS_END_MAX ? memory->size : INITRAMFS_END_MAX;
+	result = open_archives(options, top, files, &count, &total, error);
+	if (result < 0)
+		goto out;
 	address = total < top ? (top - total) & ~4095ull : 0;
 	if (total > 0 && address < kernel_end) {
 		result = error_set(error, ERROR_USAGE, ENOSPC,
@@ -270,13 +340,14 @@ static int load_initramfs(const struct guest_memory *memory, const struct boot_o
 	}
 	setup->ramdisk_image = (uint32_t)address;
 	setup->ramdisk_size = (uint32_t)total;
-	for (size_t i = 0; i < count; i++) {
-		memcpy(guest_memory_slice(memory, address, files[i].size), files[i].data, files[i].size);
+	for (size_t i = 0; i < count && result == 0; i++) {
+		result = read_file(files[i].fd, files[i].path, guest_memory_slice(memory, address, files[i].size),
+				   files[i].size, 0, error);
 		address += (files[i].size + 3) & ~3ull;
 	}
 out:
 	while (count-- > 0)
-		file_unmap(&files[count]);
+		close(files[count].fd);
 	return result;
 }
 
@@ -305,7 +376,8 @@ static void write_boot_params(const struct guest_memory *memory, const struct se
 	memcpy(guest_memory_slice(memory, PLATFORM_BOOT_PARAMS, sizeof(params)), &params, sizeof(params));
 }
 
-/* Long mode needs paging: 4 GiB mapped 1:1 with pages of 2 MiB, and the GDT the segment registers are said to come from. */
+/* Long mode needs paging: 4 GiB mapped 1:1 with pages of 2 MiB, and the GDT the segment registers are said to come
+ * from. */
 static void write_page_tables(const struct guest_memory *memory)
 {
 	uint64_t *tables = guest_memory_slice(memory, PLATFORM_PAGE_TABLES, 6 * 4096);
@@ -320,8 +392,8 @@ static void write_page_tables(const struct guest_memory *memory)
 	gdt[3] = 0x00cf93000000ffffull;            /* Selector 0x18: data. */
 }
 
-/* A CPU reset in hardware-reduced ACPI ends at F000:FFF0 in real mode; this asks for the reset in a way the machine sees:
- * mov al, 0xfe; out 0x64, al; hlt; jmp back. */
+/* A CPU reset in hardware-reduced ACPI ends at F000:FFF0 in real mode; this asks for the reset in a way the machine
+ * sees: mov al, 0xfe; out 0x64, al; hlt; jmp back. */
 static void write_reset_stub(const struct guest_memory *memory)
 {
 	static const uint8_t stub[] = {0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd};
@@ -343,13 +415,13 @@ int boot_load(const struct guest_memory *memory, const struct boot_options *opti
 	if (strlen(options->cmdline) >= PLATFORM_CMDLINE_SIZE)
 		return error_set(error, ERROR_USAGE, E2BIG, "the kernel command line is longer than %u bytes",
 				 PLATFORM_CMDLINE_SIZE - 1);
-	result = file_map(&file, options->kernel, error);
+	result = file_open(&file, options->kernel, error);
 	if (result < 0)
 		return result;
-	kernel.image = file.data;
+	kernel.fd = file.fd;
 	kernel.size = file.size;
 	result = boot_load_kernel(memory, &kernel, &setup, entry, &end, error);
-	file_unmap(&file);
+	close(file.fd);
 	if (result < 0)
 		return result;
 	result = load_initramfs(memory, options, end, &setup, error);

@@ -6,9 +6,9 @@
 
 /* Theory of operation
  * -------------------
- * decode() takes prefixes, opcode, ModRM, SIB and displacement apart (SDM volume 2, chapter 2), which suffices for every
- * instruction in the table at the end: none has an immediate operand.  Each has a function that does its work; RIP
- * is moved on when it succeeds. */
+ * decode() takes prefixes, opcode, ModRM, SIB and displacement apart (SDM volume 2, chapter 2), which suffices for
+ * every instruction in the table at the end: none has an immediate operand.  Each has a function that does its work;
+ * RIP is moved on when it succeeds. */
 
 #define FLAG_CF (1u << 0)
 #define FLAG_PF (1u << 2)

@@ -7,9 +7,9 @@
 
 /* Theory of operation
  * -------------------
- * Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.  Leaves that describe a topology with more than one level (0xb
- * and 0x1f) are made to say that there is none, as KVM itself does since Linux 6.2: guests then take leaves 1 and 4, or
- * AMD's, which suffice for one package of cores. */
+ * Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.  Leaves that describe a topology with more than one level
+ * (0xb and 0x1f) are made to say that there is none, as KVM itself does since Linux 6.2: guests then take leaves 1 and
+ * 4, or AMD's, which suffice for one package of cores. */
 
 #define VENDOR_EBX_AMD 0x68747541u   /* "Auth" of "AuthenticAMD". */
 #define VENDOR_EBX_HYGON 0x6f677948u /* "Hygo" of "HygonGenuine". */

@@ -5,7 +5,9 @@
 /* Errors of start-up: a sentence for the user and a class that becomes the exit code.
  *
  * Functions that can fail in ways a user must understand take a 'struct error *' and return a negative errno value;
- * run-time paths that guests can reach never use this, they quarantine (see devices/virtqueue.h). */
+ * run-time paths that guests can reach never use this, they quarantine (see devices/virtqueue.h).
+ *
+ * Thread-safety: any thread; a struct error belongs to one. */
 
 enum error_class {
 	ERROR_NONE = 0,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* CPUID leaf 1, ECX. */
@@ -57,6 +58,13 @@ static void find_backend(struct host_profile *profile)
 											UINT_MAX;
 }
 
+static bool is_for_a_group(void)
+{
+	struct stat status;
+
+	return stat("/dev/kvm", &status) == 0 && status.st_gid != 0 && (status.st_mode & 060) == 060;
+}
+
 static int open_failed(struct error *error, int errnum)
 {
 	switch (errnum) {
@@ -70,9 +78,11 @@ static int open_failed(struct error *error, int errnum)
 			"(VT-x, AMD-V) in the firmware, or nested virtualization for this virtual machine");
 	case EACCES:
 	case EPERM:
+		/* Debian's udev rules give it to the group kvm; in containers and odd machines nobody does. */
 		return error_set(error, ERROR_HOST, errnum,
 				 "no permission to open /dev/kvm\n"
-				 "  help: sudo usermod -aG kvm \"$USER\"   and log in again");
+				 "  help: %ssudo usermod -aG kvm \"$USER\"   and log in again",
+				 is_for_a_group() ? "" : "sudo chgrp kvm /dev/kvm && sudo chmod 660 /dev/kvm && ");
 	default:
 		return error_set(error, ERROR_HOST, errnum, "cannot open /dev/kvm: %s", strerror(errnum));
 	}

@@ -39,7 +39,8 @@ void loop_stop(struct loop *loop);
 /* Has 'function' called in the loop's thread, after what was posted earlier. */
 void loop_post(struct loop *loop, loop_function *function, void *opaque);
 
-/* The same, and waits until it has returned.  In the loop's own thread it is called at once.  The loop must be running. */
+/* The same, and waits until it has returned.  In the loop's own thread it is called at once.  The loop must be
+ * running. */
 void loop_call(struct loop *loop, loop_function *function, void *opaque);
 
 /* For those who run a loop by hand (tests, fuzz targets): makes the calling thread the loop's, as loop_run() does, and
@@ -77,7 +78,8 @@ struct loop_timer {
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 
-/* Work to do in the loop's next turn, without sleeping before it: how a device that has more to do lets others go first. */
+/* Work to do in the loop's next turn, without sleeping before it: how a device that has more to do lets others go
+ * first. */
 struct loop_task {
 	loop_function *function;
 	void *opaque;

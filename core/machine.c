@@ -23,8 +23,9 @@
 
 /* Theory of operation
  * -------------------
- * The first thread that ends the machine sets 'end' and the reason, and kicks all vCPUs.  Each vCPU thread counts itself out
- * as its last act; the one that is last posts to the control loop, which joins them all and tells the owner. */
+ * The first thread that ends the machine sets 'end' and the reason, and kicks all vCPUs.  Each vCPU thread counts
+ * itself out as its last act; the one that is last posts to the control loop, which joins them all and tells the owner.
+ */
 
 #define PORT_HANDLERS_MAX 8
 

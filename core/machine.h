@@ -8,12 +8,12 @@
  * One virtual machine: memory, vCPUs, irqchip, ports, PCI bus.  Life: create, add devices, start, end, destroy; it runs
  * once, and a node that restarts gets a new one.
  *
- * It ends by the guest's doing (power-off, reset, a crash) or by machine_stop().  Either way every vCPU thread ends, and then
- * ops->ended is called in the control loop.  Before that the control loop must keep running, and never wait
+ * It ends by the guest's doing (power-off, reset, a crash) or by machine_stop().  Either way every vCPU thread ends,
+ * and then ops->ended is called in the control loop.  Before that the control loop must keep running, and never wait
  * for a vCPU: a vCPU may be waiting for it (loop_call() from a device).
  *
- * Thread-safety: machine_stop() and the event functions may be called by any thread; all else by the control loop's thread.
- * Port handlers and PCI devices run in vCPU threads, one at a time (the bus lock).
+ * Thread-safety: machine_stop() and the event functions may be called by any thread; all else by the control loop's
+ * thread. Port handlers and PCI devices run in vCPU threads, one at a time (the bus lock).
  */
 
 #include <stdbool.h>
@@ -51,11 +51,13 @@ struct machine_options {
 };
 
 struct machine_ops {
-	/* All vCPUs have ended.  'reason' is a sentence, "" where 'end' says all.  The machine may be destroyed in it. */
+	/* All vCPUs have ended.  'reason' is a sentence, "" where 'end' says all.  The machine may be destroyed
+	 * in it. */
 	void (*ended)(void *opaque, enum machine_end end, const char *reason);
 };
 
-/* Builds a machine without devices.  'kvm_fd' is host_probe()'s; it and 'host' must outlive the machine.  Returns NULL with 'error' set. */
+/* Builds a machine without devices.  'kvm_fd' is host_probe()'s; it and 'host' must outlive the machine.  Returns NULL
+ * with 'error' set. */
 struct machine *machine_create(int kvm_fd, const struct host_profile *host, const struct machine_options *options,
 			       struct loop *control, const struct machine_ops *ops, void *opaque, struct error *error);
 
@@ -74,8 +76,8 @@ struct interrupts *machine_interrupts(struct machine *machine);
 struct pci_bus *machine_pci(struct machine *machine);
 struct loop *machine_control(struct machine *machine);
 
-/* For devices at ports: 'handler' gets accesses of 1, 2 or 4 bytes to 'count' ports from 'base', by offset.  'destroy' (may be
- * NULL) is called with the machine's end.  Returns 0 or -ENOSPC. */
+/* For devices at ports: 'handler' gets accesses of 1, 2 or 4 bytes to 'count' ports from 'base', by offset.  'destroy'
+ * (may be NULL) is called with the machine's end.  Returns 0 or -ENOSPC. */
 struct machine_port_handler {
 	uint16_t base, count;
 	void (*access)(void *opaque, unsigned int offset, void *data, unsigned int size, bool is_write);
@@ -84,8 +86,8 @@ struct machine_port_handler {
 };
 int machine_add_ports(struct machine *machine, const struct machine_port_handler *handler);
 
-/* Has KVM write 'event_fd' when the guest writes anything to the guest-physical 'address' (KVM_IOEVENTFD), or no longer.  Returns 0 or a
- * negative errno value. */
+/* Has KVM write 'event_fd' when the guest writes anything to the guest-physical 'address' (KVM_IOEVENTFD), or no
+ * longer.  Returns 0 or a negative errno value. */
 int machine_add_doorbell(struct machine *machine, uint64_t address, int event_fd);
 void machine_remove_doorbell(struct machine *machine, uint64_t address, int event_fd);
 

@@ -5,8 +5,8 @@
 /* MSI-X (PCI Local Bus 3.0, 6.8.2)
  * ================================
  *
- * A device's table of interrupt vectors, in its BAR.  The guest sets each vector's message and mask through MMIO; the device
- * raises a vector from any thread with msix_notify(), which writes an eventfd that KVM turns into the message.
+ * A device's table of interrupt vectors, in its BAR.  The guest sets each vector's message and mask through MMIO; the
+ * device raises a vector from any thread with msix_notify(), which writes an eventfd that KVM turns into the message.
  *
  * Thread-safety: msix_notify() may be called by any thread.  The rest is for vCPU threads under the machine's bus lock,
  * or before they run.

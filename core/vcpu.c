@@ -19,8 +19,8 @@
 
 /* Theory of operation
  * -------------------
- * A kick sets 'immediate_exit' in the shared kvm_run page and then sends KICK_SIGNAL: whether the thread is in the guest or
- * about to enter it, KVM_RUN returns with EINTR.
+ * A kick sets 'immediate_exit' in the shared kvm_run page and then sends KICK_SIGNAL: whether the thread is in the
+ * guest or about to enter it, KVM_RUN returns with EINTR.
  *
  * The instruction pointer is noted at each kick, which makes the kick a sampling profiler too. */
 
@@ -403,7 +403,8 @@ static void interrupted(struct vcpu *vcpu)
 
 	count(&vcpu->exits_interrupted);
 	vcpu->run->immediate_exit = 0;
-	/* It may have been set again before this: whoever set it also says so in the machine's state, which is looked at next. */
+	/* It may have been set again before this: whoever set it also says so in the machine's state, which is looked
+	 * at next. */
 	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) == 0)
 		vcpu->sampled_rip = regs.rip;
 }

@@ -18,10 +18,12 @@
 
 /* Theory of operation
  * -------------------
- * The transmitter is always empty (the byte is gone at once), so the one interrupt there is, "transmitter holding register
- * empty", is raised when it is enabled and after each byte, and lowered when IIR is read.
+ * The transmitter is always empty (the byte is gone at once), so the one interrupt there is, "transmitter holding
+ * register empty", is raised when it is enabled and after each byte, and lowered when IIR is read.
  *
- * A reference count keeps the struct while a posted hand-over is still to run in the control loop after the machine is gone. */
+ * Bytes are lost from the moment the buffer is full until it is handed over, so those lost come after those kept.
+ *
+ * A posted hand-over that is still to run in the control loop when the machine is gone frees the struct. */
 
 #define BUFFER_SIZE 16384
 

@@ -16,11 +16,12 @@
 struct machine;
 
 struct uart_ops {
-	/* In the control loop.  'lost': bytes that were lost before these. */
+	/* In the control loop.  'lost': bytes that were lost after these, and before those of the next call. */
 	void (*output)(void *opaque, const char *data, size_t size, size_t lost);
 };
 
-/* Puts a UART at PLATFORM_PORT_UART; it is destroyed with the machine.  Returns 0 or a negative errno value with 'error' set. */
+/* Puts a UART at PLATFORM_PORT_UART; it is destroyed with the machine.  Returns 0 or a negative errno value with
+ * 'error' set. */
 int uart_create(struct machine *machine, const struct uart_ops *ops, void *opaque, struct error *error);
 
 #endif /* uart.h */

@@ -15,8 +15,12 @@
 
 /* Theory of operation
  * -------------------
- * A request is a chain: a header to read, data, and last a byte to write the status to (5.2.6).  The status byte is taken off the
- * end of the chain's last buffer before the data is looked at, so that data can never reach it. */
+ * A request is a chain: a header to read, data, and last a byte to write the status to (5.2.6).  The status byte is
+ * taken off the end of the chain's last buffer before the data is looked at, so that data can never reach it.
+ *
+ * A read may be as long as the disk: without VIRTIO_BLK_F_SIZE_MAX drivers know no limit (Linux asks for 1.25 MiB, or
+ * more when told so), and with it FreeBSD would not take the disk.  So a long read is done in pieces, with others'
+ * turns in between. */
 
 #define DEVICE_ID_BLK 2
 #define FEATURE(bit) (1ull << (bit))
@@ -26,49 +30,85 @@
 #define CONFIG_SIZE offsetof(struct virtio_blk_config, physical_block_exp)
 /* Data buffers of a request: what a chain holds less header and status. */
 #define SEGMENTS_MAX (VIRTQUEUE_SIZE_MAX - 2)
-/* Bytes read for one request, and requests answered before others have their turn. */
-#define REQUEST_SIZE_MAX (1u << 20)
+/* Requests answered, and bytes read, before others have their turn. */
 #define BATCH 16
+#define BATCH_SIZE (1u << 20)
 
 struct virtio_blk {
 	struct virtio_device device; /* First. */
 	int fd;
 	uint64_t sectors;
 	struct loop_task more;
+	/* The request being answered. */
 	struct virtqueue_chain chain;
+	uint8_t *status;
+	/* What is still to be read for it, where in the file, and the buffer to begin with. */
+	size_t left;
+	uint64_t offset;
+	struct iovec *buffer;
 };
 
-/* Reads into the chain's writable buffers; 'left' is the room for data.  Returns bytes read, or a negative number. */
-static ssize_t read_data(struct virtio_blk *blk, uint64_t sector, size_t left)
+static void finish(struct virtio_blk *blk, uint8_t status, size_t count)
 {
-	struct iovec *buffers = blk->chain.buffers + blk->chain.readable_count;
-	uint64_t offset = sector * SECTOR_SIZE;
-	ssize_t total = 0;
-
-	if (left % SECTOR_SIZE != 0 || left > REQUEST_SIZE_MAX || sector > blk->sectors ||
-	    left / SECTOR_SIZE > blk->sectors - sector)
-		return -1;
-	for (unsigned int i = 0; i < blk->chain.writable_count && left > 0; i++) {
-		size_t part = buffers[i].iov_len < left ? buffers[i].iov_len : left;
-
-		if (pread(blk->fd, buffers[i].iov_base, part, (off_t)offset) != (ssize_t)part)
-			return -1;
-		offset += part;
-		left -= part;
-		total += (ssize_t)part;
-	}
-	return total;
+	blk->left = 0;
+	*blk->status = status;
+	virtqueue_push(virtio_device_queue(&blk->device, 0), blk->chain.head, (uint32_t)count + 1);
 }
 
-static ssize_t write_id(struct virtio_blk *blk, size_t room)
+static void begin_read(struct virtio_blk *blk, uint64_t sector)
+{
+	size_t size = blk->chain.writable_size - 1;
+
+	if (size % SECTOR_SIZE != 0 || sector > blk->sectors || size / SECTOR_SIZE > blk->sectors - sector) {
+		finish(blk, VIRTIO_BLK_S_IOERR, 0);
+	} else if (size == 0) {
+		finish(blk, VIRTIO_BLK_S_OK, 0);
+	} else {
+		blk->left = size;
+		blk->offset = sector * SECTOR_SIZE;
+		blk->buffer = blk->chain.buffers + blk->chain.readable_count;
+	}
+}
+
+/* Goes on with the read, if there is one, for at most 'limit' bytes.  Returns how many it read. */
+static size_t read_on(struct virtio_blk *blk, size_t limit)
+{
+	size_t count = 0;
+
+	while (blk->left > 0 && count < limit) {
+		size_t part = blk->left < limit - count ? blk->left : limit - count;
+
+		if (blk->buffer->iov_len == 0) {
+			blk->buffer++;
+			continue;
+		}
+		if (part > blk->buffer->iov_len)
+			part = blk->buffer->iov_len;
+		if (pread(blk->fd, blk->buffer->iov_base, part, (off_t)blk->offset) != (ssize_t)part) {
+			finish(blk, VIRTIO_BLK_S_IOERR, 0);
+			return count;
+		}
+		blk->buffer->iov_base = (uint8_t *)blk->buffer->iov_base + part;
+		blk->buffer->iov_len -= part;
+		blk->offset += part;
+		blk->left -= part;
+		count += part;
+		if (blk->left == 0)
+			finish(blk, VIRTIO_BLK_S_OK, blk->chain.writable_size - 1);
+	}
+	return count;
+}
+
+static size_t write_id(struct virtio_blk *blk)
 {
 	static const char id[VIRTIO_BLK_ID_BYTES] = "netlab-image";
 	struct iov_cursor to = {
 		.buffers = blk->chain.buffers + blk->chain.readable_count,
 		.count = blk->chain.writable_count,
 	};
+	size_t room = blk->chain.writable_size - 1;
 
-	return (ssize_t)iov_write(&to, id, room < sizeof(id) ? room : sizeof(id));
+	return iov_write(&to, id, room < sizeof(id) ? room : sizeof(id));
 }
 
 /* Finds the place of the status byte, the chain's last.  NULL: there is none. */
@@ -83,57 +123,63 @@ static uint8_t *status_byte(const struct virtqueue_chain *chain)
 	return NULL;
 }
 
-/* Answers the request in blk->chain.  Returns false when it is none. */
+/* Answers the request in blk->chain, or begins to.  Returns false when it is none. */
 static bool answer(struct virtio_blk *blk)
 {
 	struct iov_cursor from = {.buffers = blk->chain.buffers, .count = blk->chain.readable_count};
 	struct virtio_blk_outhdr header;
-	uint8_t *status = status_byte(&blk->chain);
-	ssize_t count = 0;
 
-	if (!status || iov_read(&from, &header, sizeof(header)) != sizeof(header))
+	blk->status = status_byte(&blk->chain);
+	if (!blk->status || iov_read(&from, &header, sizeof(header)) != sizeof(header))
 		return false;
 	switch (header.type) {
 	case VIRTIO_BLK_T_IN:
-		count = read_data(blk, header.sector, blk->chain.writable_size - 1);
-		*status = count < 0 ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
+		begin_read(blk, header.sector);
 		break;
 	case VIRTIO_BLK_T_GET_ID:
-		count = write_id(blk, blk->chain.writable_size - 1);
-		*status = VIRTIO_BLK_S_OK;
+		finish(blk, VIRTIO_BLK_S_OK, write_id(blk));
 		break;
 	case VIRTIO_BLK_T_OUT:
-		*status = VIRTIO_BLK_S_IOERR;
+		finish(blk, VIRTIO_BLK_S_IOERR, 0);
 		break;
 	default:
-		*status = VIRTIO_BLK_S_UNSUPP;
+		finish(blk, VIRTIO_BLK_S_UNSUPP, 0);
 		break;
 	}
-	virtqueue_push(virtio_device_queue(&blk->device, 0), blk->chain.head, count < 0 ? 1 : (uint32_t)count + 1);
 	return true;
+}
+
+/* Takes the next request, unless there is one to go on with.  Returns false when there is nothing left to do. */
+static bool take_request(struct virtio_blk *blk)
+{
+	struct virtqueue *queue = virtio_device_queue(&blk->device, 0);
+
+	if (blk->left > 0)
+		return true;
+	switch (virtqueue_pop(queue, &blk->chain)) {
+	case VIRTQUEUE_EMPTY:
+		return virtqueue_enable_notify(queue);
+	case VIRTQUEUE_BROKEN:
+		virtio_device_quarantine(&blk->device, virtqueue_error(queue));
+		return false;
+	case VIRTQUEUE_OK:
+		break;
+	}
+	if (answer(blk))
+		return true;
+	virtio_device_quarantine(&blk->device, "disk request without header or status");
+	return false;
 }
 
 /* Returns true when there is nothing left to do. */
 static bool answer_batch(struct virtio_blk *blk)
 {
-	struct virtqueue *queue = virtio_device_queue(&blk->device, 0);
+	size_t size = 0;
 
-	for (unsigned int i = 0; i < BATCH; i++) {
-		switch (virtqueue_pop(queue, &blk->chain)) {
-		case VIRTQUEUE_EMPTY:
-			if (!virtqueue_enable_notify(queue))
-				return true;
-			break;
-		case VIRTQUEUE_BROKEN:
-			virtio_device_quarantine(&blk->device, virtqueue_error(queue));
+	for (unsigned int i = 0; i < BATCH && size < BATCH_SIZE; i++) {
+		if (!take_request(blk))
 			return true;
-		case VIRTQUEUE_OK:
-			if (!answer(blk)) {
-				virtio_device_quarantine(&blk->device, "disk request without header or status");
-				return true;
-			}
-			break;
-		}
+		size += read_on(blk, BATCH_SIZE - size);
 	}
 	return false;
 }
@@ -163,7 +209,10 @@ static void activate(struct virtio_device *device)
 
 static void reset(struct virtio_device *device)
 {
-	loop_task_cancel(device->owner, &((struct virtio_blk *)device)->more);
+	struct virtio_blk *blk = (struct virtio_blk *)device;
+
+	loop_task_cancel(device->owner, &blk->more);
+	blk->left = 0;
 }
 
 static void destroy(struct virtio_device *device)

@@ -15,7 +15,11 @@
  * Queues (5.3.2): receive and transmit of port 0, receive and transmit of control, receive and transmit of port 1.
  *
  * What is to be said to the guest on the control queue is kept as one set of bits per port, in the order of their
- * numbers, rather than as a list of messages: a guest that asks without end cannot make it grow. */
+ * numbers, rather than as a list of messages: a guest that asks without end cannot make it grow.
+ *
+ * The control loop has others to serve, so what one run takes from the guest is limited in chains and in bytes, and
+ * what one write looks for room in is limited in descriptors.  A task goes on in the next turn: with the output, or by
+ * saying that the port is writable. */
 
 #define DEVICE_ID_CONSOLE 3
 #define QUEUE_CONTROL_RECEIVE 2
@@ -27,6 +31,10 @@
 #define BATCH 32
 /* Bytes of output passed on at a time. */
 #define OUTPUT_SIZE 4096
+/* And of one port in a run.  A longer chain (the same page many times, for gigabytes) is cut off. */
+#define OUTPUT_MAX (16 * OUTPUT_SIZE)
+/* Descriptors in which one write looks for room: 1 MiB with Linux, which has a page behind each. */
+#define INPUT_PIECES_MAX VIRTQUEUE_SIZE_MAX
 
 /* What is to be said of a port, lowest bit first. */
 enum {
@@ -41,6 +49,7 @@ enum {
 struct port {
 	unsigned int say;
 	bool guest_open;
+	bool input_waits; /* For its turn, though there may be buffers. */
 };
 
 struct virtio_console {
@@ -105,7 +114,9 @@ static size_t message_body(const struct virtio_console *console, unsigned int wh
 	size_t length;
 
 	switch (what) {
-	case SAY_RESIZE: /* Linux reads columns before rows, as 5.3.4 has it. */
+	case SAY_RESIZE:
+		/* Columns first (5.3.6.2).  Linux read rows first before 6.15 and, of the stable series, 6.1.160 and
+		 * 6.12.65; such a guest takes one for the other, and nothing tells which kind it is. */
 		memcpy(to, &size, sizeof(size));
 		return sizeof(size);
 	case SAY_NAME:
@@ -185,6 +196,14 @@ static void set_open(struct virtio_console *console, unsigned int port, bool ope
 	console->console_ops->opened(console->opaque, port, open);
 }
 
+/* A program closed the port: what it said and nobody took yet is not for whoever opens it next.  The driver waits for
+ * us to have taken the message that it is closed, so nothing of a new program can be in the queue. */
+static void drop_output(struct virtio_console *console, enum virtio_console_port port)
+{
+	for (unsigned int i = 0; i < VIRTQUEUE_SIZE_MAX && pop(console, transmit_queue(port), false); i++)
+		virtqueue_push(virtio_device_queue(&console->device, transmit_queue(port)), console->output.head, 0);
+}
+
 static void handle_control(struct virtio_console *console, const struct virtio_console_control *control)
 {
 	if (control->event == VIRTIO_CONSOLE_DEVICE_READY) {
@@ -203,6 +222,8 @@ static void handle_control(struct virtio_console *console, const struct virtio_c
 							   SAY_NAME | SAY_OPEN;
 		break;
 	case VIRTIO_CONSOLE_PORT_OPEN:
+		if (control->value == 0)
+			drop_output(console, control->id);
 		set_open(console, control->id, control->value != 0);
 		break;
 	}
@@ -215,6 +236,7 @@ static bool take_control(struct virtio_console *console)
 	for (unsigned int i = 0; i < BATCH; i++) {
 		struct virtio_console_control control;
 		struct iov_cursor from = {.buffers = console->output.buffers};
+		uint16_t head;
 
 		if (!pop(console, QUEUE_CONTROL_TRANSMIT, false)) {
 			if (!virtqueue_enable_notify(queue))
@@ -222,47 +244,68 @@ static bool take_control(struct virtio_console *console)
 			continue;
 		}
 		from.count = console->output.readable_count;
+		head = console->output.head;
 		if (iov_read(&from, &control, sizeof(control)) == sizeof(control))
 			handle_control(console, &control);
-		virtqueue_push(queue, console->output.head, 0);
+		virtqueue_push(queue, head, 0);
 	}
 	return false;
 }
 
-static void pass_output(struct virtio_console *console, enum virtio_console_port port)
+/* Passes on up to 'limit' bytes of the chain in console->output. */
+static void pass_output(struct virtio_console *console, enum virtio_console_port port, size_t limit)
 {
 	struct iov_cursor from = {.buffers = console->output.buffers, .count = console->output.readable_count};
 	uint8_t bytes[OUTPUT_SIZE];
-	/* No more than a queue of ordinary buffers holds; a chain of gigabytes (the same page many times) is cut off. */
-	size_t left = 16 * OUTPUT_SIZE, size;
+	size_t size;
 
-	while (left > 0 && (size = iov_read(&from, bytes, sizeof(bytes) < left ? sizeof(bytes) : left)) > 0) {
+	while (limit > 0 && (size = iov_read(&from, bytes, sizeof(bytes) < limit ? sizeof(bytes) : limit)) > 0) {
 		console->console_ops->output(console->opaque, port, bytes, size);
-		left -= size;
+		limit -= size;
 	}
 }
 
+/* Returns true when the queue is empty and the driver will notify. */
 static bool take_output(struct virtio_console *console, enum virtio_console_port port)
 {
 	unsigned int number = transmit_queue(port);
 	struct virtqueue *queue = virtio_device_queue(&console->device, number);
+	size_t left = OUTPUT_MAX;
 
 	for (unsigned int i = 0; i < BATCH; i++) {
+		size_t size;
+
 		if (!pop(console, number, false)) {
 			if (!virtqueue_enable_notify(queue))
 				return true;
 			continue;
 		}
-		pass_output(console, port);
+		size = console->output.readable_size < OUTPUT_MAX ? console->output.readable_size : OUTPUT_MAX;
+		if (size > left) {
+			virtqueue_unpop(queue, 1);
+			return false;
+		}
+		left -= size;
+		pass_output(console, port, size);
 		virtqueue_push(queue, console->output.head, 0);
 	}
 	return false;
 }
 
-/* Takes what the guest said on all queues.  Receive queues need no look: who writes finds their buffers. */
-static void run(void *opaque)
+/* Has input that waited for its turn written. */
+static void resume_input(struct virtio_console *console)
 {
-	struct virtio_console *console = opaque;
+	for (unsigned int port = 0; port < VIRTIO_CONSOLE_PORTS; port++) {
+		if (!console->ports[port].input_waits)
+			continue;
+		console->ports[port].input_waits = false;
+		console->console_ops->writable(console->opaque, port);
+	}
+}
+
+/* Takes what the guest said on all queues.  Receive queues need no look: who writes finds their buffers. */
+static void run(struct virtio_console *console)
+{
 	bool done;
 
 	if (!virtio_device_is_running(&console->device))
@@ -278,6 +321,14 @@ static void run(void *opaque)
 		loop_task_queue(console->device.owner, &console->more);
 }
 
+static void go_on(void *opaque)
+{
+	struct virtio_console *console = opaque;
+
+	resume_input(console);
+	run(console);
+}
+
 static void kicked(struct virtio_device *device, unsigned int queue)
 {
 	struct virtio_console *console = from_device(device);
@@ -288,12 +339,19 @@ static void kicked(struct virtio_device *device, unsigned int queue)
 			return;
 		}
 	}
-	run(console);
+	/* Each queue may be kicked in this turn, but there is only one run when the last one was cut short. */
+	if (!console->more.queued)
+		run(console);
 }
 
 static void activate(struct virtio_device *device)
 {
-	run(device);
+	struct virtio_console *console = from_device(device);
+
+	/* A driver that knows nothing of ports cannot say that it has opened the one there is. */
+	if (!virtio_device_has(device, FEATURE(VIRTIO_CONSOLE_F_MULTIPORT)))
+		set_open(console, VIRTIO_CONSOLE_TERMINAL, true);
+	run(console);
 }
 
 static void reset(struct virtio_device *device)
@@ -303,6 +361,7 @@ static void reset(struct virtio_device *device)
 	loop_task_cancel(device->owner, &console->more);
 	for (unsigned int port = 0; port < VIRTIO_CONSOLE_PORTS; port++) {
 		console->ports[port].say = 0;
+		console->ports[port].input_waits = false;
 		set_open(console, port, false);
 	}
 }
@@ -349,7 +408,7 @@ struct virtio_console *virtio_console_create(struct machine *machine, struct loo
 	console->stream_name = options->stream_name;
 	console->rows = 24;
 	console->columns = 80;
-	console->more = (struct loop_task){.function = run, .opaque = console};
+	console->more = (struct loop_task){.function = go_on, .opaque = console};
 	if (virtio_device_init(&console->device, &device_options, error) < 0) {
 		free(console);
 		return NULL;
@@ -358,16 +417,23 @@ struct virtio_console *virtio_console_create(struct machine *machine, struct loo
 	return console;
 }
 
+/* The guest has not run out of buffers, but others are to have their turn. */
+static void let_input_wait(struct virtio_console *console, enum virtio_console_port port)
+{
+	console->ports[port].input_waits = true;
+	loop_task_queue(console->device.owner, &console->more);
+}
+
 size_t virtio_console_write(struct virtio_console *console, enum virtio_console_port port, const uint8_t *data,
 			    size_t size)
 {
-	unsigned int number = receive_queue(port);
+	unsigned int number = receive_queue(port), pieces = 0;
 	struct virtqueue *queue = virtio_device_queue(&console->device, number);
 	size_t taken = 0;
 
-	if (!console->ports[port].guest_open)
+	if (!console->ports[port].guest_open || console->ports[port].input_waits)
 		return 0;
-	while (taken < size) {
+	while (taken < size && pieces < INPUT_PIECES_MAX) {
 		struct iov_cursor to = {.buffers = console->input.buffers};
 		size_t written;
 
@@ -375,13 +441,17 @@ size_t virtio_console_write(struct virtio_console *console, enum virtio_console_
 			/* Nothing posted: have the guest say when it has. */
 			if (!virtio_device_is_running(&console->device) || !virtqueue_enable_notify(queue))
 				break;
+			pieces++;
 			continue;
 		}
 		to.count = console->input.writable_count;
+		pieces += to.count;
 		written = iov_write(&to, data + taken, size - taken);
 		virtqueue_push(queue, console->input.head, (uint32_t)written);
 		taken += written;
 	}
+	if (taken < size && pieces >= INPUT_PIECES_MAX)
+		let_input_wait(console, port);
 	virtio_device_publish(&console->device, number);
 	return taken;
 }

@@ -5,8 +5,9 @@
 /* virtio-console with two ports (virtio 1.2, section 5.3)
  * =======================================================
  *
- * Port 0 is a console (hvc0 in Linux), the other a named byte stream for programs (/dev/vport0p1).  Output of the guest goes to a
- * callback, which must take it; input goes straight into the buffers the guest has posted, as far as there are any.
+ * Port 0 is a console (hvc0 in Linux), the other a named byte stream for programs (/dev/vport0p1).  Output of the guest
+ * goes to a callback, which must take it; input goes straight into the buffers the guest has posted, as far as there
+ * are any.  A driver without VIRTIO_CONSOLE_F_MULTIPORT has the terminal alone, which is open from the beginning.
  *
  * Thread-safety: the device belongs to the loop given, and so do all functions but create.
  */
@@ -30,7 +31,7 @@ enum virtio_console_port {
 struct virtio_console_ops {
 	/* The guest wrote. */
 	void (*output)(void *opaque, enum virtio_console_port port, const uint8_t *data, size_t size);
-	/* The guest has posted buffers: virtio_console_write() may take more than before. */
+	/* virtio_console_write() may take more than before: the guest has posted buffers, or it is our turn again. */
 	void (*writable)(void *opaque, enum virtio_console_port port);
 	/* A program in the guest opened or closed the port. */
 	void (*opened)(void *opaque, enum virtio_console_port port, bool open);
@@ -47,7 +48,8 @@ struct virtio_console_options {
 struct virtio_console *virtio_console_create(struct machine *machine, struct loop *loop,
 					     const struct virtio_console_options *options, struct error *error);
 
-/* Gives input to the guest; returns how many bytes it had room for.  0 for a port that is not open. */
+/* Gives input to the guest; returns how many bytes were taken: what it has room for, and no more than fits into a turn.
+ * For the rest ops->writable says when to try again.  0 for a port that is not open. */
 size_t virtio_console_write(struct virtio_console *console, enum virtio_console_port port, const uint8_t *data,
 			    size_t size);
 

@@ -11,12 +11,18 @@
 
 /* Theory of operation
  * -------------------
- * Transmit: a kick starts a batch; each chain is a virtio-net header and a frame, which is given to ops->transmit while it is in the
- * guest's memory, and then pushed.  After TRANSMIT_BATCH frames the other ports have their turn, and a task goes on.
+ * Transmit: a kick starts a batch; each chain is a virtio-net header and a frame, which is given to ops->transmit while
+ * it is in the guest's memory, and then pushed.  After TRANSMIT_BATCH frames the other ports have their turn, and a
+ * task goes on.
  *
- * Receive: a frame goes into one buffer, or, with mergeable buffers, into as many as it takes.  In that case they
- * are counted first, put back, and popped again to be filled, so that memory for one chain suffices; a driver that changes them
- * in between harms itself only. */
+ * Receive: a frame goes into one buffer, or, with mergeable buffers, into as many as it takes.  In that case they are
+ * counted first, put back, and popped again to be filled, so that memory for one chain suffices; a driver that changes
+ * them in between harms itself only.
+ *
+ * Buffers that are put back are looked at again for the next frame, and it is the thread of all NICs that does so.  So
+ * there is a limit to the descriptors looked at for one frame, and a driver that goes beyond it is quarantined: else
+ * the next frame would cost as much again.  No honest driver does.  Where buffers are not merged, the limit is that of
+ * a chain; where they are, Linux posts one descriptor a buffer, and MERGED_MAX buffers of four each are within it. */
 
 #define DEVICE_ID_NET 1
 #define QUEUE_RECEIVE 0
@@ -28,8 +34,12 @@
 /* Frames of one NIC in a row before others have their turn. */
 #define TRANSMIT_BATCH 64
 
-/* Buffers one received frame may be spread over. */
+/* Buffers one received frame may be spread over, and the descriptors they may have in sum. */
 #define MERGED_MAX 64
+#define PIECES_MAX VIRTQUEUE_SIZE_MAX
+
+/* An Ethernet header with two VLAN tags, which are not part of the MTU. */
+#define MTU_EXTRA (14 + 8)
 
 #define HEADER_SIZE sizeof(struct virtio_net_hdr_mrg_rxbuf)
 
@@ -37,6 +47,7 @@ struct virtio_net {
 	struct virtio_device device; /* First. */
 	const struct virtio_net_ops *net_ops;
 	void *opaque;
+	uint16_t mtu;
 	struct loop_task more;        /* Goes on with a batch that was cut short. */
 	struct virtqueue_chain chain; /* Transmit. */
 	/* Receive.  An answer to a frame may come back to its sender while that is still at its transmit chain. */
@@ -183,6 +194,7 @@ struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
 	}
 	net->net_ops = options->ops;
 	net->opaque = options->opaque;
+	net->mtu = options->mtu;
 	net->more = (struct loop_task){.function = run_transmit, .opaque = net};
 	if (virtio_device_init(&net->device, &device_options, error) < 0) {
 		free(net);
@@ -193,28 +205,40 @@ struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
 	return net;
 }
 
-/* Pops buffers until they hold 'size' bytes, then puts them back.  Returns how many it took, or 0 with the reason in 'result'. */
+/* Why the device is to be quarantined for the receive chain just popped, or NULL. */
+static const char *receive_fault(const struct virtio_net *net, enum virtqueue_result popped, unsigned int pieces)
+{
+	const struct virtqueue_chain *chain = &net->receive_chain;
+
+	if (popped == VIRTQUEUE_BROKEN)
+		return virtqueue_error(&net->device.queues[QUEUE_RECEIVE].ring);
+	if (chain->readable_count > 0 || chain->writable_size < HEADER_SIZE)
+		return "receive chain is readable or shorter than the header";
+	return pieces > PIECES_MAX ? "receive buffers of one frame have too many descriptors" : NULL;
+}
+
+/* Pops buffers until they hold 'size' bytes, then puts them back.  Returns how many it took, or 0 with the reason in
+ * 'result'. */
 static unsigned int count_buffers(struct virtio_net *net, size_t size, enum virtio_net_result *result)
 {
 	struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_RECEIVE);
 	unsigned int limit = virtio_device_has(&net->device, FEATURE(VIRTIO_NET_F_MRG_RXBUF)) ? MERGED_MAX : 1;
-	unsigned int count = 0;
+	unsigned int count = 0, pieces = 0;
 	size_t room = 0;
 
 	*result = VIRTIO_NET_TOO_LONG;
 	while (room < size && count < limit) {
 		enum virtqueue_result popped = virtqueue_pop(queue, &net->receive_chain);
+		const char *fault;
 
 		if (popped == VIRTQUEUE_EMPTY) {
 			*result = VIRTIO_NET_RING_FULL;
 			break;
 		}
-		if (popped == VIRTQUEUE_OK &&
-		    (net->receive_chain.readable_count > 0 || net->receive_chain.writable_size < HEADER_SIZE))
-			virtio_device_quarantine(&net->device, "receive chain is readable or shorter than the header");
-		else if (popped == VIRTQUEUE_BROKEN)
-			virtio_device_quarantine(&net->device, virtqueue_error(queue));
-		if (net->device.quarantine_reason) {
+		pieces += net->receive_chain.writable_count;
+		fault = receive_fault(net, popped, pieces);
+		if (fault) {
+			virtio_device_quarantine(&net->device, fault);
 			*result = VIRTIO_NET_NOT_READY;
 			break;
 		}
@@ -232,21 +256,23 @@ static enum virtio_net_result fill_buffers(struct virtio_net *net, const struct 
 	struct virtio_net_hdr_mrg_rxbuf header = {.num_buffers = (uint16_t)count};
 	struct iov_cursor from = {.buffers = net->source, .count = frame->rest_count + 2};
 	size_t left = HEADER_SIZE + frame->size;
+	unsigned int pieces = 0;
 
 	net->source[0] = (struct iovec){.iov_base = &header, .iov_len = sizeof(header)};
 	net->source[1] = (struct iovec){.iov_base = (void *)(uintptr_t)frame->header, .iov_len = frame->header_size};
 	for (unsigned int i = 0; i < frame->rest_count; i++)
 		net->source[2 + i] = frame->rest[i];
 	for (unsigned int i = 0; i < count; i++) {
+		enum virtqueue_result popped = virtqueue_pop(queue, &net->receive_chain);
 		struct iov_cursor to = {.buffers = net->receive_chain.buffers};
 		size_t written;
 
-		if (virtqueue_pop(queue, &net->receive_chain) != VIRTQUEUE_OK ||
-		    net->receive_chain.readable_count > 0) {
+		to.count = net->receive_chain.writable_count;
+		pieces += to.count;
+		if (popped != VIRTQUEUE_OK || receive_fault(net, popped, pieces)) {
 			virtio_device_quarantine(&net->device, "receive buffers changed while in use");
 			return VIRTIO_NET_NOT_READY;
 		}
-		to.count = net->receive_chain.writable_count;
 		written = iov_copy(&to, &from, left);
 		left -= written;
 		virtqueue_push(queue, net->receive_chain.head, (uint32_t)written);
@@ -262,6 +288,8 @@ enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct f
 
 	if (!virtio_device_is_running(&net->device) || !queue->started)
 		return VIRTIO_NET_NOT_READY;
+	if (frame->size > (size_t)net->mtu + MTU_EXTRA)
+		return VIRTIO_NET_MTU;
 	count = count_buffers(net, HEADER_SIZE + frame->size, &result);
 	return count > 0 ? fill_buffers(net, frame, count) : result;
 }

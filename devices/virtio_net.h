@@ -9,6 +9,10 @@
  * the guest's memory; frames to the guest are copied straight into its receive buffers.  No offloads are offered:
  * what passes is what a wire would carry.
  *
+ * A frame longer than the MTU is lost on its way to the guest, with an Ethernet header and up to two VLAN tags on top
+ * of the MTU.  By the specification (5.1.4.1) a device would see to that only where the driver negotiated
+ * VIRTIO_NET_F_MTU; here the MTU is the wire's, which does not ask.
+ *
  * Thread-safety: the queues belong to the loop given at creation (the data plane's), and so do all functions
  * here but create and destroy.
  */
@@ -29,6 +33,7 @@ enum virtio_net_result {
 	VIRTIO_NET_RING_FULL, /* No receive buffers, or too few. */
 	VIRTIO_NET_NOT_READY, /* No driver, or the device is quarantined. */
 	VIRTIO_NET_TOO_LONG,  /* Longer than the receive buffers the driver posts without mergeable buffers. */
+	VIRTIO_NET_MTU,       /* Longer than the MTU allows. */
 };
 
 /* Why a frame of the guest was thrown away by the device. */
@@ -47,14 +52,15 @@ struct virtio_net_ops {
 
 struct virtio_net_options {
 	uint8_t mac[6];
-	uint16_t mtu;      /* Offered as VIRTIO_NET_F_MTU. */
+	uint16_t mtu;      /* Offered as VIRTIO_NET_F_MTU, and kept in any case. */
 	unsigned int slot; /* PCI slot, 1 to 31. */
 	const char *name;  /* "h1:eth0", for the log; copied. */
 	const struct virtio_net_ops *ops;
 	void *opaque; /* For ops. */
 };
 
-/* Makes a NIC and puts it on the machine's PCI bus.  Returns it, or NULL with 'error' set.  It is destroyed with the machine. */
+/* Makes a NIC and puts it on the machine's PCI bus.  Returns it, or NULL with 'error' set.  It is destroyed with the
+ * machine. */
 struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
 				     const struct virtio_net_options *options, struct error *error);
 

@@ -21,12 +21,12 @@
  *      0x1000  ISR status                0x4000  MSI-X table
  *      0x2000  device configuration      0x5000  MSI-X pending bits
  *
- * Registers are read from an image of struct virtio_pci_common_cfg made for the occasion; writes must match a register's
- * offset and size exactly (4.1.3.1) and are ignored otherwise.
+ * Registers are read from an image of struct virtio_pci_common_cfg made for the occasion; writes must match a
+ * register's offset and size exactly (4.1.3.1) and are ignored otherwise.
  *
  * Who owns what: register state belongs to vCPU threads under the bus lock.  The rings belong to the owner's loop while
- * 'active'; the vCPU thread hands them over and takes them back with loop_call(), and touches them in between only to say
- * no.  Doorbells are KVM's; those that cannot be registered arrive as ordinary writes. */
+ * 'active'; the vCPU thread hands them over and takes them back with loop_call(), and touches them in between only to
+ * say no.  Doorbells are KVM's; those that cannot be registered arrive as ordinary writes. */
 
 #define BAR_SIZE 0x8000u
 #define PAGE 0x1000u
@@ -191,8 +191,8 @@ static void reset(struct virtio_device *device)
 	device->queue_select = 0;
 }
 
-/* The status state machine (2.1, 3.1.1): bits are only added; FEATURES_OK only with features we offered, the version among them;
- * DRIVER_OK only after that. */
+/* The status state machine (2.1, 3.1.1): bits are only added; FEATURES_OK only with features we offered, the version
+ * among them; DRIVER_OK only after that. */
 static void write_status(struct virtio_device *device, uint8_t value)
 {
 	uint8_t status = device->status;
@@ -271,19 +271,19 @@ static void common_read(struct virtio_device *device, uint64_t offset, void *dat
 		       size < sizeof(image) - offset ? size : sizeof(image) - offset);
 }
 
-/* Registers of the selected queue, writable between FEATURES_OK and DRIVER_OK while the queue is not enabled. */
+/* Registers of the selected queue, writable between FEATURES_OK and DRIVER_OK while the queue is not enabled.  Its
+ * vector is no part of the ring: NetBSD, OpenBSD and Windows write it when they have enabled the queue. */
 static void queue_write(struct virtio_device *device, uint64_t offset, uint32_t value)
 {
 	struct virtio_queue *queue = selected(device);
 
+	if (queue && offset == VIRTIO_PCI_COMMON_Q_MSIX)
+		queue->vector = valid_vector(device, (uint16_t)value);
 	if (!queue || device->active || queue->enabled || !(device->status & VIRTIO_CONFIG_S_FEATURES_OK))
 		return;
 	switch (offset) {
 	case VIRTIO_PCI_COMMON_Q_SIZE:
 		queue->ring.size = (uint16_t)value;
-		break;
-	case VIRTIO_PCI_COMMON_Q_MSIX:
-		queue->vector = valid_vector(device, (uint16_t)value);
 		break;
 	case VIRTIO_PCI_COMMON_Q_ENABLE:
 		queue->enabled = value == 1;
@@ -436,7 +436,8 @@ static void bar_moved(struct pci_device *pci, uint64_t before, uint64_t address)
 		add_doorbells(device);
 }
 
-/* The PCI configuration access window (4.1.4.9): another way to BAR 0.  Returns false if it does not point to a valid access. */
+/* The PCI configuration access window (4.1.4.9): another way to BAR 0.  Returns false if it does not point to a valid
+ * access. */
 static bool window_target(const struct virtio_device *device, uint32_t *offset, uint32_t *size)
 {
 	struct virtio_pci_cap capability;

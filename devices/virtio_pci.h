@@ -9,13 +9,13 @@
  * configuration structures and the MSI-X table; feature negotiation; the status state machine; queues with a
  * doorbell (ioeventfd) and an MSI-X vector (irqfd) each.
  *
- * A device embeds struct virtio_device as its first member.  Its queues belong to a loop, its owner: activation, reset and
- * kicks all run there.  The vCPU thread whose register access causes one of the first two waits for it.
+ * A device embeds struct virtio_device as its first member.  Its queues belong to a loop, its owner: activation, reset
+ * and kicks all run there.  The vCPU thread whose register access causes one of the first two waits for it.
  *
- * A driver that breaks the rules has its device quarantined: the queues stop, the driver is told (DEVICE_NEEDS_RESET), one
- * line is logged, and nothing else happens.  Resetting the device ends the quarantine.
+ * A driver that breaks the rules has its device quarantined: the queues stop, the driver is told (DEVICE_NEEDS_RESET),
+ * one line is logged, and nothing else happens.  Resetting the device ends the quarantine.
  *
- * Thread-safety: virtio_device_interrupt() and virtio_device_quarantine() are for the owner's thread,
+ * Thread-safety: virtio_device_publish() and virtio_device_quarantine() are for the owner's thread,
  * virtio_device_quarantine_reason() for any, the rest for whoever builds the machine.
  */
 
@@ -54,7 +54,7 @@ struct virtio_device_ops {
 struct virtio_queue {
 	struct virtqueue ring;
 	bool enabled;
-	uint16_t vector;
+	_Atomic uint16_t vector; /* A driver may change it while the owner interrupts. */
 	int kick_fd;
 	bool doorbell; /* Registered with KVM at the present BAR address. */
 	struct loop_watch watch;
@@ -74,7 +74,7 @@ struct virtio_device {
 	_Atomic uint8_t generation;
 	_Atomic(const char *) quarantine_reason; /* NULL: not quarantined. */
 	bool active;                             /* The owner has it. */
-	_Atomic uint16_t config_vector;          /* A driver may change it while the owner interrupts. */
+	_Atomic uint16_t config_vector;          /* As a queue's. */
 	uint16_t queue_select;
 	unsigned int queue_count;
 	struct virtio_queue queues[VIRTIO_QUEUES_MAX];
@@ -98,8 +98,8 @@ struct virtio_device_options {
 	const struct virtio_device_ops *ops;
 };
 
-/* Initialises 'device' and puts it on the machine's PCI bus, which owns it then.  On failure returns a negative errno value with 'error'
- * set, and the caller frees it. */
+/* Initialises 'device' and puts it on the machine's PCI bus, which owns it then.  On failure returns a negative errno
+ * value with 'error' set, and the caller frees it. */
 int virtio_device_init(struct virtio_device *device, const struct virtio_device_options *options, struct error *error);
 
 /* For ops->destroy: frees what virtio_device_init() made. */

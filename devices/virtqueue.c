@@ -9,12 +9,12 @@
 /* Theory of operation
  * -------------------
  * Areas (2.7): the descriptor table has 16 bytes per descriptor; the driver area is flags, index, ring of heads,
- * used_event; the device area is flags, index, ring of (head, length), avail_event.  start() checks each area whole, so that
- * every later access at an index below 'size' is within RAM.
+ * used_event; the device area is flags, index, ring of (head, length), avail_event.  start() checks each area whole, so
+ * that every later access at an index below 'size' is within RAM.
  *
- * Ring fields are accessed as volatile, once.  Order: what the driver wrote before moving its index is seen after an acquire
- * load of the index; what we wrote is seen by the driver before our index through a release store.  Where one side stores and
- * then loads what the other stores (index against event), a full fence stands between. */
+ * Ring fields are accessed as volatile, once.  Order: what the driver wrote before moving its index is seen after an
+ * acquire load of the index; what we wrote is seen by the driver before our index through a release store.  Where one
+ * side stores and then loads what the other stores (index against event), a full fence stands between. */
 
 #define RING_FLAGS 0
 #define RING_INDEX 2

@@ -7,8 +7,8 @@
  *
  * This is the only code that touches ring memory.  Everything in the rings is the driver's word, and may change while
  * it is read: an index, descriptor or length is copied once and checked before use.  A driver that breaks the rules
- * makes the queue broken, for good until it is started again; virtqueue_error() says which rule, and the device's transport
- * quarantines the device (virtio_device_quarantine()).
+ * makes the queue broken, for good until it is started again; virtqueue_error() says which rule, and the device's
+ * transport quarantines the device (virtio_device_quarantine()).
  *
  * A device takes chains of buffers with virtqueue_pop(), gives them back with virtqueue_push(), and makes what it
  * gave back visible with virtqueue_publish().  Chains not yet pushed can be taken back with virtqueue_unpop().
@@ -61,8 +61,8 @@ struct virtqueue_chain {
 	struct iovec buffers[VIRTQUEUE_SIZE_MAX];
 };
 
-/* Begins to use the rings at the addresses set.  'features' are those negotiated.  Returns false, with an error set, if they are not
- * aligned (16, 2, 4), not whole in RAM, or the size is no power of two within VIRTQUEUE_SIZE_MAX. */
+/* Begins to use the rings at the addresses set.  'features' are those negotiated.  Returns false, with an error set, if
+ * they are not aligned (16, 2, 4), not whole in RAM, or the size is no power of two within VIRTQUEUE_SIZE_MAX. */
 bool virtqueue_start(struct virtqueue *queue, const struct guest_memory *memory, uint64_t features);
 
 /* Forgets everything, addresses included. */

@@ -10,12 +10,12 @@
 
 /* Theory of operation
  * -------------------
- * Bytes from the guest are gathered into one message at a time, which is at most AGENT_MESSAGE_MAX long, and handled when whole.
- * Messages to the guest go to a buffer and from there to the transport as fast as that takes them; flow control bounds it, and
- * a guest that takes nothing at all is cut off at AGENT_BACKLOG_MAX.
+ * Bytes from the guest are gathered into one message at a time, which is at most AGENT_MESSAGE_MAX long, and handled
+ * when whole. Messages to the guest go to a buffer and from there to the transport as fast as that takes them; flow
+ * control bounds it, and a guest that takes nothing at all is cut off at AGENT_BACKLOG_MAX.
  *
- * A callback may open, write to and abandon channels.  Channels that have ended are freed when nothing of theirs is on the
- * call stack: an ended channel is unlinked first, then told, then freed. */
+ * A callback may open, write to and abandon channels.  Channels that have ended are freed when nothing of theirs is on
+ * the call stack: an ended channel is unlinked first, then told, then freed. */
 
 #define HEADER_SIZE sizeof(struct agent_header)
 #define GREETING_SIZE 512
@@ -30,6 +30,8 @@ struct agent_channel {
 	size_t receive_window; /* Bytes of output we still allow. */
 	size_t owed;           /* Consumed, and not yet returned as credit. */
 	bool wants_writable;
+	bool input_ended;   /* The guest was told so. */
+	bool mode_may_come; /* Once for a file that is read, before any of it. */
 };
 
 struct agent {
@@ -157,6 +159,8 @@ static void send_message(struct agent *agent, uint32_t channel, uint16_t type, c
 				      .channel = htole32(channel),
 				      .type = htole16(type)};
 
+	if (agent->broken)
+		return; /* A message that was lost must not be followed by later ones. */
 	if (!agent->backlog && !make_room(agent, 1))
 		return;
 	if (!make_room(agent, sizeof(header) + size)) {
@@ -250,7 +254,11 @@ struct agent_channel *agent_exec(struct agent *agent, const char *const *argv, c
 struct agent_channel *agent_read_file(struct agent *agent, const char *path, const struct agent_channel_ops *ops,
 				      void *opaque)
 {
-	return open_channel(agent, AGENT_READ_FILE, path, strlen(path) + 1, ops, opaque);
+	struct agent_channel *channel = open_channel(agent, AGENT_READ_FILE, path, strlen(path) + 1, ops, opaque);
+
+	if (channel)
+		channel->mode_may_come = true;
+	return channel;
 }
 
 struct agent_channel *agent_write_file(struct agent *agent, const char *path, unsigned int mode,
@@ -273,7 +281,7 @@ size_t agent_channel_write(struct agent_channel *channel, const uint8_t *data, s
 {
 	size_t taken = 0;
 
-	while (taken < size && channel->send_window > 0) {
+	while (taken < size && channel->send_window > 0 && !channel->input_ended) {
 		size_t part = size - taken;
 
 		if (part > channel->send_window)
@@ -290,6 +298,9 @@ size_t agent_channel_write(struct agent_channel *channel, const uint8_t *data, s
 
 void agent_channel_end_input(struct agent_channel *channel)
 {
+	if (channel->input_ended)
+		return;
+	channel->input_ended = true;
 	send_message(channel->agent, channel->id, AGENT_STDIN_END, NULL, 0);
 }
 
@@ -341,8 +352,11 @@ static struct agent_channel *find_channel(struct agent *agent, uint32_t id)
 
 static void greet(struct agent *agent, const uint8_t *payload, size_t size)
 {
-	if (agent->connected)
-		disconnect(agent, ""); /* It started anew. */
+	/* One that starts anew opens the port anew.  Greetings alone would have the node set up at each of them. */
+	if (agent->connected) {
+		break_off(agent, "the guest's agent greets twice");
+		return;
+	}
 	if (size >= sizeof(agent->greeting))
 		size = sizeof(agent->greeting) - 1;
 	memcpy(agent->greeting, payload, size);
@@ -375,17 +389,32 @@ double agent_greeting_value(const struct agent *agent, const char *key)
 	return 0;
 }
 
-static void take_output(struct agent_channel *channel, bool is_error, const uint8_t *payload, size_t size)
+/* Returns false when there is none: no window would bound how often its receiver is called. */
+static bool take_output(struct agent_channel *channel, bool is_error, const uint8_t *payload, size_t size)
 {
+	if (size == 0)
+		return false;
 	if (size > channel->receive_window) {
 		break_off(channel->agent, "the guest's agent sends more than was allowed");
-		return;
+		return true;
 	}
 	channel->receive_window -= size;
+	channel->mode_may_come = false;
 	if (channel->ops)
 		channel->ops->output(channel->opaque, is_error, payload, size);
 	else
 		agent_channel_consumed(channel, size);
+	return true;
+}
+
+static bool take_file_mode(struct agent_channel *channel, unsigned int mode)
+{
+	if (!channel->mode_may_come)
+		return false;
+	channel->mode_may_come = false;
+	if (channel->ops && channel->ops->file_mode)
+		channel->ops->file_mode(channel->opaque, mode & 07777);
+	return true;
 }
 
 static void take_credit(struct agent_channel *channel, uint32_t credit)
@@ -415,19 +444,14 @@ static bool handle_channel(struct agent_channel *channel, uint16_t type, const u
 	switch (type) {
 	case AGENT_STDOUT:
 	case AGENT_STDERR:
-		take_output(channel, type == AGENT_STDERR, payload, size);
-		return true;
+		return take_output(channel, type == AGENT_STDERR, payload, size);
 	case AGENT_CREDIT:
 		if (size != 4)
 			return false;
 		take_credit(channel, get_32(payload));
 		return true;
 	case AGENT_FILE_MODE:
-		if (size != 4)
-			return false;
-		if (channel->ops && channel->ops->file_mode)
-			channel->ops->file_mode(channel->opaque, get_32(payload) & 07777);
-		return true;
+		return size == 4 && take_file_mode(channel, get_32(payload));
 	case AGENT_EXIT:
 		if (size != 8)
 			return false;

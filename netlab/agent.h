@@ -62,7 +62,7 @@ struct agent_channel_ops {
 	void (*output)(void *opaque, bool is_error, const uint8_t *data, size_t size);
 	/* agent_channel_write() can take bytes again after it took fewer than given.  May be NULL. */
 	void (*writable)(void *opaque);
-	/* Permission bits of the file that is read.  May be NULL. */
+	/* Permission bits of the file that is read, at most once and before output.  May be NULL. */
 	void (*file_mode)(void *opaque, unsigned int mode);
 	/* The last call: status 0 to 255, or AGENT_LOST; 'signal' is the signal that killed the command, or 0.
 	 * The channel is freed after it. */
@@ -73,7 +73,8 @@ struct agent_terminal { /* NULL where no terminal is wanted. */
 	uint16_t rows, columns;
 };
 
-/* Each returns a new channel, or NULL when the agent is not connected.  argv and environment end with NULL. */
+/* Each returns a new channel, or NULL when the agent is not connected or the message would be too long.  argv and
+ * environment end with NULL; 'mode' is for a file that is not there yet. */
 struct agent_channel *agent_exec(struct agent *agent, const char *const *argv, const char *const *environment,
 				 const struct agent_terminal *terminal, const struct agent_channel_ops *ops,
 				 void *opaque);
@@ -84,14 +85,16 @@ struct agent_channel *agent_write_file(struct agent *agent, const char *path, un
 struct agent_channel *agent_configure(struct agent *agent, const char *lines, const struct agent_channel_ops *ops,
 				      void *opaque);
 
-/* Sends input; returns how many bytes were taken (0 to 'size'). */
+/* Sends input; returns how many bytes were taken (0 to 'size', and 0 after the end of input). */
 size_t agent_channel_write(struct agent_channel *channel, const uint8_t *data, size_t size);
+/* Once is enough; more do nothing. */
 void agent_channel_end_input(struct agent_channel *channel);
 void agent_channel_consumed(struct agent_channel *channel, size_t size);
 void agent_channel_signal(struct agent_channel *channel, int signal_number);
 void agent_channel_resize(struct agent_channel *channel, uint16_t rows, uint16_t columns);
 
-/* The other end has gone: hangs up on the command, drops what it says, and calls no more ops. */
+/* The other end has gone: hangs up on the command, or leaves the file that was to be written as it was; drops what
+ * still comes, and calls no more ops. */
 void agent_channel_abandon(struct agent_channel *channel);
 
 #endif /* agent.h */

@@ -44,8 +44,8 @@ struct agent_header {
 
 enum agent_message_type {
 	/* Agent to host, once, when the agent has opened the port.  Payload: text lines "KEY VALUE\n":
-	 * "version 1", "uptime SECONDS.FRACTION" (CLOCK_BOOTTIME), "kernel RELEASE", "init SECONDS.FRACTION" (CLOCK_BOOTTIME at
-	 * which init started).  Unknown keys are ignored. */
+	 * "version 1", "uptime SECONDS.FRACTION" (CLOCK_BOOTTIME), "kernel RELEASE", "init SECONDS.FRACTION"
+	 * (CLOCK_BOOTTIME at which init started).  Unknown keys are ignored. */
 	AGENT_HELLO = 1,
 
 	/* Host to agent, opens a channel.  Payload: text lines, done in order; the agent answers failures as
@@ -58,14 +58,16 @@ enum agent_message_type {
 	 *   rescan                        PCI bus rescan
 	 *   interface MAC NAME MTU        finds the link with this MAC, renames it NAME, sets MTU, sets it up
 	 *   address NAME CIDR             adds an IPv4 or IPv6 address (IPv6 without duplicate detection)
-	 *   sysctl KEY VALUE              KEY with dots (a '/' stands for a dot within a name, as sysctl(8)), VALUE to the end of line
+	 *   sysctl KEY VALUE              KEY with dots (a '/' stands for a dot within a name, as
+	 *                                 sysctl(8) has it), VALUE to the end of the line
 	 *   host ADDRESS NAME             adds a line to /etc/hosts
 	 * All "interface" lines of one message are renamed together, so that names may be swapped. */
 	AGENT_CONFIGURE = 2,
 
 	/* Host to agent, opens a channel.  Payload: u32 flags (AGENT_EXEC_*), u16 rows, u16 columns, u32
 	 * number of arguments, then NUL-terminated strings: argv[0], argv[1], ... as many as that, then environment
-	 * "KEY=VALUE" strings up to the end.  The command is looked for in PATH and runs in its own session, in $HOME. */
+	 * "KEY=VALUE" strings up to the end; whatever fits into a message.  The command is looked for in PATH and runs
+	 * in its own session, in $HOME. */
 	AGENT_EXEC = 3,
 
 	/* Host to agent, opens a channel.  Payload: NUL-terminated path.  The file comes as AGENT_STDOUT, its
@@ -73,19 +75,24 @@ enum agent_message_type {
 	 * text and a status of 1. */
 	AGENT_READ_FILE = 4,
 
-	/* Host to agent, opens a channel.  Payload: u32 mode (permission bits), NUL-terminated path.  Missing
-	 * parent folders are made.  Data come as AGENT_STDIN, ended by AGENT_STDIN_END; the file is replaced
-	 * by rename when all came, unless it is not a regular file, which is then written to. */
+	/* Host to agent, opens a channel.  Payload: u32 mode (permission bits of a new file; one that is there keeps
+	 * its mode and owner), NUL-terminated path.  Missing parent folders are made.  Data come as AGENT_STDIN, ended
+	 * by AGENT_STDIN_END; the file is replaced by rename when all came, unless it is not a regular file, which is
+	 * then written to. */
 	AGENT_WRITE_FILE = 5,
 
-	AGENT_STDIN = 6,      /* Host to agent.  Payload: bytes. */
-	AGENT_STDIN_END = 7,  /* Host to agent.  End of file on standard input. */
-	AGENT_STDOUT = 8,     /* Agent to host.  Payload: bytes. */
-	AGENT_STDERR = 9,     /* Agent to host.  Payload: bytes. */
-	AGENT_CREDIT = 10,    /* Both ways.  Payload: u32 bytes consumed. */
-	AGENT_SIGNAL = 11,    /* Host to agent.  Payload: u32 signal number, for the command's process group. */
+	AGENT_STDIN = 6,     /* Host to agent.  Payload: bytes. */
+	AGENT_STDIN_END = 7, /* Host to agent.  End of file on standard input; said again it means nothing. */
+	AGENT_STDOUT = 8,    /* Agent to host.  Payload: bytes, at least one. */
+	AGENT_STDERR = 9,    /* Agent to host.  Payload: bytes, at least one. */
+	AGENT_CREDIT = 10,   /* Both ways.  Payload: u32 bytes consumed. */
+
+	/* Host to agent.  Payload: u32 signal number, for the command's process group.  A file being read or written is
+	 * given up at any signal: the channel ends with a status of 1, and a file that was to be replaced stays. */
+	AGENT_SIGNAL = 11,
+
 	AGENT_RESIZE = 12,    /* Host to agent.  Payload: u16 rows, u16 columns of the terminal. */
-	AGENT_FILE_MODE = 13, /* Agent to host.  Payload: u32 mode. */
+	AGENT_FILE_MODE = 13, /* Agent to host.  Payload: u32 mode.  Once, for AGENT_READ_FILE only. */
 
 	/* Agent to host, ends the channel.  Payload: u32 exit status, u32 number of the signal that killed the
 	 * command or 0.  A command that could not be started: AGENT_STDERR text and status 127 (not found) or 126. */

@@ -279,7 +279,8 @@ int capture_start(struct capture *capture, struct error *error)
 
 	if (capture->started)
 		return 0;
-	/* Signals are the main thread's, and SIGXFSZ must not end the process: a file that may not grow is a full disk. */
+	/* Signals are the main thread's, and SIGXFSZ must not end the process: a file that may not grow is a full disk.
+	 */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	result = pthread_create(&capture->writer, NULL, run_writer, capture);

@@ -9,6 +9,7 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,7 +60,7 @@ static int open_regular(const char *path)
 {
 	struct stat status;
 	/* Appending keeps the place right when the file is cut back.  O_NONBLOCK is for what is no regular file. */
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
 	int result = 0;
 
 	if (fd < 0)
@@ -68,6 +69,11 @@ static int open_regular(const char *path)
 		result = -errno;
 	else if (!S_ISREG(status.st_mode))
 		result = -EINVAL;
+	/* Held until the file is closed.  On a file system without locks two labs must just not be given one folder. */
+	else if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		result = -EBUSY;
+	else if (ftruncate(fd, 0) < 0)
+		result = -errno;
 	if (result == 0)
 		return fd;
 	close(fd);
@@ -79,6 +85,10 @@ static int cannot_open(const struct capture_file *file, int errnum, struct error
 	if (errnum == EMFILE)
 		return error_set(error, ERROR_HOST, errnum,
 				 "cannot open the capture %s: too many open files; raise the limit: ulimit -Hn",
+				 file->path);
+	if (errnum == EBUSY)
+		return error_set(error, ERROR_FAILED, errnum,
+				 "another lab is writing the capture %s; give this one a folder of its own: --captures",
 				 file->path);
 	return error_set(error, ERROR_FAILED, errnum, "cannot open the capture %s: %s", file->path,
 			 errnum == EINVAL ? "it exists and is no regular file" : strerror(errnum));

@@ -30,7 +30,8 @@ TAILQ_HEAD(capture_files, capture_file);
 struct capture_file *capture_file_create(const char *folder, const char *port_name);
 
 /* Creates the file, or empties it, and writes the pcap header, which is that of 'format'.  Never follows a
- * symbolic link or waits for a FIFO's reader.  Returns 0 or a negative errno value with 'error' set. */
+ * symbolic link or waits for a FIFO's reader.  Returns 0, or a negative errno value (-EBUSY: another process
+ * writes it) with 'error' set. */
 int capture_file_open(struct capture_file *file, pcap_t *format, struct error *error);
 
 /* Writes out what is held, and frees the file, which may be NULL, and must not be in a list. */

@@ -173,7 +173,8 @@ void *capture_ring_reserve(struct capture_ring *ring, size_t size)
 	if (size > capture_ring_record_max(ring))
 		return NULL;
 	if (record_size(size) > block_capacity(ring) - ring->tail_filled) {
-		/* So much was not yet announced that the consumer should start on it, above all when the ring is full. */
+		/* So much was not yet announced that the consumer should start on it, above all when the ring is full.
+		 */
 		capture_ring_announce(ring);
 		block = take_block(ring);
 		if (!block)

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "netlab/base64.h"
 #include "netlab/control_internal.h"
+#include "netlab/json_text.h"
 
 /* Theory of operation
  * -------------------
@@ -24,7 +25,7 @@
  *
  * Memory a client can make us hold: CONTROL_LINE_MAX of input; CONTROL_OUTPUT_STOP of output plus one answer,
  * since above that no line is handled; for each stream a window of input, and a window of output that the
- * agent may still send after it gets no more credit.
+ * agent may still send after it gets no more credit; never more than CONTROL_OUTPUT_END of output in all.
  */
 
 #define READ_SIZE 65536u
@@ -79,6 +80,9 @@ void control_send(struct control_client *client, json_t *message)
 			client_kill(client);
 		if (client->output_size > CONTROL_OUTPUT_PAUSE)
 			client->was_full = true;
+		/* What a guest says in bits and pieces becomes far longer as JSON than the windows are. */
+		if (client->output_size > CONTROL_OUTPUT_END)
+			client_kill(client);
 		loop_task_queue(client->control->loop, &client->task);
 	}
 	json_decref(message);
@@ -87,24 +91,6 @@ void control_send(struct control_client *client, json_t *message)
 bool control_is_full(const struct control_client *client)
 {
 	return client->output_size > CONTROL_OUTPUT_PAUSE;
-}
-
-json_t *control_string(const char *text)
-{
-	json_t *string = json_string(text);
-	char *copy;
-
-	if (string)
-		return string;
-	copy = strdup(text);
-	if (!copy)
-		return NULL;
-	for (char *character = copy; *character; character++)
-		if ((unsigned char)*character >= 0x80)
-			*character = '?';
-	string = json_string(copy);
-	free(copy);
-	return string;
 }
 
 static json_t *with_id(json_t *message, json_int_t id)
@@ -126,7 +112,7 @@ static void send_error(struct control_client *client, json_int_t id, const char 
 
 	vsnprintf(text, sizeof(text), format, arguments);
 	control_send(client,
-		     with_id(json_pack("{s:{s:s, s:o}}", "error", "code", code, "message", control_string(text)), id));
+		     with_id(json_pack("{s:{s:s, s:o}}", "error", "code", code, "message", json_text(text)), id));
 }
 
 void control_send_error(struct control_client *client, json_int_t id, const char *code, const char *format, ...)

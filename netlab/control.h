@@ -27,7 +27,8 @@ struct loop;
 /* Bytes of output that wait for a client, from which ... */
 #define CONTROL_OUTPUT_PAUSE (256u << 10) /* ... commands in guests get no credit, and logs wait, */
 #define CONTROL_OUTPUT_DROP (1u << 20)    /* ... event and console streams end, */
-#define CONTROL_OUTPUT_STOP (4u << 20)    /* ... no more requests are read. */
+#define CONTROL_OUTPUT_STOP (4u << 20)    /* ... no more requests are read, */
+#define CONTROL_OUTPUT_END (32u << 20)    /* ... the connection is ended. */
 
 struct control_options {
 	/* Someone asked for the lab to be stopped.  The owner stops it, then calls control_stopped(). */

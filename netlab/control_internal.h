@@ -7,7 +7,9 @@
  * that watch: events, console, logs).
  *
  * Sending never fails to the sender and never frees a client or a stream: a client that cannot be served is
- * marked dead and freed in the loop's next turn. */
+ * marked dead and freed in the loop's next turn.
+ *
+ * Thread-safety: all of it belongs to the control loop. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -97,8 +99,6 @@ void control_send_error(struct control_client *client, json_int_t id, const char
 	__attribute__((format(printf, 4, 5)));
 /* True while the client has so much to read that what can wait should. */
 bool control_is_full(const struct control_client *client);
-/* A JSON string of 'text', in which bytes that are not UTF-8 have become '?'. */
-json_t *control_string(const char *text);
 
 /* Adds a stream that was allocated with calloc() and becomes the client's. */
 void control_stream_add(struct control_client *client, struct control_stream *stream, json_int_t id,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "netlab/control_internal.h"
+#include "netlab/json_text.h"
 
 /* Streams that watch what happens: node states, a console, a node's log.
  *
@@ -25,7 +26,7 @@ static void send_state(struct control_stream *stream, struct node *node, bool is
 {
 	json_t *members = json_pack("{s:s, s:s, s:f, s:o, s:b}", "node", node_name(node), "state",
 				    node_state_name(node_state(node)), "seconds", node_state_seconds(node), "reason",
-				    control_string(node_reason(node)), "present", is_present);
+				    json_text(node_reason(node)), "present", is_present);
 
 	control_stream_event(stream, "node", members);
 }

@@ -19,6 +19,7 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "netlab/control.h"
+#include "netlab/json_text.h"
 #include "netlab/lab.h"
 #include "netlab/runtime.h"
 #include "netlab/topology.h"
@@ -38,6 +39,9 @@
 
 #define RUNTIME_CHECK_NANOSECONDS 10000000000ull
 
+/* Bytes of netlabd.log, as looked at with each check of the folder. */
+#define LOG_SIZE_MAX (4 << 20)
+
 struct daemon {
 	const char *topology_path;
 	const char *name;     /* NULL: the topology's. */
@@ -53,13 +57,12 @@ struct daemon {
 	bool stopping;
 };
 
-static const char usage[] =
-	"Usage: netlabd --topology FILE [--name NAME] [--captures FOLDER] [--report-fd N]\n"
-	"Runs one lab. It is started by \"netlab up\"; see netlab(1) and docs/control-protocol.md.\n";
+static const char usage[] = "Usage: netlabd --topology FILE [--name NAME] [--captures FOLDER] [--report-fd N]\n"
+			    "Runs one lab. It is started by \"netlab up\", which \"netlab up --help\" explains.\n";
 
 static void report(struct daemon *daemon, const struct error *error)
 {
-	json_t *message = error ? json_pack("{s:i, s:s}", "class", (int)error->class, "text", error->text) :
+	json_t *message = error ? json_pack("{s:i, s:o}", "class", (int)error->class, "text", json_text(error->text)) :
 				  json_pack("{s:b}", "ok", 1);
 	char *line = message ? json_dumps(message, JSON_COMPACT) : NULL;
 
@@ -144,7 +147,12 @@ static void detach(struct daemon *daemon)
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
-		close(null);
+		/* What is opened next must not take the place of one the caller had closed. */
+		for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+			if (fcntl(fd, F_GETFD) < 0)
+				dup2(null, fd);
+		if (null > STDERR_FILENO)
+			close(null);
 	}
 	/* Each node needs some tens of descriptors. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -232,6 +240,15 @@ static void signal_arrived(void *opaque, uint32_t events)
 	stop(daemon);
 }
 
+/* The log is on a small file system in memory, and guests can make it grow, if slowly (core/log.h). */
+static void bound_log(void)
+{
+	struct stat status;
+
+	if (fstat(STDERR_FILENO, &status) == 0 && status.st_size > LOG_SIZE_MAX && ftruncate(STDERR_FILENO, 0) == 0)
+		log_line("(the log was cut: it had more than %d bytes)", LOG_SIZE_MAX);
+}
+
 static void check_runtime(void *opaque)
 {
 	struct daemon *daemon = opaque;
@@ -241,6 +258,7 @@ static void check_runtime(void *opaque)
 		stop(daemon);
 		return;
 	}
+	bound_log();
 	loop_timer_set(daemon->loop, &daemon->runtime_check, loop_now() + RUNTIME_CHECK_NANOSECONDS);
 }
 

@@ -327,6 +327,8 @@ static enum drop_reason reason_of(enum port_result result)
 		return DROP_RECEIVE_RING_FULL;
 	case PORT_TOO_LONG:
 		return DROP_TOO_LONG;
+	case PORT_MTU:
+		return DROP_MTU;
 	default:
 		return DROP_NOT_READY;
 	}

@@ -48,7 +48,7 @@ enum drop_reason {
 	DROP_SAME_PORT,         /* The destination is behind the port the frame came from. */
 	DROP_RESERVED_ADDRESS,  /* To 01-80-C2-00-00-00 to -0F, which a bridge does not forward. */
 	DROP_MALFORMED,         /* Not a frame: too short, too long, or it asks for an offload nobody offered. */
-	DROP_MTU,               /* Longer than the link's or network's MTU allows. */
+	DROP_MTU,               /* Longer than the MTU of the receiving interface allows. */
 	DROP_QUEUE_FULL,        /* Too many frames wait for their turn. */
 	DROP_REASON_COUNT,
 };
@@ -59,6 +59,7 @@ enum port_result {
 	PORT_RING_FULL,
 	PORT_NOT_READY,
 	PORT_TOO_LONG,
+	PORT_MTU,
 };
 
 /* What is plugged into a port.  Called in the data plane's thread.
@@ -90,8 +91,8 @@ struct port;
 struct network;
 
 struct dataplane *dataplane_create(struct error *error);
-/* Every port is captured to 'capture', which may be NULL, and which must outlive the data plane.  Before
- * dataplane_start(). */
+/* Every port is captured to 'capture', which may be NULL.  Before dataplane_start(), and again, to let go of the
+ * capture, after dataplane_stop(). */
 void dataplane_set_capture(struct dataplane *dataplane, struct capture *capture);
 /* Adds all ports to the capture, starts it, and starts the thread.  Ports added later are not captured. */
 int dataplane_start(struct dataplane *dataplane, struct error *error);

@@ -50,8 +50,8 @@ struct image {
 	unsigned int cpus;
 };
 
-/* Finds and reads the image called 'name'.  Returns it, to be freed with image_free(), or NULL with 'error' set: ERROR_HOST
- * and the way out when there is none or it is broken, ERROR_USAGE when 'name' cannot be an image's name. */
+/* Finds and reads the image called 'name'.  Returns it, to be freed with image_free(), or NULL with 'error' set:
+ * ERROR_HOST and the way out when there is none or it is broken, ERROR_USAGE when 'name' cannot be an image's name. */
 struct image *image_load(const char *name, struct error *error);
 
 void image_free(struct image *image);

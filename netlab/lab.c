@@ -21,10 +21,14 @@
 /* Theory of operation
  * -------------------
  * Order of start: data plane (networks, ports, links), captures, the data plane's thread, then machine after machine,
- * as many at once as the host profile allows.  So a capture is armed before the first vCPU runs.  Order of stop: machines, all at once; then the data plane, then the captures. */
+ * as many at once as the host profile allows.  So a capture is armed before the first vCPU runs.  Order of stop:
+ * machines, all at once; then the data plane, then the captures; and only then is anybody told. */
 
 /* Memory of the host that is not given to guests. */
 #define HOST_MEMORY_RESERVE (256ull << 20)
+
+/* Nanoseconds after which a node that still boots no longer keeps others from it: its image may have no agent. */
+#define BOOT_PATIENCE 60000000000ull
 
 static int check_memory(const struct topology *topology, uint64_t wanted, struct error *error)
 {
@@ -43,9 +47,12 @@ static int check_memory(const struct topology *topology, uint64_t wanted, struct
 		return 0;
 	return error_set(
 		error, ERROR_USAGE, ENOMEM,
-		"the %zu nodes of lab %s may come to need %llu MiB of memory, and this machine has %llu MiB free\n"
+		"%s:%u:%u: error: the %zu node%s of lab %s may come to need %llu MiB of memory, and this machine has "
+		"%llu MiB free\n"
 		"  help: give them less (memory:), leave nodes out, or stop other labs (netlab list)",
-		topology->node_count, topology->name, (unsigned long long)wanted >> 20, available >> 20);
+		topology->path, topology->nodes_line, topology->nodes_column, topology->node_count,
+		topology->node_count == 1 ? "" : "s", topology->name, (unsigned long long)wanted >> 20,
+		available >> 20);
 }
 
 int lab_check_memory(const struct topology *topology, struct error *error)
@@ -167,6 +174,7 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 	return lab;
 }
 
+/* A node that cannot be started counts as crashed. */
 static int start_node(struct node *node, struct error *error)
 {
 	struct error node_error = {.class = ERROR_NONE};
@@ -174,31 +182,46 @@ static int start_node(struct node *node, struct error *error)
 
 	if (result == 0)
 		result = node_start(node, &node_error);
-	if (result < 0)
-		error_set(error, node_error.class, -result, "node %s: %s", node_name(node), node_error.text);
-	return result;
+	if (result == 0)
+		return 0;
+	node_fail(node, node_error.text);
+	return error_set(error, node_error.class, -result, "node %s: %s", node_name(node), node_error.text);
 }
 
-static unsigned int count_booting(const struct lab *lab)
+/* Counts the nodes whose booting others wait for, and sets '*first' to when the first of them has had its time. */
+static unsigned int count_booting(const struct lab *lab, uint64_t *first)
 {
+	uint64_t now = loop_now();
 	unsigned int count = 0;
 
-	for (size_t i = 0; i < lab->node_count; i++)
-		count += lab->nodes[i].state == NODE_BOOTING || lab->nodes[i].state == NODE_CONFIGURING;
+	*first = UINT64_MAX;
+	for (size_t i = 0; i < lab->node_count; i++) {
+		uint64_t end = lab->nodes[i].started + BOOT_PATIENCE;
+
+		if (lab->nodes[i].state != NODE_BOOTING || end <= now)
+			continue;
+		count++;
+		if (end < *first)
+			*first = end;
+	}
 	return count;
 }
 
-/* Starts as many of the nodes that wait as may boot at once. */
+/* Starts as many of the nodes that wait as may boot at once, up to the first that cannot be started. */
 static int start_waiting(struct lab *lab, struct error *error)
 {
+	uint64_t again = 0;
 	int result = 0;
 
-	while (result == 0 && lab->next_start < lab->node_count && count_booting(lab) < lab->host.boots_at_once) {
+	while (result == 0 && lab->next_start < lab->node_count &&
+	       count_booting(lab, &again) < lab->host.boots_at_once) {
 		struct node *node = &lab->nodes[lab->next_start++];
 
 		if (node->state == NODE_CREATED) /* Unless it was restarted by hand meanwhile. */
 			result = start_node(node, error);
 	}
+	if (lab->next_start < lab->node_count)
+		loop_timer_set(lab->context.control, &lab->start_more, again);
 	return result;
 }
 
@@ -206,29 +229,35 @@ static int start_waiting(struct lab *lab, struct error *error)
 static void start_more(void *opaque)
 {
 	struct lab *lab = opaque;
-	struct error error = {.class = ERROR_NONE};
 
-	while (!lab->stopping && start_waiting(lab, &error) < 0)
-		node_fail(&lab->nodes[lab->next_start - 1], error.text);
+	while (!lab->stopping && start_waiting(lab, NULL) < 0)
+		; /* The next one may do better. */
 }
 
 int lab_start(struct lab *lab, struct error *error)
 {
 	int result = dataplane_start(lab->context.dataplane, error);
 
+	lab->start_more = (struct loop_timer){.function = start_more, .opaque = lab};
 	return result == 0 ? start_waiting(lab, error) : result;
 }
 
+/* All machines have gone, so no frame is on its way: the captures are completed before anybody hears of the end. */
 static void finish_stop(void *opaque)
 {
 	struct lab *lab = opaque;
 
+	dataplane_stop(lab->context.dataplane);
+	dataplane_set_capture(lab->context.dataplane, NULL);
+	capture_destroy(lab->capture);
+	lab->capture = NULL;
 	lab->stopped(lab->stopped_opaque);
 }
 
 void lab_stop(struct lab *lab, void (*stopped)(void *opaque), void *opaque)
 {
 	lab->stopping = true;
+	loop_timer_cancel(lab->context.control, &lab->start_more);
 	lab->stopped = stopped;
 	lab->stopped_opaque = opaque;
 	for (size_t i = 0; i < lab->node_count; i++)

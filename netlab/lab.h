@@ -6,7 +6,8 @@
  * =======================
  *
  * Builds the data plane, the captures and one machine per node from a topology, starts them, and tells those who
- * asked of every change.  A node's ports and captures live as long as the lab; its machine is replaced when the node restarts.
+ * asked of every change.  A node's ports and captures live as long as the lab; its machine is replaced when the node
+ * restarts.
  *
  * Thread-safety: all of it belongs to the control loop.
  */
@@ -49,15 +50,18 @@ struct lab_listener {
 	struct lab_listener *next;
 };
 
-/* Whether the host has the memory the lab may come to need.  Returns 0 or a negative errno value with 'error' set.  No lab is needed. */
+/* Whether the host has the memory the lab may come to need.  Returns 0 or a negative errno value with 'error' set.  No
+ * lab is needed. */
 int lab_check_memory(const struct topology *topology, struct error *error);
 
-/* Builds everything; starts nothing.  'topology' must outlive the lab.  Checks memory against the host's.  Returns NULL with 'error' set. */
+/* Builds everything; starts nothing.  'topology' must outlive the lab.  Checks memory against the host's.  Returns NULL
+ * with 'error' set. */
 struct lab *lab_create(const struct topology *topology, const struct lab_options *options, struct loop *control,
 		       struct error *error);
 /* Arms the captures, then starts every node; those that must wait for others to boot are started later. */
 int lab_start(struct lab *lab, struct error *error);
-/* Stops every node, then calls 'stopped' in the control loop; the lab may then be destroyed. */
+/* Stops every node and completes the captures, then calls 'stopped' in the control loop; the lab may then be
+ * destroyed. */
 void lab_stop(struct lab *lab, void (*stopped)(void *opaque), void *opaque);
 void lab_destroy(struct lab *lab);
 

@@ -10,6 +10,7 @@
 #include "netlab/capture.h"
 #include "netlab/dataplane.h"
 #include "netlab/image.h"
+#include "netlab/json_text.h"
 #include "netlab/lab_internal.h"
 
 /* lab_status(): a lab as JSON, in the form docs/control-protocol.md gives. */
@@ -134,11 +135,11 @@ static json_t *registers_status(const struct vcpu_registers *from)
 
 static json_t *node_status(const struct lab *lab, const struct node *node)
 {
-	json_t *status = json_pack("{s:s, s:s, s:f, s:f, s:s, s:s, s:I, s:i, s:o, s:o}", "name", node->topology->name,
+	json_t *status = json_pack("{s:s, s:s, s:f, s:f, s:o, s:s, s:I, s:i, s:o, s:o}", "name", node->topology->name,
 				   "state", node_state_name(node->state), "since", node->since, "seconds",
-				   node->seconds, "reason", node->reason, "image", node->image->name, "memory",
-				   (json_int_t)node->memory, "cpus", (int)node->cpus, "devices", devices_status(node),
-				   "interfaces", interfaces_status(lab, node));
+				   node->seconds, "reason", json_text(node->reason), "image", node->image->name,
+				   "memory", (json_int_t)node->memory, "cpus", (int)node->cpus, "devices",
+				   devices_status(node), "interfaces", interfaces_status(lab, node));
 	struct machine_exits exits;
 
 	if (node->machine) {
@@ -170,7 +171,7 @@ static json_t *port_status(struct lab *lab, const struct node_interface *interfa
 		int number = capture_add_port(lab->capture, interface->port_name, NULL);
 
 		if (number >= 0)
-			file = json_string(capture_file(lab->capture, number));
+			file = json_text(capture_file(lab->capture, number));
 	}
 	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "name", interface->port_name, "tx_frames",
 			 (json_int_t)counters.transmitted_frames, "tx_bytes", (json_int_t)counters.transmitted_bytes,
@@ -193,8 +194,8 @@ json_t *lab_status(struct lab *lab)
 	for (size_t i = 0; i < lab->topology->network_count; i++)
 		json_array_append_new(networks, json_pack("{s:s, s:I}", "name", lab->topology->networks[i].name, "macs",
 							  (json_int_t)network_mac_count(lab->networks[i])));
-	return json_pack("{s:s, s:s, s:s?, s:f, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
-			 lab->topology->path, "captures", lab->captures, "uptime",
+	return json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
+			 json_text(lab->topology->path), "captures", json_text(lab->captures), "uptime",
 			 (double)(loop_now() - lab->created) / 1e9, "host", host_status(&lab->host), "nodes", nodes,
 			 "networks", networks, "ports", ports);
 }

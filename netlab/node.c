@@ -95,6 +95,8 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 		return PORT_RING_FULL;
 	case VIRTIO_NET_TOO_LONG:
 		return PORT_TOO_LONG;
+	case VIRTIO_NET_MTU:
+		return PORT_MTU;
 	default:
 		return PORT_NOT_READY;
 	}
@@ -203,22 +205,9 @@ static void on_agent_lost(void *opaque, const char *reason)
 	}
 }
 
-/* What a guest said may be anything, and a reason must be fit for JSON. */
-static void make_text(char *text)
-{
-	json_t *valid = json_string(text);
-
-	for (char *at = text; !valid && *at; at++) {
-		if ((unsigned char)*at >= 0x80)
-			*at = '?';
-	}
-	json_decref(valid);
-}
-
 void node_setup_done(struct node *node, const char *failure)
 {
 	snprintf(node->reason, sizeof(node->reason), "%s", failure);
-	make_text(node->reason);
 	node_setup_destroy(node->setup);
 	node->setup = NULL;
 	set_state(node, NODE_READY);
@@ -228,9 +217,9 @@ static void on_uart_output(void *opaque, const char *data, size_t size, size_t l
 {
 	struct node *node = opaque;
 
+	lab_node_logged(node->lab, node, data, size);
 	if (lost > 0)
 		say(node, "\n[netlab: %zu bytes lost]\n", lost);
-	lab_node_logged(node->lab, node, data, size);
 }
 
 static const struct uart_ops uart_ops = {.output = on_uart_output};
@@ -445,6 +434,9 @@ int node_restart(struct node *node, struct error *error)
 {
 	int result;
 
+	/* Nobody would wait for a machine that is started now. */
+	if (lab_is_stopping(node->lab))
+		return error_set(error, ERROR_FAILED, ESHUTDOWN, "the lab is being taken down");
 	if (node_stop(node)) {
 		node->restart_wanted = true; /* Goes on in on_ended(). */
 		return 0;

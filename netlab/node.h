@@ -5,8 +5,8 @@
 /* Node: one guest of a lab, for netlab/lab.c and those it is made of
  * ==================================================================
  *
- * A node's interfaces, log and console history last as long as the lab; its machine, agent connection and setting-up are
- * replaced when it restarts.
+ * A node's interfaces, log and console history last as long as the lab; its machine, agent connection and setting-up
+ * are replaced when it restarts.
  *
  *      created -> booting -> configuring -> ready -> stopped or crashed
  *

@@ -19,8 +19,8 @@
 
 /* Theory of operation
  * -------------------
- * Steps are counted through: configure messages (the text is cut at line ends to fit), files, routes, start-up commands.
- * Each is one channel of the agent; when that ends, the next begins. */
+ * Steps are counted through: configure messages (the text is cut at line ends to fit), files, routes, start-up
+ * commands. Each is one channel of the agent; when that ends, the next begins. */
 
 #define ENTROPY_SIZE 64
 #define ROUTE_WORDS_MAX 32
@@ -31,10 +31,12 @@ struct node_setup {
 	char *text;     /* All lines for AGENT_CONFIGURE. */
 	size_t text_at; /* Where the next message begins. */
 	size_t file, route, command;
-	int file_fd; /* The file being sent, or -1. */
+	int file_fd;   /* The file being sent, or -1. */
+	off_t file_at; /* What of it was sent. */
 	char description[160];
 	char step_error[FAILURE_SIZE]; /* What the step said on standard error. */
 	size_t step_error_size;
+	bool step_failed;
 	char failure[FAILURE_SIZE];
 	struct agent_channel *channel;
 };
@@ -123,6 +125,7 @@ static void fail(struct node_setup *setup, const char *how)
 	char line[2 * FAILURE_SIZE];
 	size_t said = setup->step_error_size;
 
+	setup->step_failed = true;
 	while (said > 0 && setup->step_error[said - 1] == '\n')
 		said--;
 	snprintf(line, sizeof(line), "[netlab: %s failed (%s)%s%.*s]\n", setup->description, how, said ? ": " : "",
@@ -146,31 +149,46 @@ static void on_output(void *opaque, bool is_error, const uint8_t *data, size_t s
 	setup->step_error_size += size;
 }
 
-static void send_file(void *opaque)
+static void close_file(struct node_setup *setup)
 {
-	struct node_setup *setup = opaque;
+	if (setup->file_fd >= 0)
+		close(setup->file_fd);
+	setup->file_fd = -1;
+}
+
+/* Sends what the guest takes.  When the file cannot be read to its end, the guest is not to have part of it: the
+ * channel is abandoned, and setup->channel NULL. */
+static void send_file(struct node_setup *setup)
+{
 	uint8_t bytes[AGENT_MESSAGE_MAX];
 	ssize_t size;
 
-	while ((size = read(setup->file_fd, bytes, sizeof(bytes))) > 0) {
+	while ((size = pread(setup->file_fd, bytes, sizeof(bytes), setup->file_at)) > 0) {
 		size_t taken = agent_channel_write(setup->channel, bytes, (size_t)size);
 
-		if (taken < (size_t)size) {
-			lseek(setup->file_fd, (off_t)taken - size, SEEK_CUR);
+		setup->file_at += (off_t)taken;
+		if (taken < (size_t)size)
 			return; /* Goes on when the guest has taken some. */
-		}
 	}
-	close(setup->file_fd);
-	setup->file_fd = -1;
-	agent_channel_end_input(setup->channel);
+	if (size < 0) {
+		fail(setup, strerror(errno));
+		agent_channel_abandon(setup->channel);
+		setup->channel = NULL;
+	} else {
+		agent_channel_end_input(setup->channel);
+	}
+	close_file(setup);
 }
 
 static void on_writable(void *opaque)
 {
 	struct node_setup *setup = opaque;
 
-	if (setup->file_fd >= 0)
-		send_file(setup);
+	if (setup->file_fd < 0)
+		return;
+	send_file(setup);
+	if (!setup->channel)
+		next_step(setup);
 }
 
 static void on_ended(void *opaque, int status, int signal)
@@ -179,9 +197,7 @@ static void on_ended(void *opaque, int status, int signal)
 	char how[32];
 
 	setup->channel = NULL;
-	if (setup->file_fd >= 0)
-		close(setup->file_fd);
-	setup->file_fd = -1;
+	close_file(setup);
 	if (status == AGENT_LOST)
 		return; /* The agent is gone; when it comes back, all is set up anew. */
 	if (signal != 0)
@@ -203,6 +219,7 @@ __attribute__((format(printf, 2, 3))) static void describe(struct node_setup *se
 	vsnprintf(setup->description, sizeof(setup->description), format, args);
 	va_end(args);
 	setup->step_error_size = 0;
+	setup->step_failed = false;
 }
 
 /* Sends as many lines as fit into one message. */
@@ -231,15 +248,21 @@ static void write_file(struct node_setup *setup)
 	struct stat status;
 
 	describe(setup, "copying %s", file->guest_path);
-	setup->file_fd = open(file->source, O_RDONLY | O_CLOEXEC);
+	setup->file_at = 0;
+	/* It was a regular file when the topology was read; should it have become a pipe, nobody waits for its writer.
+	 */
+	setup->file_fd = open(file->source, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (setup->file_fd < 0 || fstat(setup->file_fd, &status) < 0) {
 		fail(setup, strerror(errno));
+		close_file(setup);
 		return;
 	}
 	setup->channel = agent_write_file(setup->node->agent, file->guest_path, status.st_mode & 0777, &channel_ops,
 					  setup);
 	if (setup->channel)
 		send_file(setup);
+	else
+		close_file(setup);
 }
 
 static void add_route(struct node_setup *setup)
@@ -294,7 +317,7 @@ static void next_step(struct node_setup *setup)
 	while (begin_step(setup)) {
 		if (setup->channel)
 			return; /* on_ended() goes on. */
-		if (setup->failure[0] == '\0')
+		if (!setup->step_failed)
 			fail(setup, "the agent could not be asked");
 	}
 	node_setup_done(setup->node, setup->failure);
@@ -321,8 +344,7 @@ void node_setup_destroy(struct node_setup *setup)
 		return;
 	if (setup->channel)
 		agent_channel_abandon(setup->channel);
-	if (setup->file_fd >= 0)
-		close(setup->file_fd);
+	close_file(setup);
 	free(setup->text);
 	free(setup);
 }

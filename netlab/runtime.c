@@ -343,16 +343,6 @@ enum runtime_state runtime_probe(const char *lab, pid_t *pid)
 	return state;
 }
 
-bool runtime_wait_gone(const char *lab, unsigned int seconds)
-{
-	for (unsigned int i = 0; i < seconds * 50; i++) {
-		if (runtime_probe(lab, NULL) != RUNTIME_RUNNING)
-			return true;
-		sleep_milliseconds(20);
-	}
-	return runtime_probe(lab, NULL) != RUNTIME_RUNNING;
-}
-
 bool runtime_clean(const char *lab)
 {
 	struct runtime runtime;

@@ -72,9 +72,6 @@ int runtime_connect(const char *lab, struct error *error);
 /* Says how it is with 'lab'; with RUNTIME_RUNNING '*pid' is netlabd's process id if it is known, else 0. */
 enum runtime_state runtime_probe(const char *lab, pid_t *pid);
 
-/* Waits until 'lab' does not run, at most 'seconds'.  Returns true if it does not. */
-bool runtime_wait_gone(const char *lab, unsigned int seconds);
-
 /* Removes what a dead netlabd left.  Returns true if there was something and it is gone. */
 bool runtime_clean(const char *lab);
 

@@ -285,8 +285,11 @@ static void read_lab(struct topology_reader *reader, const struct yaml_tree_node
 	links = yaml_tree_find(root, "links");
 	if (defaults)
 		topology_read_defaults(reader, defaults->value);
-	if (nodes)
+	if (nodes) {
+		reader->topology->nodes_line = nodes->key_mark.line;
+		reader->topology->nodes_column = nodes->key_mark.column;
 		topology_for_each_named(reader, nodes->value, "node", topology_read_node);
+	}
 	if (!nodes)
 		yaml_reader_error(&reader->yaml, root->mark, "the topology has no \"nodes:\"");
 	else if (nodes->value->type != YAML_TREE_SCALAR && !nodes->value->count)

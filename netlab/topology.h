@@ -86,8 +86,10 @@ struct topology_link {
 };
 
 struct topology {
-	char *name; /* "name:", else the folder's name; checked, lower-cased never. */
-	char *path; /* Absolute path of the file. */
+	char *name;              /* "name:", else the folder's name; checked, lower-cased never. */
+	char *path;              /* Absolute path of the file. */
+	unsigned int nodes_line; /* Where "nodes" is, for errors about all of them. */
+	unsigned int nodes_column;
 	struct topology_node *nodes;
 	size_t node_count;
 	struct topology_network *networks;
@@ -98,7 +100,8 @@ struct topology {
 
 /* Reads the topology in 'path'.  'name' replaces the lab's name when not NULL (the MAC addresses follow the name).
  * Writes every error to 'errors' as "FILE:LINE:COLUMN: error: TEXT" with a further indented line of help where there
- * is one; an error of the whole file, such as one that cannot be opened, has no line and column.  Returns the topology, to be freed with topology_free(), or NULL when there was an error. */
+ * is one; an error of the whole file, such as one that cannot be opened, has no line and column.  Returns the
+ * topology, to be freed with topology_free(), or NULL when there was an error. */
 struct topology *topology_read(const char *path, const char *name, FILE *errors);
 
 /* The same for text in memory; 'path' is used in messages and to resolve relative files. */

@@ -9,8 +9,8 @@
  * image.yaml.  What is read is the part of YAML that says one thing in one way: maps with plain keys, lists and
  * scalars, in UTF-8.  Anchors and aliases work.  Errors, each with its place: duplicate keys, several documents,
  * tags, merge keys ("<<"), an alias inside its own anchor, more than YAML_TREE_ANCHORS_MAX anchors, nesting beyond
- * YAML_TREE_DEPTH_MAX, more than YAML_TREE_NODES_MAX nodes, control characters, bytes that are not UTF-8.  In the number
- * of nodes, aliases count as what they stand for, and long texts as one more for each YAML_TREE_TEXT_UNIT bytes.
+ * YAML_TREE_DEPTH_MAX, more than YAML_TREE_NODES_MAX nodes, control characters, bytes that are not UTF-8.  In the
+ * number of nodes, aliases count as what they stand for, and long texts as one more for each YAML_TREE_TEXT_UNIT bytes.
  *
  * Nodes are shared: an alias is the same node as its anchor.  So walk a tree only for what you look for, or
  * know that no walk meets more than YAML_TREE_NODES_MAX nodes.

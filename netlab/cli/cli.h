@@ -94,8 +94,8 @@ void cli_free_labs(char **labs, size_t count);
 /* Returns the absolute path of the folder this program is in, to be freed with free(), or NULL. */
 char *cli_program_folder(void);
 
-/* image.c: prints the names of the images that are there, one a line. */
-void cli_image_names(void);
+/* image.c: prints the names of the images that can be built, one a line. */
+void cli_recipe_names(void);
 /* Returns the path of scripts/image-build, to be freed with free(), or NULL if it is not installed. */
 char *cli_image_builder(void);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "netlab/allocate.h"
@@ -72,6 +73,18 @@ void client_close(struct client *client)
 	free(client->lab);
 	free(client->buffer);
 	*client = (struct client){.fd = -1, .ended = true};
+}
+
+int client_open_process(const struct client *client)
+{
+	struct ucred peer; /* Of the process that listens, its number being as seen from here. */
+	socklen_t size = sizeof(peer);
+	int process;
+
+	if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return -errno;
+	process = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	return process < 0 ? -errno : process;
 }
 
 json_int_t client_new_id(struct client *client)

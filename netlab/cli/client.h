@@ -35,6 +35,10 @@ int client_open(struct client *client, const char *lab, struct error *error);
 int client_connect(struct client *client, const char *lab, struct error *error);
 void client_close(struct client *client);
 
+/* Returns a descriptor of netlabd's process, which polls as readable when that has ended (pidfd_open(2)), or a
+ * negative errno value. */
+int client_open_process(const struct client *client);
+
 /* Returns an id that was not used on this connection. */
 json_int_t client_new_id(struct client *client);
 

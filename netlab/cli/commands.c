@@ -9,8 +9,9 @@ const struct cli_command cli_commands[] = {
 		.run = cli_up,
 		.summary = "start the lab that a topology file describes",
 		.usage = "netlab up [OPTIONS] [FILE]",
-		.help = "Starts a lab and waits until its nodes are ready. FILE is a topology, or a folder with one; without it,\n"
-			"topology.yaml or the only YAML file in the current folder is taken. Ctrl-C takes everything down again.\n"
+		.help = "Starts a lab and waits until its nodes are ready. FILE is a topology, or a\n"
+			"folder with one; without it, topology.yaml or the only YAML file in the current\n"
+			"folder is taken. Ctrl-C takes everything down again.\n"
 			"\n"
 			"  --name NAME          call the lab NAME, so that one topology can run twice\n"
 			"  --captures FOLDER    where captures go (default: ./captures/LAB)\n"
@@ -41,8 +42,9 @@ const struct cli_command cli_commands[] = {
 		.run = cli_status,
 		.summary = "show nodes, ports and counters of a lab",
 		.usage = "netlab status [LAB]",
-		.help = "Shows each node's state, each port's frames and bytes, why frames were dropped, and what a capture lost.\n"
-			"A crashed node is shown with its registers. The JSON form is described in docs/control-protocol.md.\n"
+		.help = "Shows each node's state, each port's frames and bytes, why frames were dropped,\n"
+			"and what a capture lost. A crashed node is shown with its registers. The JSON\n"
+			"form is described in docs/control-protocol.md.\n"
 			"\n"
 			"Examples:\n"
 			"  netlab status\n"
@@ -53,7 +55,8 @@ const struct cli_command cli_commands[] = {
 		.run = cli_list,
 		.summary = "list running labs",
 		.usage = "netlab list",
-		.help = "Lists your running labs, and removes what labs that were killed have left behind.\n"
+		.help = "Lists your running labs, and removes what labs that were killed have left\n"
+			"behind.\n"
 			"\n"
 			"Example:\n"
 			"  netlab list --format json",
@@ -63,7 +66,8 @@ const struct cli_command cli_commands[] = {
 		.run = cli_check,
 		.summary = "check a topology file; nothing is started",
 		.usage = "netlab check [FILE]",
-		.help = "Reads a topology and says what is wrong with it, with line and column. Needs no privileges and no image.\n"
+		.help = "Reads a topology and says what is wrong with it, with line and column. Needs no\n"
+			"privileges and no image.\n"
 			"\n"
 			"Example:\n"
 			"  netlab check topology.yaml && netlab up",
@@ -73,10 +77,11 @@ const struct cli_command cli_commands[] = {
 		.run = cli_exec,
 		.summary = "run a command in a node",
 		.usage = "netlab exec [OPTIONS] NODE [--] COMMAND [ARGUMENTS...]",
-		.help = "Runs a command in a node, as ssh does on another host but without any network, and exits with the\n"
-			"command's status: 128 plus the signal that killed it, 127 if it is not there, 125 if netlab failed.\n"
-			"Standard input is passed on; SIGINT and SIGTERM go to the command. The third one, or a SIGTERM\n"
-			"after which the command goes on for 5 seconds, ends netlab, which hangs up on the command.\n"
+		.help = "Runs a command in a node, as ssh does on another host but without any network,\n"
+			"and exits with the command's status: 128 plus the signal that killed it, 127 if\n"
+			"it is not there, 125 if netlab failed. Standard input is passed on; SIGINT and\n"
+			"SIGTERM go to the command. The third one, or a SIGTERM after which the command\n"
+			"goes on for 5 seconds, ends netlab, which hangs up on the command.\n"
 			"\n"
 			"  -t, --tty            on a terminal, for programs that want one\n"
 			"  -n, --no-stdin       pass nothing on: for loops that read standard input themselves\n"
@@ -94,8 +99,9 @@ const struct cli_command cli_commands[] = {
 		.run = cli_connect,
 		.summary = "use a node's console; Ctrl-] leaves",
 		.usage = "netlab connect NODE",
-		.help = "Joins your terminal to the node's console. Several may do so at once. Ctrl-] leaves.\n"
-			"When standard input is no terminal it is typed in, and netlab leaves when no more output comes.\n"
+		.help = "Joins your terminal to the node's console. Several may do so at once. Ctrl-]\n"
+			"leaves. When standard input is no terminal it is typed in, and netlab leaves\n"
+			"when no more output comes.\n"
 			"\n"
 			"Examples:\n"
 			"  netlab connect h1\n"
@@ -105,7 +111,7 @@ const struct cli_command cli_commands[] = {
 		.name = "logs",
 		.run = cli_logs,
 		.summary = "show a node's boot log",
-		.usage = "netlab logs [-f] NODE",
+		.usage = "netlab logs [-f] [-n BYTES] NODE",
 		.help = "Prints the node's boot log and what the virtual machine says of it.\n"
 			"\n"
 			"  -f, --follow         go on as it grows\n"
@@ -119,8 +125,9 @@ const struct cli_command cli_commands[] = {
 		.run = cli_copy,
 		.summary = "copy files into a node or out of it",
 		.usage = "netlab cp [-r] SOURCE DESTINATION",
-		.help = "One of the two is NODE:PATH; - is standard input or output. The file's mode is kept. It works when the\n"
-			"node's network does not. A local name with a colon is written ./NAME.\n"
+		.help = "One of the two is NODE:PATH; - is standard input or output. A new file\n"
+			"gets the mode of the source. It works when the node's network does not. A local\n"
+			"name with a colon is written ./NAME.\n"
 			"\n"
 			"  -r, --recursive      copy a folder\n"
 			"\n"
@@ -133,8 +140,9 @@ const struct cli_command cli_commands[] = {
 		.name = "restart",
 		.run = cli_restart,
 		.summary = "give a node a new machine and boot it",
-		.usage = "netlab restart NODE",
-		.help = "Replaces the node's machine, whatever state it is in, and waits until it is ready.\n"
+		.usage = "netlab restart [--timeout SECONDS] NODE",
+		.help = "Replaces the node's machine, whatever state it is in, and waits until it is\n"
+			"ready.\n"
 			"\n"
 			"  --timeout SECONDS    how long to wait (default: 300; 0: for ever)\n"
 			"\n"
@@ -146,7 +154,8 @@ const struct cli_command cli_commands[] = {
 		.run = cli_doctor,
 		.summary = "check that this host can run labs, and say what helps",
 		.usage = "netlab doctor",
-		.help = "Looks for what labs need. Exits with 0 if they can run, with 3 if something is missing.\n"
+		.help = "Looks for what labs need. Exits with 0 if they can run, with 3 if something is\n"
+			"missing.\n"
 			"\n"
 			"Example:\n"
 			"  netlab doctor --format json",
@@ -156,7 +165,8 @@ const struct cli_command cli_commands[] = {
 		.run = cli_image,
 		.summary = "list guest images, or build one",
 		.usage = "netlab image list | netlab image build NAME",
-		.help = "Lists the images that are there, or builds one (\"lab\" is the one topologies use unless they say otherwise).\n"
+		.help = "Lists the images that are there, or builds one (\"lab\" is the one topologies use\n"
+			"unless they say otherwise).\n"
 			"\n"
 			"Examples:\n"
 			"  netlab image list\n"
@@ -177,12 +187,12 @@ const struct cli_command cli_commands[] = {
 		.run = cli_help,
 		.summary = "show this, or what --help says of a command",
 		.usage = "netlab help [COMMAND]",
-		.help = "",
+		.help = "Lists the commands, or explains one as COMMAND --help does.",
 	},
 	{
 		.name = "complete",
 		.run = cli_complete,
-		.usage = "netlab complete commands|labs|nodes|images",
+		.usage = "netlab complete commands|labs|nodes|recipes",
 		.help = "What there is, one a line, for the shell's completion.",
 	},
 	{.name = NULL},

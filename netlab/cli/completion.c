@@ -14,13 +14,16 @@ static const char bash_script[] =
 	"	for ((i = 1; i < COMP_CWORD; i++)); do\n"
 	"		case ${COMP_WORDS[i]} in\n"
 	"		--lab) lab=${COMP_WORDS[++i]} ;;\n"
-	"		--format | --name | --captures | --timeout | -e | --env | -n | --tail) ((i++)) ;;\n"
+	"		--format | --name | --captures | --timeout | -e | --env | --tail) ((i++)) ;;\n"
+	"		-n) [ \"$command\" != logs ] || ((i++)) ;;\n"
 	"		-*) ;;\n"
 	"		*) command=${command:-${COMP_WORDS[i]}}; words+=(\"${COMP_WORDS[i]}\") ;;\n"
 	"		esac\n"
+	"		# What follows the node is the guest's command line.\n"
+	"		[ \"$command\" != exec ] || [ ${#words[@]} -lt 2 ] || return 0\n"
 	"	done\n"
 	"	complete_from() { mapfile -t COMPREPLY < <(compgen -W \"$*\" -- \"$word\"); }\n"
-	"	names() { netlab ${lab:+--lab \"$lab\"} complete \"$1\" 2>/dev/null; }\n"
+	"	names() { \"${COMP_WORDS[0]}\" ${lab:+--lab \"$lab\"} complete \"$1\" 2>/dev/null; }\n"
 	"	COMPREPLY=()\n"
 	"	case ${COMP_WORDS[COMP_CWORD - 1]} in\n"
 	"	--lab) complete_from \"$(names labs)\"; return ;;\n"
@@ -31,7 +34,8 @@ static const char bash_script[] =
 	"	:-*) complete_from --lab --format --help --version ;;\n"
 	"	up:-*) complete_from --name --captures --no-capture --timeout --format --help ;;\n"
 	"	down:-*) complete_from --all --lab --format --help ;;\n"
-	"	exec:-*) complete_from --tty --no-stdin --env --lab --help ;;\n"
+	"	exec:-*) complete_from --tty --no-stdin --interactive --env --lab --help ;;\n"
+	"	restart:-*) complete_from --timeout --lab --format --help ;;\n"
 	"	logs:-*) complete_from --follow --tail --lab --help ;;\n"
 	"	cp:-*) complete_from --recursive --lab --help ;;\n"
 	"	*:-*) complete_from --lab --format --help ;;\n"
@@ -40,7 +44,9 @@ static const char bash_script[] =
 	"	down:* | status:*) complete_from \"$(names labs)\" ;;\n"
 	"	exec:* | connect:* | logs:* | restart:*)\n"
 	"		[ ${#words[@]} -gt 1 ] || complete_from \"$(names nodes)\" ;;\n"
-	"	image:*) if [ ${#words[@]} -gt 1 ]; then complete_from lab; else complete_from list build; fi ;;\n"
+	"	image:*)\n"
+	"		[ ${#words[@]} -gt 1 ] || complete_from list build\n"
+	"		[ \"${words[1]}\" != build ] || [ ${#words[@]} -gt 2 ] || complete_from \"$(names recipes)\" ;;\n"
 	"	completion:*) complete_from bash ;;\n"
 	"	cp:*)\n"
 	"		compopt -o filenames -o nospace\n"
@@ -110,8 +116,8 @@ int cli_complete(struct cli *cli, int argc, char **argv)
 		put_labs();
 	else if (!strcmp(argv[optind], "nodes"))
 		put_nodes(cli);
-	else if (!strcmp(argv[optind], "images"))
-		cli_image_names();
+	else if (!strcmp(argv[optind], "recipes"))
+		cli_recipe_names();
 	else
 		return cli_usage(cli, "there are no names of \"%s\"", argv[optind]);
 	return 0;

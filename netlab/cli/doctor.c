@@ -15,6 +15,7 @@
 #include "netlab/allocate.h"
 #include "netlab/cli/cli.h"
 #include "netlab/image.h"
+#include "netlab/json_text.h"
 #include "netlab/runtime.h"
 
 /* netlab doctor: a list of checks.  Each adds one finding: what was looked for, whether it is good ("ok"),
@@ -30,13 +31,15 @@ static void find(json_t *findings, const char *check, const char *verdict, const
 static void find(json_t *findings, const char *check, const char *verdict, const char *fix, const char *format, ...)
 {
 	va_list arguments;
-	json_t *finding;
+	char *text;
 
 	va_start(arguments, format);
-	finding = json_pack("{s:s, s:s, s:o, s:s}", "check", check, "verdict", verdict, "text",
-			    json_vsprintf(format, arguments), "fix", fix);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
 	va_end(arguments);
-	json_array_append_new(findings, finding);
+	json_array_append_new(findings, json_pack("{s:s, s:s, s:o, s:o}", "check", check, "verdict", verdict, "text",
+						  json_text(text), "fix", json_text(fix)));
+	free(text);
 }
 
 static const char *describe_backend(enum host_backend backend)

@@ -1,43 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "netlab/cli/cli.h"
 #include "netlab/cli/client.h"
-#include "netlab/runtime.h"
 
 /* netlab down: stops labs. */
 
-#define GONE_SECONDS 15
+#define END_MILLISECONDS 60000
+
+static bool has_ended(int process)
+{
+	struct pollfd poll_fd = {.fd = process, .events = POLLIN};
+
+	return poll(&poll_fd, 1, END_MILLISECONDS) > 0;
+}
 
 static int take_down(const char *lab, struct error *error)
 {
 	struct client client;
 	json_t *answer;
+	int process, result = 0;
 
 	if (client_connect(&client, lab, error) < 0)
 		return -EIO;
+	process = client_open_process(&client);
 	answer = client_call(&client, json_pack("{s:s}", "command", "down"), error);
 	client_close(&client);
 	json_decref(answer);
 	if (!answer)
-		return -EIO;
+		result = -EIO;
 	/* The answer comes when all is stopped; netlabd then cleans up and ends. */
-	if (!runtime_wait_gone(lab, GONE_SECONDS))
-		return error_set(
+	else if (process >= 0 && !has_ended(process))
+		result = error_set(
 			error, ERROR_FAILED, ETIMEDOUT,
 			"lab %s has stopped, but its netlabd has not ended; \"netlab list\" shows whether it still runs",
 			lab);
-	return 0;
+	if (process >= 0)
+		close(process);
+	return result;
 }
 
-static int take_down_and_tell(const struct cli *cli, const char *lab)
+/* Says it at once, or adds it to 'told'. */
+static int take_down_and_tell(const struct cli *cli, const char *lab, json_t *told)
 {
 	struct error error = {0};
 
 	if (take_down(lab, &error) < 0)
 		return cli_fail(&error);
-	if (!cli->json)
+	if (cli->json)
+		json_array_append_new(told, json_pack("{s:s, s:s}", "lab", lab, "state", "down"));
+	else
 		printf("Lab %s is down.\n", lab);
 	return 0;
 }
@@ -46,18 +61,23 @@ static int take_down_all(const struct cli *cli)
 {
 	struct error error = {0};
 	int code = 0;
+	json_t *told;
 	size_t count;
 	char **labs;
 
 	if (cli_running_labs(&labs, &count, true, &error) < 0)
 		return cli_fail(&error);
+	told = json_array();
 	for (size_t i = 0; i < count; i++) {
-		int result = take_down_and_tell(cli, labs[i]);
+		int result = take_down_and_tell(cli, labs[i], told);
 
 		code = code ? code : result;
 	}
-	if (!count && !cli->json)
+	if (cli->json)
+		cli_put_json(told);
+	else if (!count)
 		puts("No lab is running.");
+	json_decref(told);
 	cli_free_labs(labs, count);
 	return code;
 }
@@ -68,6 +88,7 @@ int cli_down(struct cli *cli, int argc, char **argv)
 	struct error error = {0};
 	bool all = false;
 	int option, code;
+	json_t *told;
 	char *lab;
 
 	while ((option = cli_option(cli, argc, argv, "", options)) != -1) {
@@ -82,13 +103,11 @@ int cli_down(struct cli *cli, int argc, char **argv)
 	lab = cli_find_lab(cli, argv[optind], &error);
 	if (!lab)
 		return cli_fail(&error);
-	code = take_down_and_tell(cli, lab);
-	if (cli->json && !code) {
-		json_t *answer = json_pack("{s:s, s:s}", "lab", lab, "state", "down");
-
-		cli_put_json(answer);
-		json_decref(answer);
-	}
+	told = json_array();
+	code = take_down_and_tell(cli, lab, told);
+	if (json_array_size(told))
+		cli_put_json(json_array_get(told, 0));
+	json_decref(told);
 	free(lab);
 	return code;
 }

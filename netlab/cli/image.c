@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
 #include <errno.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -97,16 +98,22 @@ static json_t *all_images(void)
 	return images;
 }
 
-void cli_image_names(void)
+void cli_recipe_names(void)
 {
-	json_t *images = all_images();
+	char *builder = cli_image_builder();
+	char *pattern = allocate_text("%.*s/images/*/kernel.config",
+				      builder ? (int)(strrchr(builder, '/') - builder) : 0, builder ? builder : "");
+	glob_t found = {0};
 
-	for (size_t i = 0; i < json_array_size(images); i++) {
-		const json_t *image = json_array_get(images, i);
-
-		puts(cli_string(image, "name"));
+	if (builder && glob(pattern, 0, NULL, &found) == 0) {
+		for (size_t i = 0; i < found.gl_pathc; i++) {
+			*strrchr(found.gl_pathv[i], '/') = '\0';
+			puts(strrchr(found.gl_pathv[i], '/') + 1);
+		}
 	}
-	json_decref(images);
+	globfree(&found);
+	free(pattern);
+	free(builder);
 }
 
 static void put_table(const json_t *list)

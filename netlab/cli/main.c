@@ -15,6 +15,7 @@ static void put_overview(FILE *to)
 		if (command->summary)
 			fprintf(to, "  %-11s %s\n", command->name, command->summary);
 	fputs("\n\"netlab COMMAND --help\" explains a command. Where NODE is wanted, LAB/NODE may be given.\n"
+	      "netlab --version prints the version.\n"
 	      "Exit codes: 0 done, 1 failed, 2 usage or bad topology, 3 the host lacks something.\n",
 	      to);
 }

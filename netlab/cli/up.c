@@ -14,6 +14,7 @@
 #include "netlab/cli/log_tail.h"
 #include "netlab/cli/progress.h"
 #include "netlab/image.h"
+#include "netlab/lab.h"
 #include "netlab/runtime.h"
 #include "netlab/topology.h"
 
@@ -102,6 +103,11 @@ static int prepare(struct up *up, const char *given)
 	close(kvm);
 	if (!check_images(up->topology, &error))
 		return cli_fail(&error);
+	if (lab_check_memory(up->topology, &error) < 0) {
+		cli_put_text(stderr, error.text); /* In the form of the topology's other errors. */
+		fputc('\n', stderr);
+		return (int)error.class;
+	}
 	runtime_clean(up->topology->name);
 	set_captures(up);
 	return 0;

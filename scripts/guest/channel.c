@@ -208,19 +208,18 @@ static bool handle_input(struct channel *channel, const uint8_t *payload, size_t
 	return true;
 }
 
-static bool handle_input_end(struct channel *channel)
+static void handle_input_end(struct channel *channel)
 {
 	static const uint8_t end_of_file = 4; /* Ctrl-D is how a terminal is told. */
 	struct channel_input *input = &channel->input;
 
 	if (input->ended)
-		return false;
+		return;
 	input->ended = true;
 	if (channel->terminal)
 		keep_input(input, &end_of_file, 1);
 	if (!channel->finished)
 		write_channel_input(channel);
-	return true;
 }
 
 static bool handle_credit(struct channel *channel, const uint8_t *payload, size_t length)
@@ -236,14 +235,18 @@ static bool handle_credit(struct channel *channel, const uint8_t *payload, size_
 	return true;
 }
 
-static bool handle_signal(const struct channel *channel, const uint8_t *payload, size_t length)
+/* A command gets the signal; a copy is given up, and the file that was to be replaced stays. */
+static bool handle_signal(struct channel *channel, const uint8_t *payload, size_t length)
 {
 	uint32_t number;
 
 	if (length != sizeof(number))
 		return false;
 	memcpy(&number, payload, sizeof(number));
-	signal_command(channel, number);
+	if (channel->kind == CHANNEL_COMMAND)
+		signal_command(channel, number);
+	else if (!channel->finished)
+		fail_channel(channel, 1, "%.400s: cancelled", channel->path);
 	return true;
 }
 
@@ -264,7 +267,9 @@ static bool handle_on_channel(struct channel *channel, const struct agent_header
 	case AGENT_STDIN:
 		return handle_input(channel, payload, header->length);
 	case AGENT_STDIN_END:
-		return header->length == 0 && handle_input_end(channel);
+		if (header->length == 0)
+			handle_input_end(channel);
+		return header->length == 0;
 	case AGENT_CREDIT:
 		return handle_credit(channel, payload, header->length);
 	case AGENT_SIGNAL:

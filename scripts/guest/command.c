@@ -25,7 +25,6 @@
 extern char **environ;
 
 #define GRACE_MS 100
-#define WORDS_MAX 4096
 /* Flags, rows, columns and the number of arguments. */
 #define EXEC_NUMBERS_SIZE 12
 
@@ -33,10 +32,10 @@ extern char **environ;
 struct command {
 	uint32_t flags;
 	uint16_t rows, columns;
-	size_t word_count, variable_count;
-	char *words[WORDS_MAX + 2]; /* argv, NULL, environment, NULL. */
+	size_t variable_count;
 	char **variables;
 	char path[1024];
+	char *words[]; /* argv, NULL, environment, NULL. */
 };
 
 long long read_clock(void)
@@ -47,34 +46,41 @@ long long read_clock(void)
 	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-static bool parse_command(struct command *command, const uint8_t *payload, size_t length)
+/* Gives the number of strings in the message, or 0 if it is malformed. */
+static size_t count_strings(const uint8_t *payload, size_t length)
 {
-	const char *next = (const char *)payload + EXEC_NUMBERS_SIZE, *end = (const char *)payload + length;
-	size_t used = 0;
-	uint32_t words;
+	size_t count = 0;
 
 	/* At least the numbers and one word, and a last string that ends. */
-	if (length < EXEC_NUMBERS_SIZE + 2 || end[-1] != '\0')
-		return false;
+	if (length < EXEC_NUMBERS_SIZE + 2 || payload[length - 1] != '\0')
+		return 0;
+	for (size_t index = EXEC_NUMBERS_SIZE; index < length; index++)
+		count += payload[index] == '\0';
+	return count;
+}
+
+/* Fills in a command that is all zeros and has room for that many strings; false if arguments are missing. */
+static bool parse_command(struct command *command, const uint8_t *payload, size_t strings)
+{
+	const char *next = (const char *)payload + EXEC_NUMBERS_SIZE;
+	char **word = command->words;
+	uint32_t words;
+
 	memcpy(&command->flags, payload, 4);
 	memcpy(&command->rows, payload + 4, 2);
 	memcpy(&command->columns, payload + 6, 2);
 	memcpy(&words, payload + 8, 4);
-	for (; next < end; next += strlen(next) + 1) {
-		if (used == WORDS_MAX)
-			return false;
-		if (command->word_count < words) {
-			command->word_count++;
-		} else {
-			if (command->variable_count == 0)
-				command->words[used++] = NULL; /* Ends argv. */
-			command->variable_count++;
-		}
-		command->words[used++] = (char *)next;
+	if (words == 0 || words > strings)
+		return false;
+	command->variable_count = strings - words;
+	command->variables = &command->words[words + 1];
+	for (size_t index = 0; index < strings; index++) {
+		if (index == words)
+			word++; /* The NULL that ends argv. */
+		*word++ = (char *)next;
+		next += strlen(next) + 1;
 	}
-	command->words[used] = NULL;
-	command->variables = &command->words[used - command->variable_count];
-	return words > 0 && command->word_count == words;
+	return true;
 }
 
 static const char *get_variable(const struct command *command, const char *name)
@@ -257,15 +263,19 @@ static int start_command(struct channel *channel, struct command *command)
 
 bool open_command(struct channel *channel, const uint8_t *payload, size_t length)
 {
-	struct command *command = calloc(1, sizeof(*command));
+	size_t strings = count_strings(payload, length);
+	struct command *command;
 	int reason;
 
 	channel->kind = CHANNEL_COMMAND;
+	if (strings == 0)
+		return false;
+	command = calloc(1, sizeof(*command) + (strings + 2) * sizeof(command->words[0]));
 	if (!command) {
 		fail_channel(channel, 126, "out of memory");
 		return true;
 	}
-	if (!parse_command(command, payload, length)) {
+	if (!parse_command(command, payload, strings)) {
 		free(command);
 		return false;
 	}
@@ -333,7 +343,7 @@ int get_command_timeout(const struct channel *channel, long long now)
 
 void signal_command(const struct channel *channel, uint32_t number)
 {
-	if (channel->kind == CHANNEL_COMMAND && channel->pid > 0 && number < 65)
+	if (channel->pid > 0 && number < 65)
 		kill(-channel->pid, (int)number);
 }
 

@@ -2,7 +2,8 @@
 /* AGENT_READ_FILE and AGENT_WRITE_FILE.
  *
  * A regular file is written under another name beside its own and renamed when it is whole, so that a lost
- * connection leaves the old one.  What a symbolic link names is replaced, not the link. */
+ * connection, or a copy that is given up, leaves the old one.  Its mode and owner stay, as when cp(1) writes over a
+ * file.  What a symbolic link names is replaced, not the link. */
 #include "agent.h"
 
 #include <errno.h>
@@ -60,6 +61,28 @@ static void make_folders(char *path)
 	}
 }
 
+/* Opens a new file that is to replace 'old', or NULL for none; gives -1 and errno. */
+static int open_temporary(struct channel *channel, const struct stat *old)
+{
+	int fd;
+
+	if (asprintf(&channel->temporary, "%s.netlab-%d-%u", channel->path, (int)getpid(), channel->id) < 0) {
+		channel->temporary = NULL;
+		return -1;
+	}
+	fd = open(channel->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0 && old && fchown(fd, old->st_uid, old->st_gid)) {
+		int reason = errno;
+
+		close(fd);
+		errno = reason;
+		return -1;
+	}
+	if (old)
+		channel->mode = old->st_mode;
+	return fd;
+}
+
 /* Opens what takes the data; gives -1 and errno. */
 static int open_target(struct channel *channel)
 {
@@ -78,14 +101,11 @@ static int open_target(struct channel *channel)
 			return -1;
 		free(channel->path);
 		channel->path = real;
-	} else if (errno == ENOENT) {
+		return open_temporary(channel, &status);
+	}
+	if (errno == ENOENT)
 		make_folders(channel->path);
-	}
-	if (asprintf(&channel->temporary, "%s.netlab-%d-%u", channel->path, (int)getpid(), channel->id) < 0) {
-		channel->temporary = NULL;
-		return -1;
-	}
-	return open(channel->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return open_temporary(channel, NULL);
 }
 
 bool open_writer(struct channel *channel, const uint8_t *payload, size_t length)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The host's end of the agent protocol: the guest's bytes are the input, as they are or in well-formed messages, while the
- * host's side opens, uses and abandons channels, also from within callbacks. */
+/* The host's end of the agent protocol: the guest's bytes are the input, as they are or in well-formed messages, while
+ * the host's side opens, uses and abandons channels, also from within callbacks. */
 
 #include <endian.h>
 #include <stdlib.h>
@@ -20,8 +20,10 @@ struct target {
 	struct slot {
 		struct target *target;
 		struct agent_channel *channel; /* NULL: free, ended or abandoned. */
+		bool said;                     /* The mode of a file, or output. */
 	} slots[CHANNELS];
 	size_t allowed; /* Bytes the transport still takes. */
+	bool greeted;   /* And not lost. */
 };
 
 static void use(struct target *target);
@@ -40,13 +42,18 @@ static size_t on_send(void *opaque, const uint8_t *data, size_t size)
 
 static void on_greeted(void *opaque)
 {
-	use(opaque);
+	struct target *target = opaque;
+
+	stand_in_check(!target->greeted);
+	target->greeted = true;
+	use(target);
 }
 
 static void on_lost(void *opaque, const char *reason)
 {
-	const struct target *target = opaque;
+	struct target *target = opaque;
 
+	target->greeted = false;
 	stand_in_check(reason && !agent_is_connected(target->agent));
 	for (unsigned int i = 0; i < CHANNELS; i++)
 		stand_in_check(!target->slots[i].channel);
@@ -57,7 +64,8 @@ static void on_output(void *opaque, bool is_error, const uint8_t *data, size_t s
 	struct slot *slot = opaque;
 
 	(void)data;
-	stand_in_check(slot->channel && size <= AGENT_WINDOW);
+	stand_in_check(slot->channel && size > 0 && size <= AGENT_WINDOW);
+	slot->said = true;
 	if (!is_error)
 		agent_channel_consumed(slot->channel, size);
 	use(slot->target);
@@ -73,9 +81,10 @@ static void on_writable(void *opaque)
 
 static void on_mode(void *opaque, unsigned int mode)
 {
-	const struct slot *slot = opaque;
+	struct slot *slot = opaque;
 
-	stand_in_check(slot->channel && mode <= 07777);
+	stand_in_check(slot->channel && mode <= 07777 && !slot->said);
+	slot->said = true;
 	use(slot->target);
 }
 
@@ -99,6 +108,7 @@ static void open_channel(struct target *target, struct slot *slot, uint8_t how)
 	static const struct agent_terminal terminal = {.rows = 24, .columns = 80};
 
 	slot->target = target;
+	slot->said = false;
 	switch (how % 4) {
 	case 0:
 		slot->channel = agent_exec(target->agent, argv, argv, how & 4 ? &terminal : NULL, &channel_ops, slot);

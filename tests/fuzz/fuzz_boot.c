@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The kernel loader: the input is a kernel file, as it is, or behind a header that makes it a likely ELF file or bzImage.
- * What is accepted must lie in memory, above the first MiB. */
+/* The kernel loader: the input is a kernel file, as it is, or behind a header that makes it a likely ELF file or
+ * bzImage. What is accepted must lie in memory, above the first MiB. */
 
 #include <asm/bootparam.h>
 #include <elf.h>

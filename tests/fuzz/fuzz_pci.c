@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The bus with a NIC, a console, an entropy device and a UART on it, and accesses of any kind to all of it: configuration
- * space through ECAM and ports, BARs (which the input may move anywhere), MSI-X, the PCI access window, UART registers. */
+/* The bus with a NIC, a console, an entropy device and a UART on it, and accesses of any kind to all of it:
+ * configuration space through ECAM and ports, BARs (which the input may move anywhere), MSI-X, the PCI access window,
+ * UART registers. */
 
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Feeds topology_read_text() whatever comes.  Errors are formatted and thrown away; a topology that is accepted is walked,
- * so that a dangling index or pointer in it is found.  Seeds: tests/topologies/good, tests/topologies/bad, labs/. */
+/* Feeds topology_read_text() whatever comes.  Errors are formatted and thrown away; a topology that is accepted is
+ * walked, so that a dangling index or pointer in it is found.  Seeds: tests/topologies/good, tests/topologies/bad,
+ * labs/. */
 
 #include <stdint.h>
 #include <stdio.h>

@@ -98,13 +98,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.slot = SLOT,
 		.queue_count = 2,
 		.writable_queues = 1 << RECEIVE,
-		.features = 1 << VIRTIO_NET_F_MRG_RXBUF | 1 << VIRTIO_NET_F_MAC | 1 << VIRTIO_NET_F_STATUS,
+		.features = 1 << VIRTIO_NET_F_MRG_RXBUF | 1 << VIRTIO_NET_F_MAC | 1 << VIRTIO_NET_F_STATUS |
+			    1 << VIRTIO_NET_F_MTU,
 		.operation = operation,
 		.opaque = &target,
 	};
 	const struct virtio_net_options options = {.slot = SLOT,
 						   .name = "fuzz",
-						   .mtu = 1500,
+						   .mtu = 65535, /* So that no length is out of reach. */
 						   .ops = &net_ops,
 						   .opaque = &target};
 	struct error error;

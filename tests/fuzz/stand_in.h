@@ -5,9 +5,9 @@
 /* A machine without KVM
  * =====================
  *
- * Stands in for core/machine.c, core/interrupts.c and core/log.c, so that devices can be fuzzed fast and anywhere: memory
- * is a block of the heap, whose edges AddressSanitizer guards; interrupts go nowhere; kicks arrive as writes to the
- * BAR; the log is silent.  The loop is turned by hand, and everything happens in one thread.
+ * Stands in for core/machine.c, core/interrupts.c and core/log.c, so that devices can be fuzzed fast and anywhere:
+ * memory is a block of the heap, whose edges AddressSanitizer guards; interrupts go nowhere; kicks arrive as writes to
+ * the BAR; the log is silent.  The loop is turned by hand, and everything happens in one thread.
  *
  * Its functions are weak: a target that links the real ones for other reasons gets the real ones.
  */

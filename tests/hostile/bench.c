@@ -11,11 +11,13 @@
 
 #include <cmocka.h>
 
-#include "core/loop.h"
 #include "devices/uart.h"
 
 /* A kick may go unseen by the turn that serves the first call, and a device may defer work to tasks a few times. */
 #define SETTLING_TURNS 12
+
+/* How often a number that is watched may be waited for, before it counts as staying behind. */
+#define SETTLINGS_MAX 1000
 
 static void on_transmit(void *opaque, const struct frame *frame)
 {
@@ -83,9 +85,11 @@ static const struct uart_ops uart_ops = {.output = on_uart};
 
 static void on_ended(void *opaque, enum machine_end end, const char *reason)
 {
-	(void)opaque;
-	(void)end;
+	struct guest *guest = opaque;
+
 	(void)reason;
+	guest->end = end;
+	guest->ended = true;
 }
 
 static const struct machine_ops machine_ops = {.ended = on_ended};
@@ -105,7 +109,7 @@ static void build_guest(struct bench *bench, unsigned int index)
 						.cpus = 1};
 	const struct virtio_net_options net = {
 		.mac = {0x52, 0x54, 0, 0, 0, (uint8_t)index},
-		.mtu = 1500,
+		.mtu = BENCH_MTU,
 		.slot = BENCH_SLOT_NET,
 		.name = options.name,
 		.ops = &net_ops,
@@ -153,6 +157,14 @@ int bench_set_up(void **state)
 	return 0;
 }
 
+static void stop_machines(void *opaque)
+{
+	struct bench *bench = opaque;
+
+	for (unsigned int i = 0; i < BENCH_MACHINES; i++)
+		machine_stop(bench->guests[i].machine);
+}
+
 static void destroy_machines(void *opaque)
 {
 	struct bench *bench = opaque;
@@ -161,13 +173,24 @@ static void destroy_machines(void *opaque)
 		machine_destroy(bench->guests[i].machine);
 }
 
+/* What runs still does so only after a test that failed: it may take its time. */
+static void end_machines(struct bench *bench)
+{
+	loop_call(bench->control, stop_machines, bench);
+	for (unsigned int i = 0; i < BENCH_MACHINES; i++) {
+		while (bench->guests[i].started && !bench->guests[i].ended)
+			bench_settle(bench);
+	}
+	loop_call(bench->control, destroy_machines, bench);
+}
+
 int bench_tear_down(void **state)
 {
 	struct bench *bench = *state;
 
 	if (!bench)
 		return 0;
-	loop_call(bench->control, destroy_machines, bench);
+	end_machines(bench);
 	loop_stop(bench->control);
 	loop_stop(bench->plane);
 	pthread_join(bench->control_thread, NULL);
@@ -197,6 +220,49 @@ void bench_settle(struct bench *bench)
 		loop_call(bench->plane, nothing, NULL);
 		loop_call(bench->control, nothing, NULL);
 	}
+}
+
+static void look(void *opaque)
+{
+	struct turns *turns = opaque;
+	size_t now = turns->read(turns->opaque);
+
+	if (now - turns->last > turns->growth)
+		turns->growth = now - turns->last;
+	turns->last = now;
+	turns->count++;
+	if (now < turns->until)
+		loop_task_queue(turns->loop, &turns->task);
+}
+
+static void begin_to_look(void *opaque)
+{
+	struct turns *turns = opaque;
+
+	turns->last = turns->read(turns->opaque);
+	loop_task_queue(turns->loop, &turns->task);
+}
+
+void bench_watch(struct bench *bench, struct turns *turns)
+{
+	turns->loop = bench->control;
+	turns->task = (struct loop_task){.function = look, .opaque = turns};
+	loop_call(bench->control, begin_to_look, turns);
+}
+
+static void stop_looking(void *opaque)
+{
+	struct turns *turns = opaque;
+
+	loop_task_cancel(turns->loop, &turns->task);
+}
+
+bool bench_watch_end(struct bench *bench, struct turns *turns)
+{
+	for (unsigned int i = 0; i < SETTLINGS_MAX && turns->last < turns->until; i++)
+		bench_settle(bench);
+	loop_call(bench->control, stop_looking, turns);
+	return turns->last >= turns->until;
 }
 
 void net_start(struct guest *guest, uint64_t features)
@@ -237,8 +303,6 @@ void net_post(struct guest *guest, unsigned int index, uint32_t size)
 struct delivery {
 	struct virtio_net *net;
 	struct frame frame;
-	struct iovec rest;
-	uint8_t bytes[FRAME_SIZE_MAX];
 	enum virtio_net_result result;
 };
 
@@ -250,20 +314,29 @@ static void deliver(void *opaque)
 	virtio_net_flush(delivery->net);
 }
 
-enum virtio_net_result net_deliver(struct guest *guest, uint8_t fill, size_t size)
+enum virtio_net_result net_deliver_bytes(struct guest *guest, const uint8_t *bytes, size_t size)
 {
 	struct delivery delivery = {.net = guest->net, .frame = {.size = size, .header_size = size}};
+	struct iovec rest;
 
-	memset(delivery.bytes, fill, sizeof(delivery.bytes));
 	if (size > FRAME_HEADER_SIZE) {
 		delivery.frame.header_size = FRAME_HEADER_SIZE;
-		delivery.rest = (struct iovec){.iov_base = delivery.bytes, .iov_len = size - FRAME_HEADER_SIZE};
-		delivery.frame.rest = &delivery.rest;
+		rest = (struct iovec){.iov_base = (void *)(uintptr_t)(bytes + FRAME_HEADER_SIZE),
+				      .iov_len = size - FRAME_HEADER_SIZE};
+		delivery.frame.rest = &rest;
 		delivery.frame.rest_count = 1;
 	}
-	memset(delivery.frame.header, fill, sizeof(delivery.frame.header));
+	memcpy(delivery.frame.header, bytes, delivery.frame.header_size);
 	loop_call(guest->bench->plane, deliver, &delivery);
 	return delivery.result;
+}
+
+enum virtio_net_result net_deliver(struct guest *guest, uint8_t fill, size_t size)
+{
+	uint8_t bytes[FRAME_SIZE_MAX];
+
+	memset(bytes, fill, sizeof(bytes));
+	return net_deliver_bytes(guest, bytes, size);
 }
 
 static void check_transmit(struct guest *guest)

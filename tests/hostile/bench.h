@@ -5,9 +5,9 @@
 /* The bench on which hostile drivers are tried
  * ============================================
  *
- * Two real machines on /dev/kvm whose vCPUs never run, and two loops in threads of their own, as in netlabd: the control
- * loop (consoles, entropy) and the data plane's (NICs).  The first machine is the enemy's; the second is a
- * bystander, which must not notice anything.
+ * Two real machines on /dev/kvm, and two loops in threads of their own, as in netlabd: the control loop (consoles,
+ * entropy) and the data plane's (NICs).  The first machine is the enemy's; the second is a bystander, which must not
+ * notice anything.  Their vCPUs never run, but for the tests of the machine itself.
  *
  * Nothing here depends on time: bench_settle() returns when both loops have done all that was due.
  */
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "core/host.h"
+#include "core/loop.h"
 #include "core/machine.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_net.h"
@@ -25,7 +26,9 @@
 #include "driver.h"
 
 #define BENCH_MACHINES 2
-#define BENCH_MEMORY (16ull << 20)
+/* As many times as a chain has buffers, it is more than 32 bits hold. */
+#define BENCH_MEMORY (32ull << 20)
+#define BENCH_MTU 9000
 #define BENCH_SLOT_CONSOLE 1
 #define BENCH_SLOT_RNG 2
 #define BENCH_SLOT_NET 8
@@ -65,6 +68,9 @@ struct guest {
 	struct heard ports[VIRTIO_CONSOLE_PORTS];
 	struct heard uart;
 	struct driver nic;
+	/* Of a machine that runs.  The control loop's. */
+	bool started, ended;
+	enum machine_end end;
 };
 
 struct bench {
@@ -85,6 +91,21 @@ struct bench *bench_of(void **state);
 
 void bench_settle(struct bench *bench);
 
+/* Looks at a number in each turn of the control loop, from bench_watch() until the number is 'until'. */
+struct turns {
+	struct loop *loop;
+	struct loop_task task;
+	size_t (*read)(void *opaque);
+	void *opaque;
+	size_t until;
+	_Atomic size_t last;
+	size_t growth;      /* Most in one turn. */
+	unsigned int count; /* Of turns. */
+};
+void bench_watch(struct bench *bench, struct turns *turns);
+/* Waits until then.  Returns false when the number stays behind. */
+bool bench_watch_end(struct bench *bench, struct turns *turns);
+
 /* Starts the guest's NIC as a well-behaved driver does. */
 void net_start(struct guest *guest, uint64_t features);
 /* Offers one transmit chain: 'header' (NULL: zeroes) and frame in one buffer, and kicks. */
@@ -93,6 +114,7 @@ void net_send(struct guest *guest, const void *header, const void *frame, size_t
 void net_post(struct guest *guest, unsigned int index, uint32_t size);
 /* Hands the NIC a frame of 'size' bytes, each with the value 'fill', as the switch would. */
 enum virtio_net_result net_deliver(struct guest *guest, uint8_t fill, size_t size);
+enum virtio_net_result net_deliver_bytes(struct guest *guest, const uint8_t *bytes, size_t size);
 /* Sends and receives a frame, and checks both. */
 void net_check_works(struct guest *guest);
 

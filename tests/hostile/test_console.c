@@ -2,6 +2,7 @@
 
 /* virtio-console: the handshake of a driver that knows ports, bytes both ways, and drivers that break the rules. */
 
+#include <linux/virtio_config.h>
 #include <linux/virtio_console.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -361,6 +362,231 @@ static void case_33_output_without_end(void **state)
 	bench_expect_tolerated(console.bench);
 }
 
+/* ---- Much at once: others have their turn in between ---- */
+
+#define BLOCK 65536u
+/* What a run takes of a port, and there are two runs in the turn of a kick: its own, and the task's. */
+#define TURN_MAX (2 * VIRTIO_CONSOLE_PORTS * BLOCK)
+
+static size_t read_output(void *opaque)
+{
+	const struct guest *guest = opaque;
+
+	return guest->ports[0].size + guest->ports[1].size;
+}
+
+static void case_33_output_takes_turns(void **state)
+{
+	static const unsigned int queues[] = {TERMINAL_TRANSMIT, STREAM_TRANSMIT};
+	struct console console = start(state, 0);
+	struct turns turns = {.read = read_output, .opaque = console.guest};
+
+	turns.until = 2 * DRIVER_RING_SIZE * BLOCK;
+	bench_watch(console.bench, &turns);
+	for (unsigned int i = 0; i < 2; i++) {
+		for (uint16_t head = 0; head < DRIVER_RING_SIZE; head++) {
+			driver_describe(&console.driver, queues[i], head,
+					(struct vring_desc){.addr = 0x1800000, .len = BLOCK});
+			driver_offer(&console.driver, queues[i], head);
+		}
+		driver_kick(&console.driver, queues[i]);
+	}
+	/* Not a byte is missing. */
+	assert_true(bench_watch_end(console.bench, &turns));
+	assert_int_equal(turns.last, turns.until);
+	assert_in_range(turns.growth, 1, TURN_MAX);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(driver_used_index(&console.driver, queues[i]), DRIVER_RING_SIZE);
+	assert_int_equal(console.guest->ports[0].size, console.guest->ports[1].size);
+	net_start(console.guest, 0);
+	bench_expect_tolerated(console.bench);
+}
+
+/* What fits into a run is passed on whole, in whatever pieces. */
+static void output_of_uneven_sizes_is_whole(void **state)
+{
+	struct console console = start(state, 0);
+	size_t size = 0;
+
+	for (uint16_t i = 0; i < DRIVER_RING_SIZE; i++) {
+		const uint32_t length = i % 2 ? BLOCK : 1000u * i + 1;
+
+		driver_describe(&console.driver, TERMINAL_TRANSMIT, i,
+				(struct vring_desc){.addr = 0x1800000, .len = length});
+		driver_offer(&console.driver, TERMINAL_TRANSMIT, i);
+		size += length;
+	}
+	driver_kick(&console.driver, TERMINAL_TRANSMIT);
+	for (unsigned int i = 0; i < 10; i++)
+		bench_settle(console.bench);
+	assert_int_equal(console.guest->ports[0].size, size);
+	assert_int_equal(driver_used_index(&console.driver, TERMINAL_TRANSMIT), DRIVER_RING_SIZE);
+}
+
+/* What a program left unread when it closed the port is not heard by whom talks to the next one. */
+static void output_before_closing_is_dropped(void **state)
+{
+	struct console console = start(state, 0);
+	uint16_t used;
+
+	shake_hands(&console);
+	transmit(&console, STREAM_TRANSMIT, "one", 3);
+	assert_int_equal(console.guest->ports[1].size, 3);
+	for (uint16_t i = 0; i < 8; i++) { /* Offered, and not yet kicked. */
+		unsigned int index = console.driver.queues[STREAM_TRANSMIT].next_available % DRIVER_RING_SIZE;
+
+		driver_describe(&console.driver, STREAM_TRANSMIT, index,
+				(struct vring_desc){.addr = driver_buffer(STREAM_TRANSMIT, index), .len = 100});
+		driver_offer(&console.driver, STREAM_TRANSMIT, (uint16_t)index);
+	}
+	used = driver_used_index(&console.driver, STREAM_TRANSMIT);
+	say(&console, 1, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	assert_int_equal(console.guest->ports[1].size, 3);
+	assert_int_equal(driver_used_index(&console.driver, STREAM_TRANSMIT), used + 8); /* Given back. */
+	say(&console, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	transmit(&console, STREAM_TRANSMIT, "two", 3);
+	driver_kick(&console.driver, STREAM_TRANSMIT);
+	bench_settle(console.bench);
+	assert_int_equal(console.guest->ports[1].size, 6);
+	net_start(console.guest, 0);
+	bench_expect_tolerated(console.bench);
+}
+
+/* Posts a buffer of one byte behind 63 descriptors of nothing. */
+static void post_pieces(struct console *console)
+{
+	unsigned int index = console->driver.queues[STREAM_RECEIVE].next_available % DRIVER_RING_SIZE;
+
+	for (unsigned int i = 0; i < DRIVER_RING_SIZE; i++)
+		driver_describe_indirect(&console->driver, STREAM_RECEIVE, i,
+					 (struct vring_desc){
+						 .addr = driver_buffer(STREAM_RECEIVE, 0),
+						 .len = i + 1 == DRIVER_RING_SIZE,
+						 .flags = i + 1 < DRIVER_RING_SIZE ?
+								  VRING_DESC_F_WRITE | VRING_DESC_F_NEXT :
+								  VRING_DESC_F_WRITE,
+						 .next = (uint16_t)(i + 1),
+					 });
+	driver_describe(&console->driver, STREAM_RECEIVE, index,
+			(struct vring_desc){.addr = driver_table(STREAM_RECEIVE),
+					    .len = 16 * DRIVER_RING_SIZE,
+					    .flags = VRING_DESC_F_INDIRECT});
+	driver_offer(&console->driver, STREAM_RECEIVE, (uint16_t)index);
+}
+
+static void case_25_input_buffers_of_many_descriptors(void **state)
+{
+	struct console console = start(state, VIRTIO_FEATURE_INDIRECT_DESC);
+	static const uint8_t data[DRIVER_RING_SIZE];
+	unsigned int writable;
+	size_t taken;
+
+	shake_hands(&console);
+	for (unsigned int i = 0; i < DRIVER_RING_SIZE; i++)
+		post_pieces(&console);
+	for (size_t left = sizeof(data); left > 0; left -= taken) {
+		writable = console.guest->ports[VIRTIO_CONSOLE_STREAM].writable;
+		taken = give(&console, VIRTIO_CONSOLE_STREAM, data, left);
+		/* No more than 256 descriptors at a time; when to try again is said. */
+		assert_int_equal(taken, VIRTQUEUE_SIZE_MAX / DRIVER_RING_SIZE);
+		bench_settle(console.bench);
+		assert_int_equal(console.guest->ports[VIRTIO_CONSOLE_STREAM].writable, writable + (left > taken));
+	}
+	net_start(console.guest, 0);
+	bench_expect_tolerated(console.bench);
+}
+
+struct twice {
+	struct input first, second;
+};
+
+static void write_twice(void *opaque)
+{
+	struct twice *twice = opaque;
+
+	write_input(&twice->first);
+	write_input(&twice->second);
+}
+
+/* Who does not wait for ops->writable gets no further either. */
+static void case_25_input_waits_for_its_turn(void **state)
+{
+	struct console console = start(state, VIRTIO_FEATURE_INDIRECT_DESC);
+	struct input input = {.console = console.guest->console,
+			      .port = VIRTIO_CONSOLE_STREAM,
+			      .data = (const uint8_t *)"0123456789",
+			      .size = 10};
+	struct twice twice = {.first = input, .second = input};
+
+	shake_hands(&console);
+	for (unsigned int i = 0; i < DRIVER_RING_SIZE; i++)
+		post_pieces(&console);
+	loop_call(console.bench->control, write_twice, &twice);
+	assert_int_equal(twice.first.taken, 4);
+	assert_int_equal(twice.second.taken, 0);
+	bench_settle(console.bench);
+	assert_int_equal(give(&console, VIRTIO_CONSOLE_STREAM, "0123", 4), 4);
+	driver_reset(&console.driver);
+	assert_int_equal(give(&console, VIRTIO_CONSOLE_STREAM, "0", 1), 0);
+}
+
+/* Each piece is the whole of memory. */
+static void case_10_input_lengths_sum_beyond_32_bits(void **state)
+{
+	struct console console = {.bench = bench_of(state), .guest = ENEMY(bench_of(state))};
+	struct vring_used_elem used;
+
+	driver_attach(&console.driver, console.guest->machine, BENCH_SLOT_CONSOLE);
+	assert_true(driver_negotiate(&console.driver, MULTIPORT));
+	for (unsigned int i = 0; i < QUEUES; i++)
+		driver_set_up_queue(&console.driver, i, i == STREAM_RECEIVE ? VIRTQUEUE_SIZE_MAX : DRIVER_RING_SIZE);
+	driver_add_status(&console.driver, VIRTIO_CONFIG_S_DRIVER_OK);
+	shake_hands(&console);
+	_Static_assert(BENCH_MEMORY * VIRTQUEUE_SIZE_MAX >= 1ull << 32, "the sum has to be too large for 32 bits");
+	for (unsigned int i = 0; i < VIRTQUEUE_SIZE_MAX; i++)
+		driver_describe(&console.driver, STREAM_RECEIVE, i,
+				(struct vring_desc){.len = (uint32_t)BENCH_MEMORY,
+						    .flags = i + 1 < VIRTQUEUE_SIZE_MAX ?
+								     VRING_DESC_F_WRITE | VRING_DESC_F_NEXT :
+								     VRING_DESC_F_WRITE,
+						    .next = (uint16_t)(i + 1)});
+	offer(&console, STREAM_RECEIVE, 0);
+	assert_int_equal(give(&console, VIRTIO_CONSOLE_STREAM, "answer", 6), 6);
+	assert_true(driver_take_used(&console.driver, STREAM_RECEIVE, &used));
+	assert_int_equal(used.len, 6);
+	assert_memory_equal(driver_memory(&console.driver, 0, 6), "answer", 6);
+	net_start(console.guest, 0);
+	bench_expect_tolerated(console.bench);
+}
+
+/* As in early boot, or of another system: the terminal, open from the beginning, and nothing else. */
+static void driver_without_ports_has_a_terminal(void **state)
+{
+	struct console console = {.bench = bench_of(state), .guest = ENEMY(bench_of(state))};
+	struct vring_used_elem used;
+
+	driver_attach(&console.driver, console.guest->machine, BENCH_SLOT_CONSOLE);
+	driver_start(&console.driver, 0, 2);
+	bench_settle(console.bench);
+	assert_true(console.guest->ports[VIRTIO_CONSOLE_TERMINAL].open);
+	assert_false(console.guest->ports[VIRTIO_CONSOLE_STREAM].open);
+	assert_int_equal(give(&console, VIRTIO_CONSOLE_TERMINAL, "ls\n", 3), 0);
+	post(&console, TERMINAL_RECEIVE);
+	assert_int_equal(console.guest->ports[VIRTIO_CONSOLE_TERMINAL].writable, 1);
+	assert_int_equal(give(&console, VIRTIO_CONSOLE_TERMINAL, "ls\n", 3), 3);
+	assert_true(driver_take_used(&console.driver, TERMINAL_RECEIVE, &used));
+	assert_int_equal(used.len, 3);
+	transmit(&console, TERMINAL_TRANSMIT, "login:", 6);
+	assert_int_equal(console.guest->ports[VIRTIO_CONSOLE_TERMINAL].size, 6);
+	driver_reset(&console.driver);
+	assert_false(console.guest->ports[VIRTIO_CONSOLE_TERMINAL].open);
+	/* With ports it is for the driver to say. */
+	driver_start(&console.driver, MULTIPORT, QUEUES);
+	assert_false(console.guest->ports[VIRTIO_CONSOLE_TERMINAL].open);
+	shake_hands(&console);
+	check_bytes_pass(&console);
+}
+
 static void reset_closes_the_ports(void **state)
 {
 	struct console console = start(state, 0);
@@ -382,11 +608,18 @@ int main(void)
 		CASE(output_is_answered_from_within),
 		CASE(control_messages_wait_for_buffers),
 		CASE(input_waits_for_buffers),
+		CASE(output_of_uneven_sizes_is_whole),
+		CASE(output_before_closing_is_dropped),
+		CASE(driver_without_ports_has_a_terminal),
 		CASE(case_3_loop_in_a_control_queue),
+		CASE(case_10_input_lengths_sum_beyond_32_bits),
 		CASE(case_11_receive_buffer_without_room),
 		CASE(case_13_directions_swapped),
+		CASE(case_25_input_buffers_of_many_descriptors),
+		CASE(case_25_input_waits_for_its_turn),
 		CASE(case_33_flood_of_control_messages),
 		CASE(case_33_output_without_end),
+		CASE(case_33_output_takes_turns),
 		CASE(nonsense_on_the_control_queue_is_ignored),
 		CASE(reset_closes_the_ports),
 	};

@@ -3,6 +3,7 @@
 /* The small devices: entropy and UART, used well and badly. */
 
 #include <linux/serial_reg.h>
+#include <linux/virtio_config.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -98,6 +99,34 @@ static void case_31_request_for_all_of_memory(void **state)
 	assert_true(driver_take_used(&entropy.driver, 0, &used));
 	assert_in_range(used.len, 1, 65536);
 	assert_null(virtio_rng_quarantine_reason(ENEMY(entropy.bench)->rng));
+	check_answers(&entropy);
+	bench_expect_tolerated(entropy.bench);
+}
+
+/* Each piece is the whole of memory. */
+static void case_10_request_lengths_sum_beyond_32_bits(void **state)
+{
+	struct entropy entropy = start(state, 0);
+	struct vring_used_elem used;
+
+	assert_true(driver_negotiate(&entropy.driver, 0));
+	driver_set_up_queue(&entropy.driver, 0, VIRTQUEUE_SIZE_MAX);
+	driver_add_status(&entropy.driver, VIRTIO_CONFIG_S_DRIVER_OK);
+	_Static_assert(BENCH_MEMORY * VIRTQUEUE_SIZE_MAX >= 1ull << 32, "the sum has to be too large for 32 bits");
+	for (unsigned int i = 0; i < VIRTQUEUE_SIZE_MAX; i++)
+		driver_describe(&entropy.driver, 0, i,
+				(struct vring_desc){.len = (uint32_t)BENCH_MEMORY,
+						    .flags = i + 1 < VIRTQUEUE_SIZE_MAX ?
+								     VRING_DESC_F_WRITE | VRING_DESC_F_NEXT :
+								     VRING_DESC_F_WRITE,
+						    .next = (uint16_t)(i + 1)});
+	driver_offer(&entropy.driver, 0, 0);
+	driver_kick(&entropy.driver, 0);
+	bench_settle(entropy.bench);
+	assert_true(driver_take_used(&entropy.driver, 0, &used));
+	assert_in_range(used.len, 1, 65536);
+	assert_null(virtio_rng_quarantine_reason(ENEMY(entropy.bench)->rng));
+	driver_start(&entropy.driver, 0, 1);
 	check_answers(&entropy);
 	bench_expect_tolerated(entropy.bench);
 }
@@ -219,6 +248,34 @@ static void case_33_serial_flood(void **state)
 	bench_expect_tolerated(bench);
 }
 
+static void write_flood_in_order(void *opaque)
+{
+	struct bench *bench = opaque;
+
+	for (unsigned int i = 0; i < 40000; i++)
+		uart_write(bench, UART_TX, (uint8_t)(i % 251));
+}
+
+/* So whoever is told of them says so behind what was kept. */
+static void case_33_serial_flood_loses_the_last_bytes(void **state)
+{
+	struct bench *bench = bench_of(state);
+	const struct heard *uart = &ENEMY(bench)->uart;
+
+	loop_call(bench->control, write_flood_in_order, bench);
+	bench_settle(bench);
+	assert_int_equal(uart->calls, 1);
+	assert_int_equal(uart->size + uart->lost, 40000);
+	assert_int_not_equal(uart->lost, 0);
+	for (size_t i = 0; i < uart->size; i++)
+		assert_int_equal((uint8_t)uart->text[i], i % 251);
+	/* Nothing is said twice. */
+	uart_write(bench, UART_TX, '!');
+	bench_settle(bench);
+	assert_int_equal(uart->size + uart->lost, 40001);
+	assert_int_equal(uart->text[uart->size - 1], '!');
+}
+
 static void uart_accesses_of_any_kind(void **state)
 {
 	struct bench *bench = bench_of(state);
@@ -241,6 +298,7 @@ int main(void)
 		CASE(entropy_is_given),
 		CASE(entropy_is_given_with_event_indices),
 		CASE(case_1_head_outside_of_queue),
+		CASE(case_10_request_lengths_sum_beyond_32_bits),
 		CASE(case_11_request_without_room),
 		CASE(case_13_request_is_readable),
 		CASE(case_31_request_for_all_of_memory),
@@ -249,6 +307,7 @@ int main(void)
 		CASE(uart_is_found_by_a_probe),
 		CASE(uart_accesses_of_any_kind),
 		CASE(case_33_serial_flood),
+		CASE(case_33_serial_flood_loses_the_last_bytes),
 	};
 
 	return cmocka_run_group_tests_name("hostile/devices", tests, NULL, NULL);

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Kernels, initramfs archives and command lines that are damaged, lie about themselves or do not fit (case 35).  Needs no
- * KVM.  A good kernel of each kind is loaded first, so that the bad ones fail for their own reason. */
+/* Kernels, initramfs archives and command lines that are damaged, lie about themselves or do not fit (case 35).  Needs
+ * no KVM.  A good kernel of each kind is loaded first, so that the bad ones fail for their own reason. */
 
 #include <asm/bootparam.h>
 #include <elf.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,6 +335,14 @@ static void write_file(char *path, const void *data, size_t size, off_t length)
 	close(fd);
 }
 
+static void write_elf(struct loader *loader, char *path)
+{
+	make_elf(loader);
+	memcpy(loader->image, &loader->elf, sizeof(loader->elf));
+	memcpy(loader->image + sizeof(loader->elf), loader->segments, sizeof(loader->segments));
+	write_file(path, loader->image, loader->size, (off_t)loader->size);
+}
+
 static int boot(struct loader *loader, off_t initramfs_size, const char *cmdline)
 {
 	char kernel[] = "/tmp/test-kernel-XXXXXX", initramfs[] = "/tmp/test-initramfs-XXXXXX";
@@ -341,10 +353,7 @@ static int boot(struct loader *loader, off_t initramfs_size, const char *cmdline
 					     .cmdline = cmdline};
 	int result;
 
-	make_elf(loader);
-	memcpy(loader->image, &loader->elf, sizeof(loader->elf));
-	memcpy(loader->image + sizeof(loader->elf), loader->segments, sizeof(loader->segments));
-	write_file(kernel, loader->image, loader->size, (off_t)loader->size);
+	write_elf(loader, kernel);
 	write_file(initramfs, "070701", 6, initramfs_size);
 	result = boot_load(&loader->memory, &options, &loader->entry, &loader->error);
 	unlink(kernel);
@@ -373,6 +382,84 @@ static void case_35_initramfs_larger_than_memory(void **state)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		expect_error(loader, boot(loader, sizes[i], ""), "do not fit into 8 MiB");
 	expect_error(loader, boot(loader, 0, ""), "is empty or no file");
+}
+
+/* sysfs says of each of its files that it has 4096 bytes: as good as one that is cut off behind our back. */
+static void case_35_files_shorter_than_they_say(void **state)
+{
+	static const char name[] = "/sys/kernel/mm/transparent_hugepage/enabled";
+	const char *const archives[] = {name};
+	char kernel[] = "/tmp/test-kernel-XXXXXX";
+	struct boot_options options = {.kernel = name, .cmdline = ""};
+	struct loader *loader = *state;
+
+	if (access(name, R_OK) != 0)
+		skip();
+	expect_error(loader, boot_load(&loader->memory, &options, &loader->entry, &loader->error), name);
+	options = (struct boot_options){.kernel = kernel, .initramfs = archives, .initramfs_count = 1, .cmdline = ""};
+	write_elf(loader, kernel);
+	expect_error(loader, boot_load(&loader->memory, &options, &loader->entry, &loader->error),
+		     "/enabled became shorter while it was read");
+	unlink(kernel);
+}
+
+struct rewriter {
+	const char *path;
+	const void *contents;
+	size_t size, cut;
+	_Atomic bool stopped;
+};
+
+#define REWRITES 200
+
+/* As somebody does who writes the file in place, over and over: all, and cut off again. */
+static void *rewrite(void *opaque)
+{
+	struct rewriter *rewriter = opaque;
+	int fd = open(rewriter->path, O_WRONLY | O_CLOEXEC);
+
+	for (unsigned int i = 0; i < REWRITES; i++) {
+		if (pwrite(fd, rewriter->contents, rewriter->size, 0) < 0 || ftruncate(fd, (off_t)rewriter->cut) < 0)
+			break;
+	}
+	close(fd);
+	rewriter->stopped = true;
+	return NULL;
+}
+
+/* A mapping of such a file would end the lab with a SIGBUS.  Here it is loaded, or an error names it. */
+static void load_while_rewritten(struct loader *loader, const struct boot_options *options, struct rewriter *rewriter)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, rewrite, rewriter), 0);
+	while (!rewriter->stopped) {
+		if (boot_load(&loader->memory, options, &loader->entry, &loader->error) < 0)
+			assert_non_null(strstr(loader->error.text, rewriter->path));
+	}
+	pthread_join(thread, NULL);
+}
+
+static void case_35_files_change_while_they_are_read(void **state)
+{
+	static const uint8_t contents[4 << 20];
+	char kernel[] = "/tmp/test-kernel-XXXXXX", initramfs[] = "/tmp/test-initramfs-XXXXXX";
+	const char *const archives[] = {initramfs};
+	const struct boot_options options = {.kernel = kernel,
+					     .initramfs = archives,
+					     .initramfs_count = 1,
+					     .cmdline = ""};
+	struct loader *loader = *state;
+	struct rewriter archive_writer = {.path = initramfs, .contents = contents, .size = sizeof(contents), .cut = 1};
+	struct rewriter kernel_writer = {.path = kernel, .contents = loader->image, .cut = 4096};
+
+	write_elf(loader, kernel);
+	write_file(initramfs, "070701", 6, 4096);
+	load_while_rewritten(loader, &options, &archive_writer);
+	kernel_writer.size = loader->size;
+	load_while_rewritten(loader, &options, &kernel_writer);
+	unlink(kernel);
+	unlink(initramfs);
 }
 
 static void case_35_command_line_too_long(void **state)
@@ -408,6 +495,8 @@ int main(void)
 		CASE(case_35_lz4_payload_damaged),
 		CASE(kernel_initramfs_and_cmdline_are_loaded),
 		CASE(case_35_initramfs_larger_than_memory),
+		CASE(case_35_files_shorter_than_they_say),
+		CASE(case_35_files_change_while_they_are_read),
 		CASE(case_35_command_line_too_long),
 	};
 

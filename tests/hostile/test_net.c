@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* virtio-net: a driver that behaves gets its frames through in every mode there is, and one that does not loses its own. */
+/* virtio-net: a driver that behaves gets its frames through in every mode there is, and one that does not loses its
+ * own. */
 
+#include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -254,6 +256,29 @@ static void full_ring_is_said_and_recovers(void **state)
 	assert_int_equal(net_deliver(ENEMY(bench), 1, FRAME), VIRTIO_NET_DELIVERED);
 }
 
+/* The MTU is the wire's: whether the driver knows of it makes no difference. */
+static void frames_longer_than_the_mtu_are_lost(void **state)
+{
+	static const uint64_t features[] = {MERGEABLE, MERGEABLE | 1ull << VIRTIO_NET_F_MTU};
+	const size_t longest = BENCH_MTU + 14 + 2 * 4; /* With two VLAN tags. */
+
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		struct bench *bench = start(state, features[i]);
+		struct guest *guest = ENEMY(bench);
+
+		assert_int_equal(driver_read(&guest->nic, BAR_DEVICE + 10, 2), BENCH_MTU);
+		assert_true(driver_offered(&guest->nic) & 1ull << VIRTIO_NET_F_MTU);
+		for (unsigned int buffer = 0; buffer < 8; buffer++)
+			net_post(guest, buffer, DRIVER_BUFFER_SIZE);
+		assert_int_equal(net_deliver(guest, 1, longest + 1), VIRTIO_NET_MTU);
+		assert_int_equal(net_deliver(guest, 1, FRAME_SIZE_MAX), VIRTIO_NET_MTU);
+		assert_int_equal(driver_used_index(&guest->nic, NET_RECEIVE), 0);
+		assert_int_equal(net_deliver(guest, 1, longest), VIRTIO_NET_DELIVERED);
+		net_start(guest, 0);
+		bench_expect_tolerated(bench);
+	}
+}
+
 struct link_change {
 	struct virtio_net *net;
 	bool up;
@@ -424,6 +449,158 @@ static void case_25_more_small_buffers_than_may_be_merged(void **state)
 	bench_expect_tolerated(bench);
 }
 
+/* Starts the enemy with queues of the largest size, which is what a chain needs to be as long as one may be. */
+static struct bench *start_large(void **state, uint64_t features)
+{
+	struct bench *bench = bench_of(state);
+	struct driver *nic = &ENEMY(bench)->nic;
+
+	driver_attach(nic, ENEMY(bench)->machine, BENCH_SLOT_NET);
+	assert_true(driver_negotiate(nic, features));
+	driver_set_up_queue(nic, NET_RECEIVE, VIRTQUEUE_SIZE_MAX);
+	driver_set_up_queue(nic, NET_TRANSMIT, VIRTQUEUE_SIZE_MAX);
+	driver_add_status(nic, VIRTIO_CONFIG_S_DRIVER_OK);
+	return bench;
+}
+
+/* Makes all descriptors of the receive queue, or of its indirect table, one chain of 'size' bytes each. */
+static void describe_pieces(struct bench *bench, bool indirect, uint64_t address, uint32_t size)
+{
+	for (unsigned int i = 0; i < VIRTQUEUE_SIZE_MAX; i++) {
+		struct vring_desc piece = {.addr = address, .len = size, .flags = WRITABLE | VRING_DESC_F_NEXT};
+
+		piece.next = (uint16_t)(i + 1);
+		if (i + 1 == VIRTQUEUE_SIZE_MAX)
+			piece.flags = WRITABLE;
+		if (indirect)
+			driver_describe_indirect(&ENEMY(bench)->nic, NET_RECEIVE, i, piece);
+		else
+			driver_describe(&ENEMY(bench)->nic, NET_RECEIVE, i, piece);
+	}
+}
+
+/* Has 12 bytes in its last descriptor, and nothing in the 255 before it: the device could look at the chain for ever.
+ * */
+static void describe_header_behind_nothing(struct bench *bench, bool indirect)
+{
+	struct vring_desc last = {.addr = driver_buffer(NET_RECEIVE, 0), .len = NET_HEADER, .flags = WRITABLE};
+
+	describe_pieces(bench, indirect, last.addr, 0);
+	if (indirect)
+		driver_describe_indirect(&ENEMY(bench)->nic, NET_RECEIVE, VIRTQUEUE_SIZE_MAX - 1, last);
+	else
+		driver_describe(&ENEMY(bench)->nic, NET_RECEIVE, VIRTQUEUE_SIZE_MAX - 1, last);
+}
+
+static void offer_all_of_the_same_chain(struct bench *bench)
+{
+	for (unsigned int i = 0; i < VIRTQUEUE_SIZE_MAX; i++)
+		driver_offer(&ENEMY(bench)->nic, NET_RECEIVE, 0);
+}
+
+static void case_25_receive_buffers_of_many_descriptors(void **state)
+{
+	struct bench *bench = start_large(state, MERGEABLE);
+
+	describe_header_behind_nothing(bench, false);
+	offer_all_of_the_same_chain(bench);
+	assert_int_equal(net_deliver(ENEMY(bench), 1, 1514), VIRTIO_NET_NOT_READY);
+	assert_int_equal(driver_used_index(&ENEMY(bench)->nic, NET_RECEIVE), 0);
+	bench_expect_quarantine(bench, "receive buffers of one frame have too many descriptors");
+}
+
+static void case_25_receive_buffers_of_many_indirect_descriptors(void **state)
+{
+	struct bench *bench = start_large(state, MERGEABLE | VIRTIO_FEATURE_INDIRECT_DESC);
+
+	describe_header_behind_nothing(bench, true);
+	driver_describe(&ENEMY(bench)->nic, NET_RECEIVE, 0,
+			(struct vring_desc){.addr = driver_table(NET_RECEIVE),
+					    .len = 16 * VIRTQUEUE_SIZE_MAX,
+					    .flags = VRING_DESC_F_INDIRECT});
+	offer_all_of_the_same_chain(bench);
+	assert_int_equal(net_deliver(ENEMY(bench), 1, 1514), VIRTIO_NET_NOT_READY);
+	bench_expect_quarantine(bench, "receive buffers of one frame have too many descriptors");
+}
+
+/* One chain may be as long as any, and have its bytes anywhere. */
+static void case_25_receive_buffer_in_small_pieces(void **state)
+{
+	static const uint64_t features[] = {0, MERGEABLE};
+	struct vring_used_elem used;
+
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		struct bench *bench = start_large(state, features[i]);
+		struct driver *nic = &ENEMY(bench)->nic;
+
+		for (unsigned int piece = 0; piece < VIRTQUEUE_SIZE_MAX; piece++)
+			driver_describe(nic, NET_RECEIVE, piece,
+					(struct vring_desc){
+						.addr = driver_buffer(NET_RECEIVE, piece),
+						.len = 7,
+						.flags = piece + 1 < VIRTQUEUE_SIZE_MAX ? WRITABLE | VRING_DESC_F_NEXT :
+											  WRITABLE,
+						.next = (uint16_t)(piece + 1),
+					});
+		driver_offer(nic, NET_RECEIVE, 0);
+		assert_int_equal(net_deliver(ENEMY(bench), 0x66, 1514), VIRTIO_NET_DELIVERED);
+		assert_true(driver_take_used(nic, NET_RECEIVE, &used));
+		assert_int_equal(used.len, NET_HEADER + 1514);
+		assert_int_equal(*(uint8_t *)driver_memory(nic, driver_buffer(NET_RECEIVE, 1) + 5, 1), 0x66);
+		assert_int_equal(*(uint8_t *)driver_memory(nic, driver_buffer(NET_RECEIVE, 218 - 1) + 6, 1), 0x66);
+		assert_int_equal(*(uint8_t *)driver_memory(nic, driver_buffer(NET_RECEIVE, 218), 1), 0);
+		net_start(ENEMY(bench), 0);
+		bench_expect_tolerated(bench);
+	}
+}
+
+/* Counted as three buffers of one descriptor each, and filled as chains that are too long together: the first buffer is
+ * the table of descriptors, and the frame has others for it. */
+static void case_16_receive_buffers_grow_while_filled(void **state)
+{
+	struct bench *bench = start_large(state, MERGEABLE);
+	uint8_t table[16 * VIRTQUEUE_SIZE_MAX + 2 * DRIVER_BUFFER_SIZE] = {0};
+
+	for (unsigned int i = 0; i < 3; i++)
+		net_post(ENEMY(bench), i, DRIVER_BUFFER_SIZE);
+	driver_describe(&ENEMY(bench)->nic, NET_RECEIVE, 0,
+			(struct vring_desc){.addr = DRIVER_BASE, .len = 16 * VIRTQUEUE_SIZE_MAX, .flags = WRITABLE});
+	for (unsigned int i = 1; i < VIRTQUEUE_SIZE_MAX; i++) {
+		const struct vring_desc piece = {
+			.addr = driver_buffer(NET_RECEIVE, i),
+			.len = 1,
+			.flags = i + 1 < VIRTQUEUE_SIZE_MAX ? WRITABLE | VRING_DESC_F_NEXT : WRITABLE,
+			.next = (uint16_t)(i + 1),
+		};
+
+		memcpy(table + 16 * (size_t)i, &piece, sizeof(piece));
+	}
+	/* The device's own header comes before the frame. */
+	assert_int_equal(net_deliver_bytes(ENEMY(bench), table + NET_HEADER, sizeof(table) - NET_HEADER),
+			 VIRTIO_NET_NOT_READY);
+	bench_expect_quarantine(bench, "receive buffers changed while in use");
+}
+
+/* Each piece is the whole of memory. */
+static void case_10_receive_lengths_sum_beyond_32_bits(void **state)
+{
+	static const uint64_t features[] = {0, MERGEABLE};
+	struct vring_used_elem used;
+
+	_Static_assert(BENCH_MEMORY * VIRTQUEUE_SIZE_MAX >= 1ull << 32, "the sum has to be too large for 32 bits");
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		struct bench *bench = start_large(state, features[i]);
+
+		describe_pieces(bench, false, 0, (uint32_t)BENCH_MEMORY);
+		driver_offer(&ENEMY(bench)->nic, NET_RECEIVE, 0);
+		assert_int_equal(net_deliver(ENEMY(bench), 1, 1514), VIRTIO_NET_DELIVERED);
+		assert_true(driver_take_used(&ENEMY(bench)->nic, NET_RECEIVE, &used));
+		assert_int_equal(used.len, NET_HEADER + 1514);
+		net_start(ENEMY(bench), 0);
+		bench_expect_tolerated(bench);
+	}
+}
+
 /* A wire does not ask who speaks; what a switch does with such addresses is tested with the switch. */
 static void case_26_spoofed_and_group_source_addresses(void **state)
 {
@@ -453,7 +630,10 @@ int main(void)
 		CASE(interrupts_unless_the_flag_forbids),
 		CASE(sender_is_answered_while_it_sends),
 		CASE(full_ring_is_said_and_recovers),
+		CASE(frames_longer_than_the_mtu_are_lost),
 		CASE(carrier_is_told),
+		CASE(case_10_receive_lengths_sum_beyond_32_bits),
+		CASE(case_16_receive_buffers_grow_while_filled),
 		CASE(case_20_chain_shorter_than_header),
 		CASE(case_20_receive_buffer_shorter_than_header),
 		CASE(case_21_runts),
@@ -463,6 +643,9 @@ int main(void)
 		CASE(case_24_offload_not_negotiated),
 		CASE(case_25_receive_buffer_too_small),
 		CASE(case_25_more_small_buffers_than_may_be_merged),
+		CASE(case_25_receive_buffers_of_many_descriptors),
+		CASE(case_25_receive_buffers_of_many_indirect_descriptors),
+		CASE(case_25_receive_buffer_in_small_pieces),
 		CASE(case_26_spoofed_and_group_source_addresses),
 	};
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Drivers that break the rules of the rings: descriptors, indices, addresses (virtio 1.2, section 2.7).  Each is tried on a
- * NIC's transmit queue, which the device reads at once.  The numbers are those of the list of malicious cases. */
+/* Drivers that break the rules of the rings: descriptors, indices, addresses (virtio 1.2, section 2.7).  Each is tried
+ * on a NIC's transmit queue, which the device reads at once.  The numbers are those of the list of malicious cases. */
 
 #include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@
 #define NEXT VRING_DESC_F_NEXT
 #define WRITE VRING_DESC_F_WRITE
 #define INDIRECT VRING_DESC_F_INDIRECT
+#define MERGEABLE (1ull << VIRTIO_NET_F_MRG_RXBUF)
 
 static struct bench *start(void **state, uint64_t features)
 {
@@ -613,6 +615,68 @@ static void case_16_descriptors_change_while_read(void **state)
 	bench_expect_tolerated(bench);
 }
 
+/* The frame itself changes the ring while it is filled in: the first buffer lies over the descriptors of the second and
+ * third, which were good when they were counted. */
+static void case_16_receive_buffers_change_while_filled(void **state)
+{
+	/* Not writable any more, or indirect, without the feature. */
+	static const uint8_t bytes[] = {0, 0xff};
+	struct bench *bench = bench_of(state);
+
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		net_start(ENEMY(bench), MERGEABLE);
+		for (unsigned int buffer = 0; buffer < 3; buffer++)
+			net_post(ENEMY(bench), buffer, DRIVER_BUFFER_SIZE);
+		driver_describe(&ENEMY(bench)->nic, NET_RECEIVE, 0,
+				(struct vring_desc){.addr = DRIVER_BASE, .len = 1024, .flags = WRITE});
+		assert_int_equal(net_deliver(ENEMY(bench), bytes[i], 4000), VIRTIO_NET_NOT_READY);
+		bench_expect_quarantine(bench, "receive buffers changed while in use");
+	}
+}
+
+/* The same by another CPU, which hits where it will. */
+static void *change_receive_ring(void *opaque)
+{
+	struct changer *changer = opaque;
+	struct driver *nic = &ENEMY(changer->bench)->nic;
+	volatile struct vring_desc *descriptors = driver_memory(nic, nic->queues[NET_RECEIVE].descriptors, 16 * 64);
+	volatile uint16_t *available = driver_memory(nic, nic->queues[NET_RECEIVE].available, 4 + 2 * 64);
+
+	for (unsigned int i = 0; !changer->stop; i++) {
+		bool bad = i % 9973 == 0;
+
+		descriptors[i % 64].len = bad ? i * 2654435761u : 16 + i % 2000;
+		descriptors[i % 64].flags = (uint16_t)(bad ? i / 9973 % 8 : i % 3 ? WRITE : WRITE | NEXT);
+		descriptors[i % 64].next = (uint16_t)(bad ? i * 40503u : i % 64);
+		available[2 + i % 64] = (uint16_t)(bad ? i * 40503u : i % 64);
+		/* As many as there are wait, or fewer. */
+		available[1] = (uint16_t)(driver_used_index(nic, NET_RECEIVE) + 64 - i % 4);
+	}
+	return NULL;
+}
+
+static void case_16_receive_ring_changes_while_used(void **state)
+{
+	struct bench *bench = bench_of(state);
+	struct guest *enemy = ENEMY(bench);
+	struct changer changer = {.bench = bench};
+	pthread_t thread;
+
+	for (unsigned int round = 0; round < 20; round++) {
+		changer.stop = false;
+		net_start(enemy, MERGEABLE);
+		for (unsigned int i = 0; i < DRIVER_RING_SIZE; i++)
+			net_post(enemy, i, DRIVER_BUFFER_SIZE);
+		assert_int_equal(pthread_create(&thread, NULL, change_receive_ring, &changer), 0);
+		for (unsigned int i = 0; i < 2000 && !virtio_net_quarantine_reason(enemy->net); i++)
+			net_deliver(enemy, (uint8_t)i, 60 + i % 64 * 100);
+		changer.stop = true;
+		pthread_join(thread, NULL);
+	}
+	net_start(enemy, 0);
+	bench_expect_tolerated(bench);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -649,6 +713,8 @@ int main(void)
 		CASE(case_15_chains_share_memory),
 		CASE(case_15_buffer_overlaps_its_ring),
 		CASE(case_16_descriptors_change_while_read),
+		CASE(case_16_receive_buffers_change_while_filled),
+		CASE(case_16_receive_ring_changes_while_used),
 		CASE(case_17_more_chains_than_descriptors),
 		CASE(case_18_same_head_twice),
 		CASE(case_19_kick_for_nonexistent_queue),

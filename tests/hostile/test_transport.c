@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What all virtio devices have in common, PCI and ports: accesses of any kind to any place are answered or ignored, and the
- * state machine cannot be talked out of its order. */
+/* What all virtio devices have in common, PCI and ports: accesses of any kind to any place are answered or ignored, and
+ * the state machine cannot be talked out of its order. */
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -9,10 +9,14 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "bench.h"
+#include "core/log.h"
+#include "core/loop.h"
 #include "core/pci.h"
 #include "core/platform.h"
 #include "devices/virtio_pci.h"
@@ -276,6 +280,63 @@ static void case_30_msix_vector_out_of_range(void **state)
 	bench_expect_tolerated(bench);
 }
 
+/* Enables a queue before it says which vector is its. */
+static void enable_queue_without_vector(struct driver *nic, unsigned int index)
+{
+	driver_set_up_queue(nic, index, DRIVER_RING_SIZE);
+	driver_write(nic, VIRTIO_PCI_COMMON_Q_MSIX, 2, VIRTIO_MSI_NO_VECTOR);
+	assert_int_equal(driver_read(nic, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 1);
+	assert_int_equal(driver_read(nic, VIRTIO_PCI_COMMON_Q_MSIX, 2), VIRTIO_MSI_NO_VECTOR);
+}
+
+/* The order of NetBSD's, OpenBSD's and Windows' drivers; even DRIVER_OK may come first. */
+static void vectors_may_be_written_after_enabling(void **state)
+{
+	struct bench *bench = start(state);
+	struct guest *guest = ENEMY(bench);
+	struct driver *nic = &guest->nic;
+
+	assert_true(driver_negotiate(nic, 0));
+	enable_queue_without_vector(nic, NET_RECEIVE);
+	enable_queue_without_vector(nic, NET_TRANSMIT);
+	driver_write(nic, VIRTIO_PCI_COMMON_Q_MSIX, 2, 2);
+	driver_add_status(nic, VIRTIO_CONFIG_S_DRIVER_OK);
+	net_post(guest, 0, DRIVER_BUFFER_SIZE);
+	assert_int_equal(net_deliver(guest, 1, 60), VIRTIO_NET_DELIVERED);
+	assert_false(driver_is_pending(nic, 1));
+	driver_write(nic, VIRTIO_PCI_COMMON_Q_SELECT, 2, NET_RECEIVE);
+	driver_write(nic, VIRTIO_PCI_COMMON_Q_MSIX, 2, 1);
+	assert_int_equal(driver_read(nic, VIRTIO_PCI_COMMON_Q_MSIX, 2), 1);
+	net_post(guest, 1, DRIVER_BUFFER_SIZE);
+	assert_int_equal(net_deliver(guest, 1, 60), VIRTIO_NET_DELIVERED);
+	assert_true(driver_is_pending(nic, 1));
+	assert_false(driver_is_pending(nic, 2));
+	net_send(guest, NULL, "0123456789abcdef", 16);
+	assert_true(driver_is_pending(nic, 2));
+	/* A reset takes the vectors away. */
+	driver_reset(nic);
+	driver_write(nic, VIRTIO_PCI_COMMON_Q_SELECT, 2, NET_RECEIVE);
+	assert_int_equal(driver_read(nic, VIRTIO_PCI_COMMON_Q_MSIX, 2), VIRTIO_MSI_NO_VECTOR);
+	net_start(guest, 0);
+	bench_expect_tolerated(bench);
+}
+
+static void case_30_msix_vector_out_of_range_while_in_use(void **state)
+{
+	struct bench *bench = start(state);
+	struct driver *nic = &ENEMY(bench)->nic;
+
+	for (unsigned int i = 0; i < 1000; i++) {
+		driver_write(nic, VIRTIO_PCI_COMMON_Q_SELECT, 2, i % 3); /* The third is none. */
+		driver_write(nic, VIRTIO_PCI_COMMON_Q_MSIX, 2, i * 40503u);
+		driver_write(nic, VIRTIO_PCI_COMMON_MSIX, 2, i * 40503u);
+		net_post(ENEMY(bench), i % DRIVER_RING_SIZE, DRIVER_BUFFER_SIZE);
+		assert_int_equal(net_deliver(ENEMY(bench), 1, 60), VIRTIO_NET_DELIVERED);
+	}
+	net_start(ENEMY(bench), 0);
+	bench_expect_tolerated(bench);
+}
+
 static void case_30_msix_messages_of_garbage(void **state)
 {
 	struct bench *bench = start(state);
@@ -294,6 +355,53 @@ static void case_30_msix_messages_of_garbage(void **state)
 	driver_write(nic, BAR_MSIX_TABLE + 13, 4, ~0ull); /* Across two entries. */
 	driver_write(nic, BAR_MSIX_TABLE + 16 * 3, 8, ~0ull);
 	driver_write(nic, BAR_MSIX_PENDING, 8, ~0ull);
+	net_start(ENEMY(bench), 0);
+	bench_expect_tolerated(bench);
+}
+
+/* Has its NIC quarantined and reset, over and over. */
+static void quarantine_and_reset(struct guest *guest, unsigned int times)
+{
+	for (unsigned int i = 0; i < times; i++) {
+		net_start(guest, 0);
+		driver_offer(&guest->nic, NET_TRANSMIT, 0xffff);
+		driver_kick(&guest->nic, NET_TRANSMIT);
+		bench_settle(guest->bench);
+		assert_non_null(virtio_net_quarantine_reason(guest->net));
+	}
+}
+
+static unsigned int count_lines(int fd)
+{
+	unsigned int lines = 0;
+	char text[4096];
+	ssize_t size;
+
+	while ((size = read(fd, text, sizeof(text))) > 0) {
+		for (ssize_t i = 0; i < size; i++)
+			lines += text[i] == '\n';
+	}
+	return lines;
+}
+
+/* The log is standard error, which a file takes the place of here. */
+static void case_33_quarantine_loop_floods_no_log(void **state)
+{
+	struct bench *bench = start(state);
+	uint64_t began = loop_now();
+	int log = memfd_create("log", MFD_CLOEXEC), before = dup(STDERR_FILENO);
+	unsigned int windows;
+
+	assert_true(log >= 0 && before >= 0);
+	dup2(log, STDERR_FILENO);
+	quarantine_and_reset(ENEMY(bench), 5 * LOG_LIMIT_BURST);
+	dup2(before, STDERR_FILENO);
+	close(before);
+	/* However slow this machine is: so many lines in each window, and one that says how many were left out. */
+	windows = 1 + (unsigned int)((loop_now() - began) / (LOG_LIMIT_SECONDS * 1000000000ull));
+	assert_int_equal(lseek(log, 0, SEEK_SET), 0);
+	assert_in_range(count_lines(log), LOG_LIMIT_BURST, windows * (LOG_LIMIT_BURST + 1) - 1);
+	close(log);
 	net_start(ENEMY(bench), 0);
 	bench_expect_tolerated(bench);
 }
@@ -343,8 +451,11 @@ int main(void)
 		CASE(case_29_status_bits_cleared),
 		CASE(case_29_driver_ok_too_early),
 		CASE(case_29_reset_storm),
+		CASE(vectors_may_be_written_after_enabling),
 		CASE(case_30_msix_vector_out_of_range),
+		CASE(case_30_msix_vector_out_of_range_while_in_use),
 		CASE(case_30_msix_messages_of_garbage),
+		CASE(case_33_quarantine_loop_floods_no_log),
 		CASE(case_34_spinning_on_ports),
 		CASE(memory_holes_read_as_ones),
 	};

@@ -45,24 +45,8 @@ list() {
 	netlab list --format json | jq -e . >/dev/null
 }
 
-ping_works() {
-	local output
-	output=$(netlab exec h1 -- ping -c 3 10.0.0.2)
-	echo "$output"
-	expect_match '3 (packets )?received' "$output"
-	expect_match '[^0-9]0% packet loss' "$output"
-}
-
 ping_fails() {
 	expect_status 1 netlab exec h1 -- ping -c 1 -W 2 10.0.0.77
-}
-
-ping_by_name() {
-	in_node h1 'ping -c 1 h2'
-}
-
-ping_v6() {
-	netlab exec h1 -- ping -c 3 fd00::2
 }
 
 exit_statuses() {
@@ -209,11 +193,22 @@ logs() {
 	in_node h1 'echo "<0>something urgent" >/dev/kmsg'
 	wait_for log_has 'something urgent'
 	expect_no_match 'something urgent' "$(netlab logs h2)"
-	[ "$(netlab logs --tail 20 h1 | wc -c)" -le 20 ]
 }
 
 log_has() {
-	netlab logs h1 | grep -q "$1"
+	local log
+	log=$(netlab logs h1) && grep -q "$1" <<<"$log"
+}
+
+# The end of the log, from the start of a line.
+logs_tail() {
+	local tail log
+	tail=$(netlab logs --tail 200 h1)
+	log=$(netlab logs h1)
+	expect_match 'something urgent' "$tail"
+	[ "${#tail}" -le 200 ]
+	[[ $'\n'$log == *$'\n'"$tail"* ]] || fail "\"$tail\" is not the end of: $log"
+	[ "$(netlab logs --tail 5 h1 | wc -c)" -le 5 ]
 }
 
 logs_follow() {
@@ -228,20 +223,45 @@ logs_follow() {
 
 completion() {
 	netlab completion bash >script.bash
-	bash -n script.bash
-	expect_match '^two-hosts$' "$(netlab complete labs)"
-	expect_match '^exec$' "$(netlab complete commands)"
+	# shellcheck source=/dev/null # What is tested.
+	source ./script.bash
+	complete -p netlab
+	# It sets how a word is typed on, and is only there while somebody types.
+	# shellcheck disable=SC2317 # The script calls it.
+	compopt() { :; }
+	mkdir nothing && cd nothing
+	expect_equal "$(candidates ex)" exec
+	expect_equal "$(candidates exec '')" "h1 h2"
+	expect_equal "$(candidates exec h1 -- '')" ""
+	expect_equal "$(candidates --lab two-hosts logs h)" "h1 h2"
+	expect_equal "$(candidates logs -f '')" "h1 h2"
+	expect_equal "$(candidates status t)" two-hosts
+	expect_equal "$(candidates --lab '')" two-hosts
+	expect_equal "$(candidates up --no)" --no-capture
+	expect_equal "$(candidates up --captures t)" ""
+	expect_equal "$(candidates status --format '')" "json text"
+	expect_equal "$(candidates image '')" "build list"
+	expect_equal "$(candidates cp h)" "h1: h2:"
+}
+
+# candidates WORD...: what TAB offers for the last word of the command line "netlab WORD...".
+candidates() {
+	local COMP_WORDS=(netlab "$@") COMP_CWORD=$# COMPREPLY=()
+	set +u # As where people type.
+	_netlab || true
+	printf '%s\n' ${COMPREPLY[@]+"${COMPREPLY[@]}"} | sort | paste -sd ' '
 }
 
 # An idle guest sleeps; the limit is for the daemon with both of them, in the best of three spans of ten seconds.
 idle_is_idle() {
-	local before after attempt
+	local before permille attempt hertz
+	hertz=$(getconf CLK_TCK)
 	for attempt in 1 2 3; do
 		before=$(cpu_ticks)
 		sleep 10
-		after=$(cpu_ticks)
-		echo "attempt $attempt: $(((after - before) / 10)).$(((after - before) % 10)) % of a core"
-		[ $((after - before)) -gt 40 ] || return 0
+		permille=$((($(cpu_ticks) - before) * 1000 / (10 * hertz)))
+		echo "attempt $attempt: $((permille / 10)).$((permille % 10)) % of a core"
+		[ "$permille" -gt 40 ] || return 0
 	done
 	return 1
 }
@@ -253,7 +273,7 @@ cpu_ticks() {
 
 down() {
 	netlab down two-hosts
-	no_daemons
+	wait_for no_daemons
 	[ ! -e "$runtime/two-hosts" ]
 	expect_no_match two-hosts "$(netlab list)"
 }
@@ -270,10 +290,10 @@ check "up on a running lab says so and changes nothing" up_again
 check "status as JSON" status_json
 check "status as text" status_text
 check "list" list
-check "ping: three answers" ping_works
+check "ping: three answers" pings h1 10.0.0.2
 check "ping: status 1 without an answer" ping_fails
-check "ping by name" ping_by_name
-check "ping over IPv6" ping_v6
+check "ping by name" pings h1 h2 1
+check "ping over IPv6" pings h1 fd00::2
 check "exec returns the command's status" exit_statuses
 check "exec in a node that is not there" unknown_node
 check "exec keeps output and errors apart" streams_are_apart
@@ -292,6 +312,7 @@ check "eight commands at once" many_at_once
 check "exec passes Ctrl-C on" interrupt_reaches_the_command
 check "connect with a pipe" console
 check "logs" logs
+check "logs --tail" logs_tail
 check "logs -f" logs_follow
 check "completion" completion
 if [ -z "${SANITIZED-}" ]; then
@@ -299,4 +320,7 @@ if [ -z "${SANITIZED-}" ]; then
 fi
 check "down" down
 check "a lab that is down is said to be down" after_down
+if [ -n "${SANITIZED-}" ]; then
+	check "no sanitizer has found anything in any process" no_reports
+fi
 finish

@@ -13,6 +13,12 @@ for name in left right; do
 		nodes: [a]
 	Y
 done
+# Never ready, so that whatever is done while it starts comes before its end.
+mkdir slow
+cat >slow/topology.yaml <<'Y'
+nodes:
+  a: {startup: ["sleep 1000"]}
+Y
 
 # What a lab could leave on the machine, beside processes: mounts and network devices.
 traces() {
@@ -47,7 +53,7 @@ down_one() {
 	netlab down left
 	netlab exec right/a -- true
 	netlab down right
-	no_daemons
+	wait_for no_daemons
 }
 
 same_twice() {
@@ -58,48 +64,54 @@ same_twice() {
 	expect_equal "$(netlab exec one/a -- cat /tmp/where)" one
 	expect_equal "$(netlab exec two/a -- cat /tmp/where)" two
 	netlab down --all
-	no_daemons
+	wait_for no_daemons
 }
 
 # interrupted_after COMMAND...: Ctrl-C during up, once the command succeeds.
 interrupted_after() {
-	local pid status=0
+	local pid before status=0
+	before=$(traces)
 	# In the background a shell ignores SIGINT, and so would its children.
 	: >up.log
-	env --default-signal=INT "$bin/netlab" up left >up.log 2>&1 &
+	env --default-signal=INT "$bin/netlab" up slow >up.log 2>&1 &
 	pid=$!
 	# Before it runs, the signal would meet a shell.
 	wait_for [ "/proc/$pid/exe" -ef "$bin/netlab" ]
 	wait_for "$@"
-	kill -INT "$pid" 2>/dev/null || true
+	kill -INT "$pid"
 	wait "$pid" || status=$?
 	cat up.log
-	[ "$status" -ne 0 ]
+	expect_equal "$status" 130
 	wait_for no_daemons
-	expect_equal "$(traces)" ""
+	expect_equal "$(traces)" "$before"
 }
 
 interrupt() {
 	interrupted_after true
-	interrupted_after test -e "$runtime/left/pid"
-	interrupted_after test -S "$runtime/left/control.sock"
-	interrupted_after is_booting
+	interrupted_after test -e "$runtime/slow/pid"
+	interrupted_after test -S "$runtime/slow/control.sock"
+	interrupted_after is_starting
 }
 
-is_booting() {
-	[ "$(status_of '.nodes[0].state' left)" = booting ]
+# Its machine runs.
+is_starting() {
+	local state
+	state=$(status_of '.nodes[0].state' slow) || return
+	case $state in '' | created | ready) return 1 ;; esac
 }
 
 terminate() {
-	local pid status=0
-	"$bin/netlab" up left >up.log 2>&1 &
+	local pid before status=0
+	before=$(traces)
+	"$bin/netlab" up slow >up.log 2>&1 &
 	pid=$!
-	wait_for is_booting
+	wait_for is_starting
 	kill -TERM "$pid"
 	wait "$pid" || status=$?
-	[ "$status" -ne 0 ]
+	cat up.log
+	expect_equal "$status" 143
 	wait_for no_daemons
-	expect_equal "$(traces)" ""
+	expect_equal "$(traces)" "$before"
 }
 
 killed() {
@@ -130,27 +142,29 @@ after_kill() {
 	lab_up left
 	netlab exec left/a -- true
 	netlab down left
-	no_daemons
+	wait_for no_daemons
 }
 
 killed_while_starting() {
 	local pid status=0
-	netlab up left >up.log 2>&1 &
+	netlab up slow >up.log 2>&1 &
 	pid=$!
-	wait_for is_booting
-	kill -KILL "$(daemon_pid left)"
+	wait_for is_starting
+	kill -KILL "$(daemon_pid slow)"
 	wait "$pid" || status=$?
 	cat up.log
 	expect_equal "$status" 1
 	wait_for no_daemons
-	expect_no_match left "$(netlab list 2>/dev/null)"
+	expect_no_match slow "$(netlab list 2>/dev/null)"
 }
 
 told_to_end() {
+	local before
+	before=$(traces)
 	lab_up left
 	kill -TERM "$(daemon_pid left)"
 	wait_for no_daemons
-	expect_equal "$(traces)" ""
+	expect_equal "$(traces)" "$before"
 }
 
 startup_failure_is_said() {
@@ -158,11 +172,14 @@ startup_failure_is_said() {
 	mkdir -p odd
 	cat >odd/topology.yaml <<-'Y'
 		nodes:
-		  a: {startup: ["echo first >/tmp/order", "sh -c 'echo why >&2; exit 3'", "echo second >>/tmp/order"]}
+		  a: {startup: ["echo first >/tmp/order", "sh -c 'echo its reason >&2; exit 3'", "echo second >>/tmp/order"]}
 	Y
-	output=$(netlab up odd 2>&1) || true
+	output=$(expect_status 1 netlab up --timeout "$patience" odd 2>&1) || fail "$output"
 	echo "$output"
-	expect_match "exit 3|status 3|why" "$output$(netlab status 2>&1)"
+	expect_match 'failed \(status 3\): its reason' "$output"
+	expect_match 'failed \(status 3\): its reason' "$(status_of '.nodes[0].reason' odd)"
+	# The others were run all the same, in their order.
+	expect_equal "$(netlab exec odd/a -- cat /tmp/order)" first$'\n'second
 	netlab down odd
 }
 

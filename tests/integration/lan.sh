@@ -10,7 +10,7 @@ all_ping_all() {
 	local from to
 	for from in 1 2 3 4; do
 		for to in 1 2 3 4; do
-			netlab exec "h$from" -- ping -c 1 "10.0.0.$to"
+			pings "h$from" "10.0.0.$to" 1
 		done
 	done
 }
@@ -19,7 +19,7 @@ all_ping_all_v6() {
 	local from to
 	for from in 1 3; do
 		for to in 2 4; do
-			netlab exec "h$from" -- ping -c 1 "fd00::$to"
+			pings "h$from" "fd00::$to" 1
 		done
 	done
 }
@@ -33,22 +33,41 @@ macs_differ() {
 	expect_equal "$(status_of '.nodes[].interfaces[].mac' | sort -u | wc -l)" 4
 }
 
-broadcast_reaches_all() {
-	# The neighbours are forgotten, so each is asked for again, by broadcast.
-	in_node h1 'ip neigh flush dev eth0; ping -c 1 10.0.0.2'
-	wait_for saw_request h3
-	wait_for saw_request h4
+# Frames that can be told from all others in the captures: requests for an address that nobody has or asks for ...
+broadcast() {
+	expect_status 1 netlab exec h1 -- arping -c 3 -I eth0 10.0.0.99
 }
 
-saw_request() {
-	[ -n "$(frames "captures/lan/$1-eth0.pcap" 'arp.opcode == 1 && arp.dst.proto_ipv4 == 10.0.0.2' frame.number)" ]
+# ... and pings of a size of their own, from when both addresses have just been learnt.
+unicast() {
+	pings h1 10.0.0.2 1
+	in_node h1 'ping -c 20 -i 0.1 -W 60 -s 77 10.0.0.2'
 }
 
-unicast_is_for_one() {
-	in_node h1 'ping -c 20 -i 0.1 10.0.0.2'
+down() {
 	netlab down
-	expect_equal "$(frames captures/lan/h3-eth0.pcap 'icmp && ip.addr == 10.0.0.1 && ip.addr == 10.0.0.2' frame.number)" ""
-	[ "$(frames captures/lan/h2-eth0.pcap 'icmp.type == 8 && ip.src == 10.0.0.1' frame.number | wc -l)" -ge 20 ]
+	wait_for no_daemons
+}
+
+broadcast_reached_all() {
+	local host
+	for host in h1 h2 h3 h4; do
+		expect_equal "$host $(frames "captures/lan/$host-eth0.pcap" \
+			'arp.opcode == 1 && arp.src.proto_ipv4 == 10.0.0.1 && arp.dst.proto_ipv4 == 10.0.0.99' \
+			frame.number | wc -l)" "$host 3"
+	done
+}
+
+# pings_of_our_size HOST: how many requests are in its capture.
+pings_of_our_size() {
+	frames "captures/lan/$1-eth0.pcap" 'icmp.type == 8 && ip.len == 105' frame.number | wc -l
+}
+
+unicast_reached_one() {
+	expect_equal "$(pings_of_our_size h1)" 20
+	expect_equal "$(pings_of_our_size h2)" 20
+	expect_equal "$(pings_of_our_size h3)" 0
+	expect_equal "$(pings_of_our_size h4)" 0
 }
 
 check "four hosts come up" lab_up "$top/labs/lan/topology.yaml"
@@ -56,7 +75,10 @@ check "each has its own MAC address" macs_differ
 check "all ping all" all_ping_all
 check "the same over IPv6" all_ping_all_v6
 check "the network knows four addresses" learnt
+check "one asks all" broadcast
+check "one pings one" unicast
+check "down" down
 need_tool tshark
-check "a broadcast reaches all" broadcast_reaches_all
-check "what is for one reaches nobody else" unicast_is_for_one
+check "a broadcast reached all" broadcast_reached_all
+check "what was for one reached nobody else" unicast_reached_one
 finish

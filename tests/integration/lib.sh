@@ -31,6 +31,7 @@ cp "${NETLAB_BIN:-$top/build}/netlab" "${NETLAB_BIN:-$top/build}/netlabd" "$bin/
 export XDG_RUNTIME_DIR=$work/runtime
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 runtime=$XDG_RUNTIME_DIR/netlab-kvm
+image=${XDG_DATA_HOME:-$HOME/.local/share}/netlab-kvm/images/lab
 cd "$work" || exit 1
 
 checks_run=0
@@ -101,12 +102,14 @@ need_kvm() {
 	fi
 }
 
+has_image() {
+	[ -e "$image/image.yaml" ]
+}
+
 # Guests, that is KVM and the image "lab".
 need_image() {
 	need_kvm
-	if [ ! -e "${XDG_DATA_HOME:-$HOME/.local/share}/netlab-kvm/images/lab/image.yaml" ]; then
-		skip_rest "the image lab is not built"
-	fi
+	has_image || skip_rest "the image lab is not built"
 }
 
 # For a whole test; inside a check use: have tshark || skip "no tshark".
@@ -150,6 +153,19 @@ in_node() {
 	netlab exec "$1" -- sh -c "$2"
 }
 
+# pings NODE ADDRESS [COUNT]: each of the echo requests (3) is answered, however late.
+pings() {
+	local count=${3-3} output
+	output=$(netlab exec "$1" -- ping -c "$count" -i 2 -W 60 "$2" 2>&1) || fail "$output"
+	expect_match "(^|[^0-9])$count (packets )?received" "$output"
+}
+
+# listens NODE PORT: a program in the guest accepts TCP connections there.
+listens() {
+	local sockets
+	sockets=$(netlab exec "$1" -- ss -Hltn "sport = :$2") && [ -n "$sockets" ]
+}
+
 # status_of FILTER [LAB]: jq's answer from the status.
 status_of() {
 	netlab status ${2+--lab "$2"} --format json | jq -r "$1"
@@ -170,7 +186,7 @@ daemons() {
 	local process
 	for process in /proc/[0-9]*; do
 		if [ "$(readlink "$process/exe" 2>/dev/null)" = "$bin/netlabd" ] &&
-			tr '\0' '\n' <"$process/environ" 2>/dev/null | grep -qxF "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR"; then
+			grep -qzxF "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$process/environ" 2>/dev/null; then
 			echo "${process#/proc/}"
 		fi
 	done
@@ -203,11 +219,14 @@ expect_equal() {
 	[ "$1" = "$2" ] || fail "\"$1\" is not \"$2\""
 }
 
-# wait_for COMMAND...: until it succeeds.
+# wait_for COMMAND...: until it succeeds.  It runs in a subshell, so that it may also fail().
 wait_for() {
 	local end=$((SECONDS + patience))
-	until "$@" >/dev/null 2>&1; do
-		[ "$SECONDS" -lt "$end" ] || fail "waited $patience seconds for: $*"
+	until ("$@") >"$work/.waited" 2>&1; do
+		if [ "$SECONDS" -ge "$end" ]; then
+			cat "$work/.waited"
+			fail "waited $patience seconds for: $*"
+		fi
 		sleep 0.2
 	done
 }

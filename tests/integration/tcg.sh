@@ -5,17 +5,16 @@
 # The outer machine is made of an initramfs alone: busybox, the programs under test with their libraries, labs and
 # images; tests/tcg/init runs in it and says how each step ended.  Needs neither root nor KVM.
 #
-# NETLAB_TCG_SECONDS  how long the outer machine may run in all (default: 600)
+# NETLAB_TCG_SECONDS  how long the outer machine may run in all (default: 1500)
 # NETLAB_TCG_CPUS     its processors (default: 1: with more, QEMU runs them in parallel, and guests with two processors were seen
 #                     to reset out of the blue, which they never did with one)
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-limit=${NETLAB_TCG_SECONDS:-600}
+limit=${NETLAB_TCG_SECONDS:-1500}
 cpus=${NETLAB_TCG_CPUS:-1}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/netlab-kvm/tcg
-image=${XDG_DATA_HOME:-$HOME/.local/share}/netlab-kvm/images/lab
 outer_modules=(irqbypass kvm kvm-amd)
 # What Debian's kernel needs to see the devices of a guest; those that others need come first.
 guest_modules=(virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net
@@ -227,12 +226,12 @@ captures_show() {
 }
 
 need_tool qemu-system-x86_64 cpio busybox apt-get dpkg-deb
-[ -e "$image/image.yaml" ] || skip_rest "the image lab is not built"
+has_image || skip_rest "the image lab is not built"
 [ -n "$skip_all" ] || find_kernel
 
 check "the outer machine is built" build_outer
 check "the outer machine runs to its end" outer_runs
-check "Debian's kernel has KVM with nested paging" passed load-kvm 'Y|1'
+check "Debian's kernel has KVM with nested paging" passed load-kvm '^(Y|1)$'
 check "netlab takes it for kvm_amd" passed doctor 'kvm_amd'
 check "two guests with Debian's kernel come up" passed up
 check "they are ready" nodes_are_ready

@@ -9,6 +9,7 @@ need_image
 iperf() {
 	local output bits
 	in_node h2 'iperf3 -s -D'
+	wait_for listens h2 5201
 	output=$(netlab exec h1 -- iperf3 -c 10.0.0.2 -t 10 -J)
 	bits=$(jq .end.sum_received.bits_per_second <<<"$output") || fail "$output"
 	echo "$bits bit/s"
@@ -19,31 +20,39 @@ http() {
 	local here there
 	# Not from /dev/urandom, whose cipher runs in the kernel: where that is emulated, 20 MB of it take minutes.
 	in_node h1 'mkdir -p /tmp/www && seq 10000000 | head -c 20971520 >/tmp/www/file && httpd -h /tmp/www'
+	wait_for listens h1 80
 	here=$(in_node h1 'sha256sum </tmp/www/file')
 	there=$(in_node h2 'wget -q -O - http://10.0.0.1/file | sha256sum')
 	expect_equal "$there" "$here"
 }
 
 fragments() {
-	in_node h1 'ping -c 3 -s 8000 10.0.0.2'
-	in_node h1 'ping -c 3 -s 8000 fd00::2'
+	in_node h1 'ping -c 3 -i 2 -W 60 -s 8000 10.0.0.2'
+	in_node h1 'ping -c 3 -i 2 -W 60 -s 8000 fd00::2'
 }
 
+# Frames may be on their way while the status is made.
 counters() {
+	wait_for all_accounted_for
 	[ "$(status_of '.ports[] | select(.name == "h1:eth0") | .tx_bytes')" -gt 20971520 ]
-	# Whatever did not get from one end to the other is accounted for.
-	status_of '.ports' | jq -e '
+}
+
+# Whatever did not get from one end to the other was dropped at a port, and counted there.
+all_accounted_for() {
+	netlab status --format json >counters
+	jq .ports counters
+	jq -e '.ports |
 		(.[0].tx_frames == .[1].rx_frames + ([.[1].drops[]?] | add // 0)) and
-		(.[1].tx_frames == .[0].rx_frames + ([.[0].drops[]?] | add // 0))' >/dev/null || fail "$(status_of .ports)"
+		(.[1].tx_frames == .[0].rx_frames + ([.[0].drops[]?] | add // 0))' counters
 }
 
 captures_are_whole() {
 	local port file lost frames
+	have capinfos || skip "no capinfos"
 	for port in h1-eth0 h2-eth0; do
 		file=captures/bulk/$port.pcap
 		lost=$(jq -r --arg name "${port/-/:}" '.ports[] | select(.name == $name) | .capture_lost' before-down)
 		frames=$(jq -r --arg name "${port/-/:}" '.ports[] | select(.name == $name) | .tx_frames + .rx_frames' before-down)
-		have capinfos || skip "no capinfos"
 		echo "$port: $frames frames, $lost lost"
 		# The guests may have sent a last frame between the status and the end.
 		[ "$(capinfos -Mc "$file" | awk '/Number of packets/ { print $NF }')" -ge $((frames - lost)) ]
@@ -53,7 +62,7 @@ captures_are_whole() {
 down() {
 	netlab status --format json >before-down
 	netlab down
-	no_daemons
+	wait_for no_daemons
 }
 
 # The initramfs and the file live in the guest's memory, twice where it is sent.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ACPI tables as a guest finds them: from the RSDP by pointers and checksums alone, offsets by ACPI 6.4, chapter 5.  The
- * AML is for iasl to judge, where that is installed. */
+/* The ACPI tables as a guest finds them: from the RSDP by pointers and checksums alone, offsets by ACPI 6.4, chapter 5.
+ * The AML is for iasl to judge, where that is installed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

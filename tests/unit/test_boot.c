@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The boot loader, with kernels made here: what it puts where, and what it refuses.
  *
- * The ELF kernel has two segments at 1 MiB and 3 MiB, the second with 4 KiB of it in memory alone; the bzImage has one sector of
- * setup code and a payload, either that ELF file packed or something nobody knows. */
+ * The ELF kernel has two segments at 1 MiB and 3 MiB, the second with 4 KiB of it in memory alone; the bzImage has one
+ * sector of setup code and a payload, either that ELF file packed or something nobody knows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -539,6 +539,59 @@ static void bzimage_header_is_passed_on(void **state)
 	assert_int_equal(params->hdr.type_of_loader, 0xff);
 }
 
+/* The packed payload is read from the file, and nothing else of it. */
+static void bzimage_file_is_unpacked(void **state)
+{
+	struct fixture *fixture = *state;
+	uint32_t size = pack_elf(fixture);
+	char kernel[64];
+
+	make_bzimage(fixture, size);
+	write_file(fixture, "kernel", kernel, fixture->bzimage, SETUP_SIZE + size);
+	assert_int_equal(boot(fixture, kernel, NULL, 0, ""), 0);
+	fixture->end = KERNEL_END; /* Not told by boot_load(). */
+	expect_elf_loaded(fixture);
+}
+
+/* The files end before what is in them does: as from memory, and with their names. */
+static void files_that_are_cut_off(void **state)
+{
+	struct fixture *fixture = *state;
+	uint32_t size = pack_elf(fixture);
+	char kernel[64];
+
+	make_bzimage(fixture, size);
+	for (size_t cut = 1; cut < sizeof(fixture->elf); cut += 100) {
+		write_file(fixture, "kernel", kernel, &fixture->elf, cut);
+		assert_true(boot(fixture, kernel, NULL, 0, "") < 0);
+		assert_non_null(strstr(fixture->error.text, kernel));
+	}
+	for (size_t cut = 1; cut < SETUP_SIZE + size; cut += 100) {
+		write_file(fixture, "kernel", kernel, fixture->bzimage, cut);
+		assert_true(boot(fixture, kernel, NULL, 0, "") < 0);
+		assert_non_null(strstr(fixture->error.text, kernel));
+	}
+}
+
+/* Each fits, and there are as many as may be; the ninth is refused before it is looked for. */
+static void number_of_archives_is_limited(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct boot_params *params = params_of(fixture);
+	char kernel[64], one[64];
+	const char *initramfs[9];
+
+	write_file(fixture, "kernel", kernel, &fixture->elf, sizeof(fixture->elf));
+	write_file(fixture, "one", one, "first", 5);
+	for (size_t i = 0; i < 8; i++)
+		initramfs[i] = one;
+	initramfs[8] = "/nowhere/initramfs";
+	assert_int_equal(boot(fixture, kernel, initramfs, 8, ""), 0);
+	assert_int_equal(params->hdr.ramdisk_size, 8 * 8);
+	assert_true(boot(fixture, kernel, initramfs, 9, "") < 0);
+	assert_non_null(strstr(fixture->error.text, "more than 8"));
+}
+
 static void what_does_not_fit(void **state)
 {
 	struct fixture *fixture = *state;
@@ -606,6 +659,9 @@ int main(void)
 		TEST(memory_map),
 		TEST(page_tables_map_all),
 		TEST(bzimage_header_is_passed_on),
+		TEST(bzimage_file_is_unpacked),
+		TEST(files_that_are_cut_off),
+		TEST(number_of_archives_is_limited),
 		TEST(what_does_not_fit),
 		TEST(files_that_are_not_there),
 	};

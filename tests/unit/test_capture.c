@@ -292,6 +292,23 @@ static void what_is_no_file_is_refused(void **state)
 	free(fifo);
 }
 
+/* Two labs that were given the same folder: the first one's files stay whole. */
+static void files_another_lab_writes_are_refused(void **state)
+{
+	struct capture *first = create(*state, CAPTURE_RING_SIZE), *second = create(*state, CAPTURE_RING_SIZE);
+	struct error error = {0};
+	struct stat status;
+
+	assert_int_equal(capture_add_port(first, "h1:eth0", &error), 0);
+	assert_int_equal(capture_add_port(second, "h1:eth0", &error), -EBUSY);
+	assert_non_null(strstr(error.text, "another lab"));
+	assert_int_equal(stat(capture_file(first, 0), &status), 0);
+	assert_int_equal(status.st_size, 24); /* The file's header is still there. */
+	capture_destroy(first);
+	assert_int_equal(capture_add_port(second, "h1:eth0", &error), 0);
+	capture_destroy(second);
+}
+
 static void ports_are_added_once_and_before_the_start(void **state)
 {
 	struct capture *capture = create(*state, CAPTURE_RING_SIZE);
@@ -613,6 +630,7 @@ int main(void)
 		test(folders_are_made_with_parents),
 		test(what_is_no_folder_is_refused),
 		test(what_is_no_file_is_refused),
+		test(files_another_lab_writes_are_refused),
 		test(ports_are_added_once_and_before_the_start),
 		test(times_follow_the_clock),
 		test(frames_lost_to_a_full_ring_are_counted),

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Completion of refused instructions, against this machine's own processor.
  *
- * The arena is a page of code and one of data, below 2 GiB so that absolute addresses of 32 bits reach it.  Each instruction
- * is run twice from the same registers and data: natively, by run_native(), and by completion_run(), whose linear
- * addresses are taken for addresses in this process.  Registers, flags, MXCSR, data and length must come out the
+ * The arena is a page of code and one of data, below 2 GiB so that absolute addresses of 32 bits reach it.  Each
+ * instruction is run twice from the same registers and data: natively, by run_native(), and by completion_run(), whose
+ * linear addresses are taken for addresses in this process.  Registers, flags, MXCSR, data and length must come out the
  * same.  What user space may not run (CLAC, STAC), or not without harm (INT3, FS, RSP), is compared with the manual. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -221,8 +221,8 @@ struct operand {
 	unsigned int mod, rm, scale, index, base; /* 'index' and 'base' with their REX bits: 0 to 15. */
 };
 
-/* Writes the instruction and sets the registers so that the operand is at TARGET.  Returns its size, or 0 for operands that
- * cannot be tried: those with RSP, or with one register in both roles. */
+/* Writes the instruction and sets the registers so that the operand is at TARGET.  Returns its size, or 0 for operands
+ * that cannot be tried: those with RSP, or with one register in both roles. */
 static size_t encode(const struct arena *arena, const struct shape *shape, const struct operand *operand,
 		     uint64_t segment_base, uint8_t *bytes, struct kvm_regs *regs)
 {

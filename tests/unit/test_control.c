@@ -236,6 +236,21 @@ static void test_slow_reader_gets_no_credit(void **state)
 	expect(fixture, "{'id':1,'result':{'status':0,'signal':0}}");
 }
 
+/* An agent that says more than its window allows, in whatever way, to a client that reads nothing. */
+static void test_endless_output_ends_the_connection(void **state)
+{
+	struct fixture *fixture = *state;
+	struct control_client *client = fixture->control->clients;
+
+	start_exec(fixture);
+	for (int i = 0; i < 1000000 && !client->dead; i++)
+		give_output(fixture->lab.channels, 4096);
+	assert_true(client->dead);
+	assert_true(client->output_size < CONTROL_OUTPUT_END + 8192);
+	spin(fixture);
+	assert_null(fixture->control->clients);
+}
+
 static void test_slow_watcher_is_dropped(void **state)
 {
 	struct fixture *fixture = *state;
@@ -275,6 +290,7 @@ int main(void)
 		TEST(test_requests_without_reading),
 		TEST(test_slow_reader_gets_no_credit),
 		TEST(test_slow_watcher_is_dropped),
+		TEST(test_endless_output_ends_the_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -252,6 +252,7 @@ static void receivers_drops_are_the_receivers(void **state)
 		{PORT_RING_FULL, DROP_RECEIVE_RING_FULL},
 		{PORT_NOT_READY, DROP_NOT_READY},
 		{PORT_TOO_LONG, DROP_TOO_LONG},
+		{PORT_MTU, DROP_MTU},
 	};
 	struct fixture fixture;
 	struct station *a = &fixture.stations[0], *b = &fixture.stations[1];
@@ -264,7 +265,7 @@ static void receivers_drops_are_the_receivers(void **state)
 		assert_int_equal(dropped(b, cases[i].reason), 1);
 		assert_int_equal(dropped(a, cases[i].reason), 0);
 	}
-	assert_int_equal(counters_of(a).transmitted_frames, 3);
+	assert_int_equal(counters_of(a).transmitted_frames, sizeof(cases) / sizeof(cases[0]));
 	assert_int_equal(counters_of(b).received_frames, 0);
 	dataplane_end_turn(fixture.dataplane);
 	assert_int_equal(b->flushes, 0); /* Nothing was delivered. */
@@ -422,7 +423,7 @@ static void every_frame_is_accounted_for(void **state)
 	port_join_port(stations[2].port, stations[3].port);
 	for (int i = 0; i < 10000; i++) {
 		random = random * 1664525 + 1013904223;
-		stations[random >> 30].result = (enum port_result)(random >> 28 & 3);
+		stations[random >> 30].result = (enum port_result)((random >> 16) % (PORT_MTU + 1));
 		transmit(&stations[random >> 26 & 3], broadcast, 14 + (random >> 16 & 1023));
 	}
 	for (int i = 0; i < PORTS; i++) {

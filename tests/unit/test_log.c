@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The log's lines and their limit.  Standard error is a file while a test runs; time passes by setting back the window's start. */
+/* The log's lines and their limit.  Standard error is a file while a test runs; time passes by setting back the
+ * window's start. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

@@ -261,8 +261,8 @@ static void timers_change_timers(void **state)
 	assert_string_equal(fixture->order, "rrr");
 }
 
-/* Deadlines that no int of milliseconds can hold must neither fire nor keep the loop from sleeping: it would miss nothing,
- * but turn for ever.  The turns are counted. */
+/* Deadlines that no int of milliseconds can hold must neither fire nor keep the loop from sleeping: it would miss
+ * nothing, but turn for ever.  The turns are counted. */
 static void count_turn(void *opaque)
 {
 	unsigned int *turns = opaque;

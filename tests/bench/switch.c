@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the data plane costs per frame, and whether the capture keeps up.
  *
- *      bench_switch [FOLDER]     FOLDER is for the captures, default /tmp; needs some 300 MB there.
+ *      build/bench/switch [FOLDER]     FOLDER is for the captures, default /tmp; needs some 300 MB there.
  *
  * The first table is the path of a frame, as a NIC has it: its header is copied out of the sender's memory,
  * it goes through port_transmit(), and the receiver copies it from the sender's memory to the next of its
@@ -54,7 +54,7 @@ static void *check(void *pointer, const struct error *error)
 {
 	if (pointer)
 		return pointer;
-	fprintf(stderr, "bench_switch: %s\n", error->text);
+	fprintf(stderr, "%s\n", error->text);
 	exit(1);
 }
 

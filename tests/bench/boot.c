@@ -2,11 +2,13 @@
 /* Where a cold boot's time goes
  * =============================
  *
- * Boots one node of an image in this process and prints when the kernel, init and the agent were there, the exits to user space, and the
- * kernel functions most often found under the instruction pointer, which is sampled all along.  Times are of this run; what
- * compares is the share of each function.
+ * Boots one node of an image in this process and prints when the kernel, init and the agent were there, the exits to
+ * user space, and the kernel functions most often found under the instruction pointer, which is sampled all along.
+ * Times are of this run; what compares is the share of each function.
  *
- * Usage: bench_boot [IMAGE] */
+ *      build/bench/boot [IMAGE]      (make bench builds it)
+ *
+ * The exit status is 1 when no agent greeted. */
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -40,7 +42,7 @@ struct bench {
 	uint64_t samples[SAMPLES_MAX];
 	size_t sample_count;
 	uint64_t started;
-	double uptime, init, agent_seconds, ready_seconds;
+	double uptime, init, agent_seconds, ready_seconds; /* 0 until it greeted. */
 	struct machine_exits exits;
 	struct symbol *symbols;
 	size_t symbol_count;
@@ -54,7 +56,7 @@ static void sample(void *opaque)
 	if (node->machine && bench->sample_count < SAMPLES_MAX)
 		bench->samples[bench->sample_count++] = machine_sample(node->machine);
 	if (loop_now() - bench->started > GIVE_UP_SECONDS * 1000000000ull) {
-		fprintf(stderr, "no agent after %d s\n", GIVE_UP_SECONDS);
+		fprintf(stderr, "%d s have passed\n", GIVE_UP_SECONDS);
 		loop_stop(bench->loop);
 		return;
 	}
@@ -179,6 +181,7 @@ int main(int argc, char **argv)
 	char text[128], runtime[] = "/tmp/bench-boot-XXXXXX";
 	struct lab_options options = {.runtime = mkdtemp(runtime)};
 	struct topology *topology;
+	int status;
 
 	snprintf(text, sizeof(text), "name: bench\nnodes: {n1: {image: %s}}\n", argc > 1 ? argv[1] : "lab");
 	topology = topology_read_text(text, strlen(text), "bench.yaml", NULL, stderr);
@@ -197,7 +200,10 @@ int main(int argc, char **argv)
 	loop_timer_set(bench->loop, &bench->sampler, loop_now() + SAMPLE_NANOSECONDS);
 	loop_run(bench->loop);
 	read_symbols(bench, lab_node(bench->lab, 0)->image->folder);
-	print_times(bench);
+	if (bench->agent_seconds > 0)
+		print_times(bench);
+	else
+		fprintf(stderr, "no agent: %s\n", node_reason(lab_node(bench->lab, 0)));
 	print_profile(bench);
 	loop_timer_cancel(bench->loop, &bench->sampler);
 	lab_unlisten(bench->lab, &bench->listener);
@@ -209,7 +215,8 @@ int main(int argc, char **argv)
 	lab_destroy(bench->lab);
 	topology_free(topology);
 	loop_destroy(bench->loop);
+	status = bench->agent_seconds > 0 ? 0 : 1;
 	free(bench->symbols);
 	free(bench);
-	return 0;
+	return status;
 }

@@ -19,15 +19,31 @@
 #include "core/memory.h"
 #include "core/pci.h"
 #include "core/platform.h"
+#include "core/state.h"
 #include "core/vcpu.h"
 
 /* Theory of operation
  * -------------------
  * The first thread that ends the machine sets 'end' and the reason, and kicks all vCPUs.  Each vCPU thread counts
  * itself out as its last act; the one that is last posts to the control loop, which joins them all and tells the owner.
- */
+ *
+ * Pausing is the same with a barrier: each vCPU thread comes to machine_vcpu_paused() and waits there, and the last
+ * posts. */
 
 #define PORT_HANDLERS_MAX 8
+#define IRQCHIPS 3 /* Two PICs and the IOAPIC. */
+
+#define TAG_MACHINE STATE_TAG('m', 'a', 'c', 'h')
+#define TAG_CLOCK STATE_TAG('c', 'l', 'c', 'k')
+#define TAG_IRQCHIP STATE_TAG('i', 'r', 'q', 'c')
+#define TAG_END STATE_TAG('e', 'n', 'd', ' ')
+
+/* What must be the same where a state is restored. */
+struct machine_shape {
+	uint32_t platform_version;
+	uint32_t cpus;
+	uint64_t memory; /* Bytes. */
+};
 
 struct machine {
 	char *name;
@@ -49,6 +65,12 @@ struct machine {
 	_Atomic int end;          /* enum machine_end */
 	char reason[320];
 	_Atomic unsigned int running; /* vCPU threads that have not ended, and one for machine_start(). */
+	pthread_mutex_t pause_lock;   /* Guards what follows, for writing. */
+	pthread_cond_t pause_changed;
+	_Atomic bool pausing;
+	unsigned int paused_count;
+	void (*paused)(void *opaque);
+	void *paused_opaque;
 	bool started;
 };
 
@@ -67,10 +89,15 @@ static int init_vm(struct machine *machine, struct error *error)
 	return 0;
 }
 
-static int init_memory(struct machine *machine, uint64_t size, struct error *error)
+static int init_memory(struct machine *machine, const struct machine_options *options, struct error *error)
 {
 	struct kvm_userspace_memory_region region = {.slot = 0};
-	int result = guest_memory_init(&machine->memory, size, error);
+	int result;
+
+	if (options->memory_fd > 0)
+		result = guest_memory_map(&machine->memory, options->memory_fd, options->memory, error);
+	else
+		result = guest_memory_init(&machine->memory, options->memory, error);
 
 	if (result < 0)
 		return result;
@@ -106,7 +133,9 @@ struct machine *machine_create(int kvm_fd, const struct host_profile *host, cons
 	machine->cpu_count = options->cpus;
 	pthread_mutex_init(&machine->bus_lock, NULL);
 	pthread_mutex_init(&machine->end_lock, NULL);
-	if (init_vm(machine, error) < 0 || init_memory(machine, options->memory, error) < 0)
+	pthread_mutex_init(&machine->pause_lock, NULL);
+	pthread_cond_init(&machine->pause_changed, NULL);
+	if (init_vm(machine, error) < 0 || init_memory(machine, options, error) < 0)
 		goto failed;
 	machine->interrupts = interrupts_create(machine->vm_fd, error);
 	machine->pci = pci_bus_create(error);
@@ -135,6 +164,8 @@ void machine_destroy(struct machine *machine)
 	guest_memory_release(&machine->memory);
 	pthread_mutex_destroy(&machine->bus_lock);
 	pthread_mutex_destroy(&machine->end_lock);
+	pthread_mutex_destroy(&machine->pause_lock);
+	pthread_cond_destroy(&machine->pause_changed);
 	free(machine->name);
 	free(machine);
 }
@@ -183,24 +214,16 @@ static void kick_all(struct machine *machine)
 	}
 }
 
-int machine_start(struct machine *machine, const struct machine_options *options, struct error *error)
+static void start_threads(struct machine *machine)
 {
-	uint64_t entry = 0;
-	int result = load(machine, options, &entry, error);
+	struct error error;
 
-	if (result == 0)
-		result = create_vcpus(machine, error);
-	if (result == 0)
-		result = vcpu_set_entry(machine->vcpus[0], entry, error);
-	if (result < 0)
-		return result;
 	/* One more than there are: 'ended' is not called while threads are still being started. */
 	machine->running = 1;
 	machine->started = true;
 	for (unsigned int i = 0; i < machine->cpu_count; i++) {
 		machine->running++;
-		result = vcpu_start(machine->vcpus[i], error);
-		if (result < 0) {
+		if (vcpu_start(machine->vcpus[i], &error) < 0) {
 			machine->running--;
 			machine_end(machine, MACHINE_CRASHED, "vCPU %u: its thread could not be started", i);
 			break;
@@ -210,7 +233,62 @@ int machine_start(struct machine *machine, const struct machine_options *options
 	if (machine_is_ending(machine))
 		kick_all(machine);
 	machine_vcpu_ended(machine);
-	return 0;
+}
+
+int machine_start(struct machine *machine, const struct machine_options *options, struct error *error)
+{
+	uint64_t entry = 0;
+	int result = load(machine, options, &entry, error);
+
+	if (result == 0)
+		result = create_vcpus(machine, error);
+	if (result == 0)
+		result = vcpu_set_entry(machine->vcpus[0], entry, error);
+	if (result == 0)
+		start_threads(machine);
+	return result;
+}
+
+void machine_pause(struct machine *machine, void (*paused)(void *opaque), void *opaque)
+{
+	pthread_mutex_lock(&machine->pause_lock);
+	machine->paused = paused;
+	machine->paused_opaque = opaque;
+	machine->pausing = true;
+	pthread_mutex_unlock(&machine->pause_lock);
+	kick_all(machine);
+}
+
+void machine_resume(struct machine *machine)
+{
+	pthread_mutex_lock(&machine->pause_lock);
+	machine->pausing = false;
+	pthread_cond_broadcast(&machine->pause_changed);
+	pthread_mutex_unlock(&machine->pause_lock);
+}
+
+static void all_paused(void *opaque)
+{
+	struct machine *machine = opaque;
+
+	if (machine->pausing && !machine_is_ending(machine))
+		machine->paused(machine->paused_opaque);
+}
+
+bool machine_is_pausing(const struct machine *machine)
+{
+	return machine->pausing;
+}
+
+void machine_vcpu_paused(struct machine *machine)
+{
+	pthread_mutex_lock(&machine->pause_lock);
+	if (++machine->paused_count == machine->cpu_count)
+		loop_post(machine->control, all_paused, machine);
+	while (machine->pausing && !machine_is_ending(machine))
+		pthread_cond_wait(&machine->pause_changed, &machine->pause_lock);
+	machine->paused_count--;
+	pthread_mutex_unlock(&machine->pause_lock);
 }
 
 static void all_ended(void *opaque)
@@ -245,6 +323,9 @@ void machine_end(struct machine *machine, enum machine_end end, const char *form
 		machine->end = end;
 	}
 	pthread_mutex_unlock(&machine->end_lock);
+	pthread_mutex_lock(&machine->pause_lock);
+	pthread_cond_broadcast(&machine->pause_changed);
+	pthread_mutex_unlock(&machine->pause_lock);
 	kick_all(machine);
 }
 
@@ -403,4 +484,105 @@ uint64_t machine_sample(struct machine *machine)
 		return 0;
 	vcpu_kick(machine->vcpus[0]);
 	return vcpu_sampled_rip(machine->vcpus[0]);
+}
+
+static int save_chips(struct machine *machine, struct state *state, struct error *error)
+{
+	struct kvm_clock_data clock;
+
+	if (ioctl(machine->vm_fd, KVM_GET_CLOCK, &clock) < 0)
+		return error_set(error, ERROR_FAILED, errno, "KVM does not tell a machine's clock: %s",
+				 strerror(errno));
+	clock.flags = 0; /* Else KVM would add the time that has passed since, and the guest's clock jump. */
+	state_put(state, TAG_CLOCK, &clock, sizeof(clock));
+	for (uint32_t i = 0; i < IRQCHIPS; i++) {
+		struct kvm_irqchip chip = {.chip_id = i};
+
+		if (ioctl(machine->vm_fd, KVM_GET_IRQCHIP, &chip) < 0)
+			return error_set(error, ERROR_FAILED, errno, "KVM does not tell of its irqchip: %s",
+					 strerror(errno));
+		state_put(state, TAG_IRQCHIP, &chip, sizeof(chip));
+	}
+	return 0;
+}
+
+int machine_save(struct machine *machine, struct state *state, struct error *error)
+{
+	const struct machine_shape shape = {.platform_version = PLATFORM_VERSION,
+					    .cpus = machine->cpu_count,
+					    .memory = machine->memory.size};
+	int result;
+
+	state_put(state, TAG_MACHINE, &shape, sizeof(shape));
+	result = save_chips(machine, state, error);
+	for (unsigned int i = 0; result == 0 && i < machine->cpu_count; i++)
+		result = vcpu_save(machine->vcpus[i], state, error);
+	if (result < 0)
+		return result;
+	for (unsigned int i = 0; i < machine->handler_count; i++) {
+		if (machine->handlers[i].save)
+			machine->handlers[i].save(machine->handlers[i].opaque, state);
+	}
+	pci_bus_save(machine->pci, state);
+	state_put(state, TAG_END, NULL, 0);
+	return state->bad ? error_set(error, ERROR_FAILED, ENOMEM, "no memory for a machine's state") : 0;
+}
+
+static int restore_chips(struct machine *machine, struct state *state, struct error *error)
+{
+	struct kvm_clock_data clock;
+
+	if (state_get(state, TAG_CLOCK, &clock, sizeof(clock))) {
+		clock = (struct kvm_clock_data){.clock = clock.clock};
+		if (ioctl(machine->vm_fd, KVM_SET_CLOCK, &clock) < 0)
+			return error_set(error, ERROR_FAILED, errno, "KVM does not take a machine's clock: %s",
+					 strerror(errno));
+	}
+	for (uint32_t i = 0; i < IRQCHIPS; i++) {
+		struct kvm_irqchip chip;
+
+		if (!state_get(state, TAG_IRQCHIP, &chip, sizeof(chip)))
+			break;
+		chip.chip_id = i;
+		if (ioctl(machine->vm_fd, KVM_SET_IRQCHIP, &chip) < 0)
+			return error_set(error, ERROR_FAILED, errno, "KVM does not take an irqchip's state: %s",
+					 strerror(errno));
+	}
+	return 0;
+}
+
+static int check_shape(const struct machine *machine, struct state *state, struct error *error)
+{
+	struct machine_shape shape;
+
+	if (!state_get(state, TAG_MACHINE, &shape, sizeof(shape)) || shape.platform_version != PLATFORM_VERSION)
+		return error_set(error, ERROR_FAILED, EPROTO, "the state is of another version of the machine");
+	if (shape.cpus != machine->cpu_count || shape.memory != machine->memory.size)
+		return error_set(error, ERROR_FAILED, EINVAL, "the state is of a machine with %u CPUs and %llu MiB",
+				 shape.cpus, (unsigned long long)shape.memory >> 20);
+	return 0;
+}
+
+int machine_restore(struct machine *machine, struct state *state, struct error *error)
+{
+	int result = check_shape(machine, state, error);
+
+	if (result == 0)
+		result = create_vcpus(machine, error);
+	if (result == 0)
+		result = restore_chips(machine, state, error);
+	for (unsigned int i = 0; result == 0 && i < machine->cpu_count; i++)
+		result = vcpu_restore(machine->vcpus[i], state, error);
+	if (result < 0)
+		return result;
+	for (unsigned int i = 0; i < machine->handler_count; i++) {
+		if (machine->handlers[i].restore)
+			machine->handlers[i].restore(machine->handlers[i].opaque, state);
+	}
+	pci_bus_restore(machine->pci, state);
+	state_get(state, TAG_END, NULL, 0);
+	if (state->bad)
+		return error_set(error, ERROR_FAILED, EBADMSG, "the state is not that of a machine with these devices");
+	start_threads(machine);
+	return 0;
 }

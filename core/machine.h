@@ -8,6 +8,9 @@
  * One virtual machine: memory, vCPUs, irqchip, ports, PCI bus.  Life: create, add devices, start, end, destroy; it runs
  * once, and a node that restarts gets a new one.
  *
+ * A machine that is paused can be saved, and another one be started from that: with the same memory, and the same
+ * devices in the same slots; slots that were empty may have more.  The guest goes on where it was.
+ *
  * It ends by the guest's doing (power-off, reset, a crash) or by machine_stop().  Either way every vCPU thread ends,
  * and then ops->ended is called in the control loop.  Before that the control loop must keep running, and never wait
  * for a vCPU: a vCPU may be waiting for it (loop_call() from a device).
@@ -28,6 +31,7 @@ struct interrupts;
 struct loop;
 struct machine;
 struct pci_bus;
+struct state;
 struct vcpu_registers;
 
 #define MACHINE_CPUS_MAX 16
@@ -48,6 +52,9 @@ struct machine_options {
 	const char *const *initramfs;
 	size_t initramfs_count;
 	const char *cmdline; /* Without the host profile's words, which are appended. */
+	/* A file with the memory of a machine that was saved, which is mapped, or 0 for new memory.  The descriptor
+	 * stays the caller's. */
+	int memory_fd;
 };
 
 struct machine_ops {
@@ -63,6 +70,17 @@ struct machine *machine_create(int kvm_fd, const struct host_profile *host, cons
 
 /* Loads the kernel, makes the vCPUs and starts their threads.  The loops of all devices must be running. */
 int machine_start(struct machine *machine, const struct machine_options *options, struct error *error);
+
+/* Starts the vCPUs from a state instead of a kernel. */
+int machine_restore(struct machine *machine, struct state *state, struct error *error);
+
+/* Has all vCPUs stop between two instructions, and then calls 'paused' in the control loop; not when the machine ends
+ * first.  The vCPUs go on with machine_resume(). */
+void machine_pause(struct machine *machine, void (*paused)(void *opaque), void *opaque);
+void machine_resume(struct machine *machine);
+
+/* Takes the state of a paused machine and its devices, all but its memory (machine_memory()). */
+int machine_save(struct machine *machine, struct state *state, struct error *error);
 
 /* Asks the vCPUs to end.  Does nothing when they have. */
 void machine_stop(struct machine *machine);
@@ -82,6 +100,8 @@ struct machine_port_handler {
 	uint16_t base, count;
 	void (*access)(void *opaque, unsigned int offset, void *data, unsigned int size, bool is_write);
 	void (*destroy)(void *opaque);
+	void (*save)(void *opaque, struct state *state);    /* Both may be NULL. */
+	void (*restore)(void *opaque, struct state *state); /* What is wrong makes the state bad. */
 	void *opaque;
 };
 int machine_add_ports(struct machine *machine, const struct machine_port_handler *handler);
@@ -100,6 +120,10 @@ void machine_end(struct machine *machine, enum machine_end end, const char *form
 	__attribute__((format(printf, 3, 4)));
 /* True once it is ending. */
 bool machine_is_ending(const struct machine *machine);
+/* For vCPU threads: true while they are to stop and call machine_vcpu_paused(), which returns when they are to go on.
+ */
+bool machine_is_pausing(const struct machine *machine);
+void machine_vcpu_paused(struct machine *machine);
 /* For vCPU threads, as their last act. */
 void machine_vcpu_ended(struct machine *machine);
 

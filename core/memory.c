@@ -3,20 +3,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PAGE_SIZE 4096ull
+
+static int check_size(uint64_t size, struct error *error)
+{
+	if (size > 0 && size <= GUEST_MEMORY_MAX)
+		return 0;
+	return error_set(error, ERROR_USAGE, EINVAL, "a guest has at most %llu MiB of memory", GUEST_MEMORY_MAX >> 20);
+}
 
 int guest_memory_init(struct guest_memory *memory, uint64_t size, struct error *error)
 {
 	int errnum;
 
 	*memory = (struct guest_memory){.fd = -1};
-	if (size == 0 || size > GUEST_MEMORY_MAX)
-		return error_set(error, ERROR_USAGE, EINVAL, "a guest has at most %llu MiB of memory",
-				 GUEST_MEMORY_MAX >> 20);
+	if (check_size(size, error) < 0)
+		return -EINVAL;
 	size = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 	memory->fd = memfd_create("guest-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (memory->fd < 0 || ftruncate(memory->fd, (off_t)size) < 0)
@@ -37,6 +45,60 @@ failed:
 	guest_memory_release(memory);
 	return error_set(error, ERROR_FAILED, errnum, "cannot map %llu MiB of guest memory: %s",
 			 (unsigned long long)size >> 20, strerror(errnum));
+}
+
+int guest_memory_map(struct guest_memory *memory, int file_fd, uint64_t size, struct error *error)
+{
+	struct stat status;
+
+	*memory = (struct guest_memory){.fd = -1};
+	if (check_size(size, error) < 0)
+		return -EINVAL;
+	/* Pages beyond the end of the file would be SIGBUS. */
+	if (size % PAGE_SIZE != 0 || fstat(file_fd, &status) < 0 || (uint64_t)status.st_size != size)
+		return error_set(error, ERROR_FAILED, EBADMSG, "the file with a guest's memory has another size");
+	memory->base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file_fd, 0);
+	if (memory->base == MAP_FAILED) {
+		memory->base = NULL;
+		return error_set(error, ERROR_FAILED, errno, "cannot map %llu MiB of guest memory: %s",
+				 (unsigned long long)size >> 20, strerror(errno));
+	}
+	memory->size = size;
+	madvise(memory->base, size, MADV_DONTDUMP);
+	return 0;
+}
+
+static bool is_zero(const uint8_t *page)
+{
+	return page[0] == 0 && memcmp(page, page + 1, PAGE_SIZE - 1) == 0;
+}
+
+int guest_memory_write(const struct guest_memory *memory, int file_fd, struct error *error)
+{
+	uint64_t at = 0, end;
+
+	if (ftruncate(file_fd, (off_t)memory->size) < 0)
+		goto failed;
+	while (at < memory->size) {
+		if (is_zero(memory->base + at)) {
+			at += PAGE_SIZE;
+			continue;
+		}
+		for (end = at + PAGE_SIZE; end < memory->size && !is_zero(memory->base + end); end += PAGE_SIZE)
+			;
+		while (at < end) {
+			ssize_t written = pwrite(file_fd, memory->base + at, end - at, (off_t)at);
+
+			if (written < 0 && errno == EINTR)
+				continue;
+			if (written <= 0)
+				goto failed;
+			at += (uint64_t)written;
+		}
+	}
+	return 0;
+failed:
+	return error_set(error, ERROR_FAILED, errno, "cannot write a guest's memory: %s", strerror(errno));
 }
 
 void guest_memory_release(struct guest_memory *memory)

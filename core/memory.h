@@ -5,8 +5,9 @@
 /* Guest memory
  * ============
  *
- * A guest's RAM is one memfd, mapped once, in one KVM memory slot from guest-physical address 0 (registering a slot
- * costs milliseconds on some hosts).  It ends below the PCI hole, so a guest has at most GUEST_MEMORY_MAX bytes.
+ * A guest's RAM is one memfd, or a copy-on-write mapping of a file with the memory of a guest that was saved; mapped
+ * once, in one KVM memory slot from guest-physical address 0 (registering a slot costs milliseconds on some hosts).  It
+ * ends below the PCI hole, so a guest has at most GUEST_MEMORY_MAX bytes.
  *
  * guest_memory_slice() is the only way from a guest-physical address and length to a pointer.  What the pointer
  * leads to belongs to an enemy who may change it at any instant: copy first, then look.
@@ -24,12 +25,21 @@
 struct guest_memory {
 	uint8_t *base;
 	uint64_t size; /* Bytes, a multiple of 4096. */
-	int fd;        /* Sealed against changes of its size. */
+	int fd;        /* The memfd, sealed against changes of its size; -1 for a saved guest's. */
 };
 
 /* Maps 'size' bytes, rounded up to pages.  Pages are allocated when touched.  Returns 0 or a negative errno value
  * with 'error' set. */
 int guest_memory_init(struct guest_memory *memory, uint64_t size, struct error *error);
+/* Maps the 'size' bytes of a file that guest_memory_write() wrote, copy-on-write: pages that are only read are shared
+ * by all who map it.  The file must not be changed while it is mapped.  Returns 0 or a negative errno value with
+ * 'error' set. */
+int guest_memory_map(struct guest_memory *memory, int file_fd, uint64_t size, struct error *error);
+
+/* Writes the memory to an empty file; pages of zeroes become holes.  Returns 0 or a negative errno value with 'error'
+ * set. */
+int guest_memory_write(const struct guest_memory *memory, int file_fd, struct error *error);
+
 void guest_memory_release(struct guest_memory *memory);
 
 /* Returns a pointer to the 'length' bytes at guest-physical 'address', or NULL unless all of them are RAM.  A length of

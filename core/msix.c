@@ -8,12 +8,15 @@
 
 #include "core/interrupts.h"
 #include "core/pci.h"
+#include "core/state.h"
 
 /* Theory of operation
  * -------------------
  * A notification and the unmasking of its vector may race.  The notifier first sets 'pending' and then reads 'masked';
  * who unmasks first clears 'masked' and then takes 'pending'.  With sequentially consistent atomics at least one of
  * the two sees the other, and the exchange lets only one deliver. */
+
+#define TAG_VECTOR STATE_TAG('m', 's', 'i', 'x')
 
 #define CAPABILITY_ID 0x11
 #define CONTROL 2 /* Offset of the message control register in the capability. */
@@ -142,4 +145,32 @@ void msix_notify(struct msix *msix, unsigned int vector)
 	atomic_store(&msix->vectors[vector].pending, true);
 	if (!atomic_load(&msix->vectors[vector].masked))
 		deliver_pending(&msix->vectors[vector]);
+}
+
+struct vector_state {
+	uint8_t entry[MSIX_ENTRY_SIZE];
+	uint8_t pending;
+};
+
+void msix_save(const struct msix *msix, struct state *state)
+{
+	for (unsigned int i = 0; i < msix->count; i++) {
+		struct vector_state saved = {.pending = msix->vectors[i].pending};
+
+		memcpy(saved.entry, msix->vectors[i].entry, sizeof(saved.entry));
+		state_put(state, TAG_VECTOR, &saved, sizeof(saved));
+	}
+}
+
+void msix_restore(struct msix *msix, struct state *state)
+{
+	for (unsigned int i = 0; i < msix->count; i++) {
+		struct vector_state saved;
+
+		if (!state_get(state, TAG_VECTOR, &saved, sizeof(saved)))
+			return;
+		memcpy(msix->vectors[i].entry, saved.entry, sizeof(saved.entry));
+		msix->vectors[i].pending = saved.pending != 0;
+		update_vector(msix, &msix->vectors[i]);
+	}
 }

@@ -20,6 +20,7 @@
 
 struct interrupts;
 struct pci_device;
+struct state;
 
 /* A NIC has three: configuration changes, receive, transmit. */
 #define MSIX_VECTORS_MAX 16
@@ -54,6 +55,10 @@ void msix_pending_read(const struct msix *msix, uint64_t offset, void *data, uns
 
 /* The guest may have changed the enable and mask bits in the capability. */
 void msix_config_written(struct msix *msix);
+
+/* The table and the pending bits; the capability is in configuration space, and restored before. */
+void msix_save(const struct msix *msix, struct state *state);
+void msix_restore(struct msix *msix, struct state *state);
 
 /* Interrupts the guest with a vector, or remembers it while that is masked.  Vectors out of range are ignored. */
 void msix_notify(struct msix *msix, unsigned int vector);

@@ -5,6 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/state.h"
+
+#define TAG_BUS STATE_TAG('p', 'c', 'i', 'b')
+#define TAG_ADDRESS STATE_TAG('p', 'c', 'i', 'a')
+#define TAG_PLACE STATE_TAG('p', 'c', 'i', 'd')
+#define TAG_CONFIG STATE_TAG('p', 'c', 'i', 'c')
+
 #define CAPABILITIES_START 0x40
 #define STATUS_CAPABILITIES 0x10 /* In the low byte of the status register. */
 #define ADDRESS_ENABLE (1u << 31)
@@ -146,6 +153,83 @@ static void config_write(struct pci_device *device, unsigned int offset, const u
 	update_bar(device);
 	if (device->ops->config_written)
 		device->ops->config_written(device, offset, size);
+}
+
+/* What a device is, and where. */
+struct pci_place {
+	uint32_t slot;
+	uint16_t vendor, device;
+};
+
+static struct pci_place place_of(const struct pci_device *device)
+{
+	struct pci_place place = {.slot = device->slot};
+
+	memcpy(&place.vendor, device->config, sizeof(place.vendor));
+	memcpy(&place.device, device->config + 2, sizeof(place.device));
+	return place;
+}
+
+void pci_bus_save(const struct pci_bus *bus, struct state *state)
+{
+	uint32_t count = 0;
+
+	for (unsigned int slot = 1; slot < PCI_SLOTS; slot++)
+		count += bus->slots[slot] != NULL;
+	state_put(state, TAG_BUS, &count, sizeof(count));
+	state_put(state, TAG_ADDRESS, &bus->address, sizeof(bus->address));
+	for (unsigned int slot = 1; slot < PCI_SLOTS; slot++) {
+		struct pci_device *device = bus->slots[slot];
+		struct pci_place place;
+
+		if (!device)
+			continue;
+		place = place_of(device);
+		state_put(state, TAG_PLACE, &place, sizeof(place));
+		state_put(state, TAG_CONFIG, device->config, sizeof(device->config));
+		if (device->ops->save)
+			device->ops->save(device, state);
+	}
+}
+
+/* Only what a guest may write is taken from the state. */
+static void restore_config(struct pci_device *device, const uint8_t *config)
+{
+	for (unsigned int i = 0; i < PCI_CONFIG_SIZE; i++)
+		device->config[i] = (uint8_t)((device->config[i] & ~device->writable[i]) |
+					      (config[i] & device->writable[i]));
+	update_bar(device);
+}
+
+static void restore_device(struct pci_bus *bus, struct state *state)
+{
+	struct pci_place place, here;
+	struct pci_device *device;
+	uint8_t config[PCI_CONFIG_SIZE];
+
+	if (!state_get(state, TAG_PLACE, &place, sizeof(place)) ||
+	    !state_get(state, TAG_CONFIG, config, sizeof(config)))
+		return;
+	device = place.slot > 0 && place.slot < PCI_SLOTS ? bus->slots[place.slot] : NULL;
+	if (device)
+		here = place_of(device);
+	if (!device || here.vendor != place.vendor || here.device != place.device) {
+		state->bad = true;
+		return;
+	}
+	restore_config(device, config);
+	if (device->ops->restore)
+		device->ops->restore(device, state);
+}
+
+void pci_bus_restore(struct pci_bus *bus, struct state *state)
+{
+	uint32_t count;
+
+	state_get(state, TAG_BUS, &count, sizeof(count));
+	state_get(state, TAG_ADDRESS, &bus->address, sizeof(bus->address));
+	for (uint32_t i = 0; i < count && !state->bad; i++)
+		restore_device(bus, state);
 }
 
 /* 'number' is bus, device and function as in 0xcf8. */

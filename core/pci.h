@@ -42,6 +42,7 @@
 
 struct pci_bus;
 struct pci_device;
+struct state;
 
 struct pci_device_ops {
 	/* Access of 1, 2, 4 or 8 bytes within BAR 0.  'data' is little-endian; a read fills all 'size' bytes. */
@@ -53,6 +54,10 @@ struct pci_device_ops {
 	void (*config_written)(struct pci_device *device, unsigned int offset, unsigned int size);
 	/* Before the bytes are read: an access window may fill them in.  May be NULL. */
 	void (*config_reading)(struct pci_device *device, unsigned int offset, unsigned int size);
+	/* The device's own state, while its machine is paused or before it starts; configuration space has been
+	 * restored.  What is wrong in it makes the state bad.  NULL for a device without. */
+	void (*save)(struct pci_device *device, struct state *state);
+	void (*restore)(struct pci_device *device, struct state *state);
 	/* Frees the device; its machine's vCPUs have ended. */
 	void (*destroy)(struct pci_device *device);
 };
@@ -88,6 +93,10 @@ unsigned int pci_device_add_capability(struct pci_device *device, uint8_t id, co
 
 /* Puts a device into a slot (1 to 31) and assigns its BAR.  Returns 0, or -EEXIST with 'error' set. */
 int pci_bus_add(struct pci_bus *bus, struct pci_device *device, unsigned int slot, struct error *error);
+
+/* States of all devices, in the order of slots.  A slot that had none when the state was saved is left as it is. */
+void pci_bus_save(const struct pci_bus *bus, struct state *state);
+void pci_bus_restore(struct pci_bus *bus, struct state *state);
 
 /* Guest accesses: ECAM by offset from its base, ports by offset from 0xcf8, BARs by address (false: no BAR there). */
 void pci_bus_ecam(struct pci_bus *bus, uint64_t offset, void *data, unsigned int size, bool is_write);

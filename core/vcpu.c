@@ -16,6 +16,7 @@
 #include "core/cpuid.h"
 #include "core/memory.h"
 #include "core/platform.h"
+#include "core/vcpu_state.h"
 
 /* Theory of operation
  * -------------------
@@ -25,7 +26,6 @@
  * The instruction pointer is noted at each kick, which makes the kick a sampling profiler too. */
 
 #define KICK_SIGNAL SIGRTMIN
-#define CPUID_ENTRIES 256
 
 #define MSR_IA32_MISC_ENABLE 0x1a0
 #define MISC_ENABLE_FAST_STRING 1
@@ -47,7 +47,7 @@
 struct vcpu {
 	struct machine *machine;
 	const struct host_profile *host;
-	int fd;
+	int kvm_fd, vm_fd, fd;
 	unsigned int index;
 	struct kvm_run *run;
 	size_t run_size;
@@ -65,26 +65,31 @@ static void count(_Atomic uint64_t *counter)
 }
 
 /* CPUID as KVM offers it, with this vCPU's APIC id and the number of its siblings, less what the host profile hides. */
-static int set_cpuid(struct vcpu *vcpu, const struct vcpu_options *options)
+int vcpu_describe(int kvm_fd, const struct host_profile *host, unsigned int index, unsigned int count,
+		  struct kvm_cpuid2 *cpuid)
 {
-	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2));
-	int result;
-
-	if (!cpuid)
-		return -ENOMEM;
-	cpuid->nent = CPUID_ENTRIES;
-	if (ioctl(options->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0) {
-		result = -errno;
-		free(cpuid);
-		return result;
-	}
+	cpuid->nent = VCPU_CPUID_ENTRIES;
+	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
+		return -errno;
 	for (uint32_t i = 0; i < cpuid->nent; i++) {
 		if (cpuid->entries[i].function == 1)
 			cpuid->entries[i].ecx |= CPUID_1_ECX_HYPERVISOR | CPUID_1_ECX_TSC_DEADLINE;
 	}
-	cpuid_set_topology(cpuid, options->index, options->count);
-	host_filter_cpuid(options->host, cpuid);
-	result = ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0 ? -errno : 0;
+	cpuid_set_topology(cpuid, index, count);
+	host_filter_cpuid(host, cpuid);
+	return 0;
+}
+
+static int set_cpuid(struct vcpu *vcpu, const struct vcpu_options *options)
+{
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + VCPU_CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2));
+	int result;
+
+	if (!cpuid)
+		return -ENOMEM;
+	result = vcpu_describe(options->kvm_fd, options->host, options->index, options->count, cpuid);
+	if (result == 0 && ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
+		result = -errno;
 	free(cpuid);
 	return result;
 }
@@ -155,6 +160,8 @@ struct vcpu *vcpu_create(const struct vcpu_options *options, struct error *error
 		vcpu->machine = options->machine;
 		vcpu->host = options->host;
 		vcpu->index = options->index;
+		vcpu->kvm_fd = options->kvm_fd;
+		vcpu->vm_fd = options->vm_fd;
 		vcpu->fd = -1;
 		result = init(vcpu, options);
 		if (result == 0)
@@ -306,7 +313,7 @@ static bool complete(struct vcpu *vcpu, const uint8_t *bytes, size_t size)
 static void handle_internal_error(struct vcpu *vcpu)
 {
 	const struct kvm_run *run = vcpu->run;
-	uint8_t bytes[15];
+	uint8_t bytes[15] = {0};
 	size_t size = 0;
 	char text[3 * sizeof(bytes) + 1] = "";
 
@@ -409,17 +416,42 @@ static void interrupted(struct vcpu *vcpu)
 		vcpu->sampled_rip = regs.rip;
 }
 
+int vcpu_save(const struct vcpu *vcpu, struct state *state, struct error *error)
+{
+	return vcpu_state_save(vcpu->kvm_fd, vcpu->vm_fd, vcpu->fd, state, error);
+}
+
+int vcpu_restore(struct vcpu *vcpu, struct state *state, struct error *error)
+{
+	return vcpu_state_restore(vcpu->vm_fd, vcpu->fd, state, error);
+}
+
+/* Has KVM finish the access it passed on last, which it does when it is next entered, and no more. */
+static void finish_access(struct vcpu *vcpu)
+{
+	vcpu->run->immediate_exit = 1;
+	while (ioctl(vcpu->fd, KVM_RUN, 0) == 0 && !machine_is_ending(vcpu->machine)) {
+		handle_exit(vcpu); /* A string of accesses is passed on bit by bit. */
+		vcpu->run->immediate_exit = 1;
+	}
+	vcpu->run->immediate_exit = 0;
+}
+
 static void *run_thread(void *opaque)
 {
 	struct vcpu *vcpu = opaque;
 
 	while (!machine_is_ending(vcpu->machine)) {
-		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0)
+		if (machine_is_pausing(vcpu->machine)) {
+			finish_access(vcpu);
+			machine_vcpu_paused(vcpu->machine);
+		} else if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
 			handle_exit(vcpu);
-		else if (errno == EINTR || errno == EAGAIN)
+		} else if (errno == EINTR || errno == EAGAIN) {
 			interrupted(vcpu);
-		else
+		} else {
 			crash(vcpu, "KVM_RUN: %s", strerror(errno));
+		}
 	}
 	machine_vcpu_ended(vcpu->machine);
 	return NULL;

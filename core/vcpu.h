@@ -20,6 +20,7 @@
 #include "core/host.h"
 #include "core/machine.h"
 
+struct state;
 struct vcpu;
 
 struct vcpu_registers {
@@ -40,11 +41,21 @@ struct vcpu_options {
 
 /* Makes a vCPU with CPUID and MSRs set.  Returns NULL with 'error' set. */
 struct vcpu *vcpu_create(const struct vcpu_options *options, struct error *error);
+/* Fills 'cpuid', which has room for VCPU_CPUID_ENTRIES, with what vCPU 'index' of 'count' shows to its guest.  Returns
+ * 0 or a negative errno value. */
+#define VCPU_CPUID_ENTRIES 256
+int vcpu_describe(int kvm_fd, const struct host_profile *host, unsigned int index, unsigned int count,
+		  struct kvm_cpuid2 *cpuid);
 /* The thread must have been joined. */
 void vcpu_destroy(struct vcpu *vcpu);
 
 /* Sets the registers for an entry in long mode (core/boot.h).  For vCPU 0; the others wait to be started by it. */
 int vcpu_set_entry(struct vcpu *vcpu, uint64_t entry, struct error *error);
+
+/* Takes a vCPU's state, while it does not run: before it is started, or while the machine is paused.  Return 0 or a
+ * negative errno value with 'error' set. */
+int vcpu_save(const struct vcpu *vcpu, struct state *state, struct error *error);
+int vcpu_restore(struct vcpu *vcpu, struct state *state, struct error *error);
 
 int vcpu_start(struct vcpu *vcpu, struct error *error);
 /* Makes the vCPU leave the guest, if it is there, and look at the machine's state. */

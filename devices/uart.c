@@ -15,6 +15,7 @@
 #include "core/loop.h"
 #include "core/machine.h"
 #include "core/platform.h"
+#include "core/state.h"
 
 /* Theory of operation
  * -------------------
@@ -26,6 +27,14 @@
  * A posted hand-over that is still to run in the control loop when the machine is gone frees the struct. */
 
 #define BUFFER_SIZE 16384
+
+#define TAG_UART STATE_TAG('u', 'a', 'r', 't')
+
+struct uart_state {
+	uint8_t interrupt_enable, line_control, modem_control, scratch, fifo_control;
+	uint8_t divisor_low, divisor_high;
+	uint8_t empty_pending;
+};
 
 struct uart {
 	struct machine *machine;
@@ -203,6 +212,43 @@ static void destroy(void *opaque)
 		uart_free(uart);
 }
 
+/* What the guest has written has been handed over, or will be: the log is the host's, and not part of the state. */
+static void save(void *opaque, struct state *state)
+{
+	const struct uart *uart = opaque;
+	const struct uart_state saved = {
+		.interrupt_enable = uart->interrupt_enable,
+		.line_control = uart->line_control,
+		.modem_control = uart->modem_control,
+		.scratch = uart->scratch,
+		.fifo_control = uart->fifo_control,
+		.divisor_low = uart->divisor_low,
+		.divisor_high = uart->divisor_high,
+		.empty_pending = uart->empty_pending,
+	};
+
+	state_put(state, TAG_UART, &saved, sizeof(saved));
+}
+
+static void restore(void *opaque, struct state *state)
+{
+	struct uart *uart = opaque;
+	struct uart_state saved;
+
+	if (!state_get(state, TAG_UART, &saved, sizeof(saved)))
+		return;
+	uart->interrupt_enable = saved.interrupt_enable & 0x0f;
+	uart->line_control = saved.line_control;
+	uart->modem_control = saved.modem_control & 0x1f;
+	uart->scratch = saved.scratch;
+	uart->fifo_control = saved.fifo_control;
+	uart->divisor_low = saved.divisor_low;
+	uart->divisor_high = saved.divisor_high;
+	/* The edge may have been on its way to the irqchip; one too many finds nothing in IIR. */
+	if (saved.empty_pending)
+		raise_empty(uart);
+}
+
 int uart_create(struct machine *machine, const struct uart_ops *ops, void *opaque, struct error *error)
 {
 	struct uart *uart = calloc(1, sizeof(*uart));
@@ -210,6 +256,8 @@ int uart_create(struct machine *machine, const struct uart_ops *ops, void *opaqu
 						     .count = 8,
 						     .access = access_port,
 						     .destroy = destroy,
+						     .save = save,
+						     .restore = restore,
 						     .opaque = uart};
 	int result;
 

@@ -215,6 +215,16 @@ static void reset(struct virtio_device *device)
 	blk->left = 0;
 }
 
+/* The rest of a long read. */
+static void drain(struct virtio_device *device)
+{
+	struct virtio_blk *blk = (struct virtio_blk *)device;
+
+	while (blk->left > 0)
+		read_on(blk, SIZE_MAX);
+	virtio_device_publish(device, 0);
+}
+
 static void destroy(struct virtio_device *device)
 {
 	struct virtio_blk *blk = (struct virtio_blk *)device;
@@ -228,6 +238,7 @@ static const struct virtio_device_ops device_ops = {
 	.activate = activate,
 	.reset = reset,
 	.kicked = kicked,
+	.drain = drain,
 	.destroy = destroy,
 };
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/machine.h"
+#include "core/state.h"
 #include "devices/virtio_pci.h"
 
 /* Theory of operation
@@ -20,6 +21,9 @@
  * The control loop has others to serve, so what one run takes from the guest is limited in chains and in bytes, and
  * what one write looks for room in is limited in descriptors.  A task goes on in the next turn: with the output, or by
  * saying that the port is writable. */
+
+#define TAG_PORT STATE_TAG('c', 'p', 'r', 't')
+#define TAG_SIZE STATE_TAG('c', 's', 'i', 'z')
 
 #define DEVICE_ID_CONSOLE 3
 #define QUEUE_CONTROL_RECEIVE 2
@@ -366,6 +370,42 @@ static void reset(struct virtio_device *device)
 	}
 }
 
+struct port_state {
+	uint8_t say, guest_open;
+};
+
+static void save(struct virtio_device *device, struct state *state)
+{
+	const struct virtio_console *console = from_device(device);
+	const uint16_t size[2] = {console->rows, console->columns};
+
+	for (unsigned int port = 0; port < VIRTIO_CONSOLE_PORTS; port++) {
+		const struct port_state saved = {.say = (uint8_t)console->ports[port].say,
+						 .guest_open = console->ports[port].guest_open};
+
+		state_put(state, TAG_PORT, &saved, sizeof(saved));
+	}
+	state_put(state, TAG_SIZE, size, sizeof(size));
+}
+
+/* Nobody is told of ports that are open: who restores a guest knows what it was about. */
+static void restore(struct virtio_device *device, struct state *state)
+{
+	struct virtio_console *console = from_device(device);
+	uint16_t size[2];
+
+	for (unsigned int port = 0; port < VIRTIO_CONSOLE_PORTS; port++) {
+		struct port_state saved;
+
+		state_get(state, TAG_PORT, &saved, sizeof(saved));
+		console->ports[port].say = saved.say & (SAY_END - 1);
+		console->ports[port].guest_open = saved.guest_open == 1;
+	}
+	state_get(state, TAG_SIZE, size, sizeof(size));
+	console->rows = size[0];
+	console->columns = size[1];
+}
+
 static void destroy(struct virtio_device *device)
 {
 	virtio_device_release(device);
@@ -376,6 +416,8 @@ static const struct virtio_device_ops device_ops = {
 	.activate = activate,
 	.reset = reset,
 	.kicked = kicked,
+	.save = save,
+	.restore = restore,
 	.destroy = destroy,
 };
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/machine.h"
+#include "core/state.h"
 
 /* Theory of operation
  * -------------------
@@ -40,6 +41,10 @@
 #define VENDOR_ID 0x1af4
 #define DEVICE_ID_BASE 0x1040
 #define CAPABILITY_VENDOR 0x09
+
+#define TAG_DEVICE STATE_TAG('v', 'd', 'e', 'v')
+#define TAG_DEVICE_CONFIG STATE_TAG('v', 'c', 'f', 'g')
+#define TAG_DEVICE_QUEUE STATE_TAG('v', 'd', 'e', 'q')
 
 #define NO_VECTOR VIRTIO_MSI_NO_VECTOR
 #define ISR_QUEUE 1
@@ -110,28 +115,51 @@ static void on_kick(void *opaque, uint32_t events)
 		queue->device->ops->kicked(queue->device, (unsigned int)(queue - queue->device->queues));
 }
 
-/* In the owner's thread: takes the rings over. */
-static void activate(void *opaque)
-{
-	struct virtio_device *device = opaque;
+typedef bool start_function(struct virtqueue *queue, const struct guest_memory *memory, uint64_t features);
 
+/* Takes the rings over.  Returns false, with the device quarantined, where that fails. */
+static bool take_rings(struct virtio_device *device, start_function *start)
+{
 	device->active = true;
 	for (unsigned int i = 0; i < device->queue_count; i++) {
 		struct virtio_queue *queue = &device->queues[i];
 
 		if (!queue->enabled)
 			continue;
-		if (!virtqueue_start(&queue->ring, machine_memory(device->machine), device->negotiated)) {
+		if (!start(&queue->ring, machine_memory(device->machine), device->negotiated)) {
 			virtio_device_quarantine(device, virtqueue_error(&queue->ring));
-			return;
+			return false;
 		}
 		queue->watch = (struct loop_watch){.fd = queue->kick_fd, .ready = on_kick, .opaque = queue};
 		if (loop_watch_add(device->owner, &queue->watch, EPOLLIN) < 0) {
 			virtio_device_quarantine(device, "the host cannot watch its doorbell");
-			return;
+			return false;
 		}
 	}
-	device->ops->activate(device);
+	return true;
+}
+
+/* In the owner's thread. */
+static void activate(void *opaque)
+{
+	struct virtio_device *device = opaque;
+
+	if (take_rings(device, virtqueue_start))
+		device->ops->activate(device);
+}
+
+/* In the owner's thread: goes on where a saved device was.  Kicks that it had not yet heard are not in its state, so it
+ * hears one of every queue, which finds nothing to do at worst. */
+static void resume(void *opaque)
+{
+	struct virtio_device *device = opaque;
+
+	if (!take_rings(device, virtqueue_resume))
+		return;
+	for (unsigned int i = 0; i < device->queue_count; i++) {
+		if (device->queues[i].enabled)
+			eventfd_write(device->queues[i].kick_fd, 1);
+	}
 }
 
 /* In the owner's thread: gives the rings back. */
@@ -475,6 +503,126 @@ static void pci_config_written(struct pci_device *pci, unsigned int offset, unsi
 		bar_write(pci, to, pci->config + device->window + sizeof(struct virtio_pci_cap), count);
 }
 
+struct device_state {
+	uint64_t negotiated;
+	uint32_t offered_select, negotiated_select;
+	uint16_t config_vector, queue_select;
+	uint8_t status, isr, generation, active;
+	uint8_t quarantined;
+	uint8_t reserved[7];
+};
+
+struct device_queue_state {
+	uint16_t vector;
+	uint8_t enabled;
+	uint8_t reserved;
+};
+
+/* In the owner's thread. */
+struct device_and_state {
+	struct virtio_device *device;
+	struct state *state;
+};
+
+static void save_device(void *opaque)
+{
+	const struct device_and_state *both = opaque;
+	struct virtio_device *device = both->device;
+	struct device_state saved;
+	uint8_t config[VIRTIO_CONFIG_MAX];
+
+	if (device->ops->drain && virtio_device_is_running(device))
+		device->ops->drain(device);
+	saved = (struct device_state){
+		.negotiated = device->negotiated,
+		.offered_select = device->offered_select,
+		.negotiated_select = device->negotiated_select,
+		.config_vector = device->config_vector,
+		.queue_select = device->queue_select,
+		.status = device->status,
+		.isr = device->isr,
+		.generation = device->generation,
+		.active = device->active,
+		.quarantined = device->quarantine_reason != NULL,
+	};
+	for (unsigned int i = 0; i < device->config_size; i++)
+		config[i] = device->config[i];
+	state_put(both->state, TAG_DEVICE, &saved, sizeof(saved));
+	state_put(both->state, TAG_DEVICE_CONFIG, config, device->config_size);
+	for (unsigned int i = 0; i < device->queue_count; i++) {
+		const struct virtio_queue *queue = &device->queues[i];
+		const struct device_queue_state queue_saved = {.vector = queue->vector, .enabled = queue->enabled};
+
+		state_put(both->state, TAG_DEVICE_QUEUE, &queue_saved, sizeof(queue_saved));
+		virtqueue_save(&queue->ring, both->state);
+	}
+	msix_save(&device->msix, both->state);
+	if (device->ops->save)
+		device->ops->save(device, both->state);
+}
+
+static void pci_save(struct pci_device *pci, struct state *state)
+{
+	struct device_and_state both = {.device = from_pci(pci), .state = state};
+
+	loop_call(both.device->owner, save_device, &both);
+}
+
+static void restore_queues(struct virtio_device *device, struct state *state)
+{
+	for (unsigned int i = 0; i < device->queue_count; i++) {
+		struct virtio_queue *queue = &device->queues[i];
+		struct device_queue_state saved;
+
+		if (!state_get(state, TAG_DEVICE_QUEUE, &saved, sizeof(saved)))
+			return;
+		queue->vector = valid_vector(device, saved.vector);
+		queue->enabled = saved.enabled == 1;
+		virtqueue_restore(&queue->ring, state);
+	}
+}
+
+/* loop_function */
+static void quarantine_again(void *opaque)
+{
+	virtio_device_quarantine(opaque, "it was quarantined when its state was saved");
+}
+
+/* The device was just made and its machine has not run, so nobody else looks at it before resume(). */
+static void pci_restore(struct pci_device *pci, struct state *state)
+{
+	struct virtio_device *device = from_pci(pci);
+	struct device_state saved;
+	uint8_t config[VIRTIO_CONFIG_MAX];
+
+	state_get(state, TAG_DEVICE, &saved, sizeof(saved));
+	if (!state_get(state, TAG_DEVICE_CONFIG, config, device->config_size) ||
+	    (saved.negotiated & ~device->offered)) {
+		state->bad = true;
+		return;
+	}
+	device->negotiated = saved.negotiated;
+	device->offered_select = saved.offered_select;
+	device->negotiated_select = saved.negotiated_select;
+	device->config_vector = valid_vector(device, saved.config_vector);
+	device->queue_select = saved.queue_select;
+	device->status = saved.status;
+	device->isr = saved.isr;
+	device->generation = saved.generation;
+	for (unsigned int i = 0; i < device->config_size; i++)
+		device->config[i] = config[i];
+	restore_queues(device, state);
+	msix_restore(&device->msix, state);
+	if (!state->bad && device->ops->restore)
+		device->ops->restore(device, state);
+	if (state->bad || !saved.active)
+		return;
+	loop_call(device->owner, resume, device);
+	if (saved.quarantined)
+		loop_call(device->owner, quarantine_again, device);
+	add_doorbells(device);
+}
+
 static void pci_destroy(struct pci_device *pci)
 {
 	from_pci(pci)->ops->destroy(from_pci(pci));
@@ -486,6 +634,8 @@ static const struct pci_device_ops pci_ops = {
 	.bar_moved = bar_moved,
 	.config_reading = pci_config_reading,
 	.config_written = pci_config_written,
+	.save = pci_save,
+	.restore = pci_restore,
 	.destroy = pci_destroy,
 };
 

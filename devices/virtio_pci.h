@@ -31,6 +31,7 @@
 #include "devices/virtqueue.h"
 
 struct machine;
+struct state;
 struct virtio_device;
 
 #define VIRTIO_QUEUES_MAX 8
@@ -48,7 +49,12 @@ struct virtio_device_ops {
 	void (*activate)(struct virtio_device *device);                   /* DRIVER_OK; the queues are started. */
 	void (*reset)(struct virtio_device *device);                      /* The queues are still there. */
 	void (*kicked)(struct virtio_device *device, unsigned int queue); /* The driver notified. */
-	void (*destroy)(struct virtio_device *device);                    /* Frees it; no loop touches it any more. */
+	/* Before it is saved: ends what it is in the middle of.  NULL for a device that never is. */
+	void (*drain)(struct virtio_device *device);
+	/* Both NULL for a device that has no state but that of its queues and its configuration. */
+	void (*save)(struct virtio_device *device, struct state *state);
+	void (*restore)(struct virtio_device *device, struct state *state);
+	void (*destroy)(struct virtio_device *device); /* Frees it; no loop touches it any more. */
 };
 
 struct virtio_queue {

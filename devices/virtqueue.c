@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "core/state.h"
 
 /* Theory of operation
  * -------------------
@@ -15,6 +16,8 @@
  * Ring fields are accessed as volatile, once.  Order: what the driver wrote before moving its index is seen after an
  * acquire load of the index; what we wrote is seen by the driver before our index through a release store.  Where one
  * side stores and then loads what the other stores (index against event), a full fence stands between. */
+
+#define TAG_QUEUE STATE_TAG('v', 'q', 'u', 'e')
 
 #define RING_FLAGS 0
 #define RING_INDEX 2
@@ -47,7 +50,8 @@ static uint8_t *avail_event(const struct virtqueue *queue)
 	return queue->used + RING_START + 8u * queue->size;
 }
 
-bool virtqueue_start(struct virtqueue *queue, const struct guest_memory *memory, uint64_t features)
+/* Where the rings are, all but how far they have been worked off. */
+static bool map_rings(struct virtqueue *queue, const struct guest_memory *memory, uint64_t features)
 {
 	uint64_t size = queue->size;
 
@@ -64,12 +68,63 @@ bool virtqueue_start(struct virtqueue *queue, const struct guest_memory *memory,
 	queue->memory = memory;
 	queue->indirect = features & VIRTIO_FEATURE_INDIRECT_DESC;
 	queue->event_index = features & VIRTIO_FEATURE_EVENT_IDX;
+	queue->started = true;
+	return true;
+}
+
+bool virtqueue_start(struct virtqueue *queue, const struct guest_memory *memory, uint64_t features)
+{
 	queue->next_available = 0;
 	queue->next_used = 0;
 	queue->published = 0;
 	queue->interrupted_before = false;
-	queue->started = true;
-	return true;
+	return map_rings(queue, memory, features);
+}
+
+bool virtqueue_resume(struct virtqueue *queue, const struct guest_memory *memory, uint64_t features)
+{
+	return map_rings(queue, memory, features);
+}
+
+struct queue_state {
+	uint64_t descriptor_area, driver_area, device_area;
+	uint16_t size, next_available, next_used, published;
+	uint8_t interrupted_before;
+	uint8_t reserved[7];
+};
+
+void virtqueue_save(const struct virtqueue *queue, struct state *state)
+{
+	const struct queue_state saved = {
+		.descriptor_area = queue->descriptor_area,
+		.driver_area = queue->driver_area,
+		.device_area = queue->device_area,
+		.size = queue->size,
+		.next_available = queue->next_available,
+		.next_used = queue->next_used,
+		.published = queue->published,
+		.interrupted_before = queue->interrupted_before,
+	};
+
+	state_put(state, TAG_QUEUE, &saved, sizeof(saved));
+}
+
+void virtqueue_restore(struct virtqueue *queue, struct state *state)
+{
+	struct queue_state saved;
+
+	if (!state_get(state, TAG_QUEUE, &saved, sizeof(saved)))
+		return;
+	*queue = (struct virtqueue){
+		.size = saved.size,
+		.descriptor_area = saved.descriptor_area,
+		.driver_area = saved.driver_area,
+		.device_area = saved.device_area,
+		.next_available = saved.next_available,
+		.next_used = saved.next_used,
+		.published = saved.published,
+		.interrupted_before = saved.interrupted_before != 0,
+	};
 }
 
 void virtqueue_reset(struct virtqueue *queue)

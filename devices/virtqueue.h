@@ -22,6 +22,7 @@
 #include <sys/uio.h>
 
 struct guest_memory;
+struct state;
 
 /* Largest queue offered.  Also the most descriptors in a chain: a driver must not make longer ones (2.7.5.3.1). */
 #define VIRTQUEUE_SIZE_MAX 256
@@ -64,6 +65,12 @@ struct virtqueue_chain {
 /* Begins to use the rings at the addresses set.  'features' are those negotiated.  Returns false, with an error set, if
  * they are not aligned (16, 2, 4), not whole in RAM, or the size is no power of two within VIRTQUEUE_SIZE_MAX. */
 bool virtqueue_start(struct virtqueue *queue, const struct guest_memory *memory, uint64_t features);
+
+/* A queue as the transport set it up, and how far its rings have been worked off.  What is restored is stopped; the
+ * transport starts it again with virtqueue_resume(), which checks what virtqueue_start() does. */
+void virtqueue_save(const struct virtqueue *queue, struct state *state);
+void virtqueue_restore(struct virtqueue *queue, struct state *state);
+bool virtqueue_resume(struct virtqueue *queue, const struct guest_memory *memory, uint64_t features);
 
 /* Forgets everything, addresses included. */
 void virtqueue_reset(struct virtqueue *queue);

@@ -369,6 +369,17 @@ static void greet(struct agent *agent, const uint8_t *payload, size_t size)
 	agent->transport.greeted(agent->transport.opaque);
 }
 
+const char *agent_greeting(const struct agent *agent)
+{
+	return agent->greeting;
+}
+
+void agent_greet(struct agent *agent, const char *greeting)
+{
+	agent_opened(agent, true);
+	greet(agent, (const uint8_t *)greeting, strlen(greeting));
+}
+
 bool agent_is_connected(const struct agent *agent)
 {
 	return agent->connected && !agent->broken;

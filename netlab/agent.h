@@ -55,6 +55,10 @@ void agent_opened(struct agent *agent, bool open);
 bool agent_is_connected(const struct agent *agent);
 /* What the guest's agent said of itself: "uptime" (seconds its kernel had run), "init"; 0 if it did not. */
 double agent_greeting_value(const struct agent *agent, const char *key);
+/* The greeting as the guest's agent sent it, and one given as if it had just been sent: a guest that goes on where
+ * another was does not greet again. */
+const char *agent_greeting(const struct agent *agent);
+void agent_greet(struct agent *agent, const char *greeting);
 
 struct agent_channel_ops {
 	/* Bytes of standard output (or of the file), or of standard error.  The receiver owes

@@ -55,25 +55,31 @@ struct capture_file *capture_file_create(const char *folder, const char *port_na
 	return file;
 }
 
+/* Makes sure that it is a file, and ours alone until it is closed, and empties it.  On a file system without locks two
+ * labs must just not be given one folder. */
+static int take(int fd)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	if (!S_ISREG(status.st_mode))
+		return -EINVAL;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return -EBUSY;
+	return ftruncate(fd, 0) < 0 ? -errno : 0;
+}
+
 /* Returns a file descriptor or a negative errno value. */
 static int open_regular(const char *path)
 {
-	struct stat status;
 	/* Appending keeps the place right when the file is cut back.  O_NONBLOCK is for what is no regular file. */
 	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
-	int result = 0;
+	int result;
 
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &status) < 0)
-		result = -errno;
-	else if (!S_ISREG(status.st_mode))
-		result = -EINVAL;
-	/* Held until the file is closed.  On a file system without locks two labs must just not be given one folder. */
-	else if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-		result = -EBUSY;
-	else if (ftruncate(fd, 0) < 0)
-		result = -errno;
+	result = take(fd);
 	if (result == 0)
 		return fd;
 	close(fd);

@@ -46,6 +46,7 @@ struct daemon {
 	const char *topology_path;
 	const char *name;     /* NULL: the topology's. */
 	const char *captures; /* NULL: none. */
+	bool cold;            /* No clones. */
 	int report;           /* -1: none. */
 	struct runtime runtime;
 	struct topology *topology;
@@ -57,8 +58,9 @@ struct daemon {
 	bool stopping;
 };
 
-static const char usage[] = "Usage: netlabd --topology FILE [--name NAME] [--captures FOLDER] [--report-fd N]\n"
-			    "Runs one lab. It is started by \"netlab up\", which \"netlab up --help\" explains.\n";
+static const char usage[] =
+	"Usage: netlabd --topology FILE [--name NAME] [--captures FOLDER] [--cold] [--report-fd N]\n"
+	"Runs one lab. It is started by \"netlab up\", which \"netlab up --help\" explains.\n";
 
 static void report(struct daemon *daemon, const struct error *error)
 {
@@ -81,13 +83,10 @@ static void report(struct daemon *daemon, const struct error *error)
 static int parse_options(struct daemon *daemon, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"topology", required_argument, NULL, 't'},
-		{"name", required_argument, NULL, 'n'},
-		{"captures", required_argument, NULL, 'c'},
-		{"report-fd", required_argument, NULL, 'r'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'v'},
-		{NULL, 0, NULL, 0},
+		{"topology", required_argument, NULL, 't'},  {"name", required_argument, NULL, 'n'},
+		{"captures", required_argument, NULL, 'c'},  {"cold", no_argument, NULL, 'C'},
+		{"report-fd", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},         {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -101,6 +100,9 @@ static int parse_options(struct daemon *daemon, int argc, char **argv)
 			break;
 		case 'c':
 			daemon->captures = optarg;
+			break;
+		case 'C':
+			daemon->cold = true;
 			break;
 		case 'r':
 			daemon->report = (int)strtol(optarg, NULL, 10);
@@ -283,7 +285,7 @@ static int watch_signals(struct daemon *daemon, struct error *error)
 static int build(struct daemon *daemon, struct error *error)
 {
 	struct control_options control_options = {.stop = stop, .opaque = daemon};
-	struct lab_options lab_options = {.captures = daemon->captures};
+	struct lab_options lab_options = {.captures = daemon->captures, .cold = daemon->cold};
 	char *nodes = NULL;
 	int listener;
 

@@ -6,9 +6,12 @@
 
 json_t *json_text(const char *text)
 {
-	json_t *string = text ? json_string(text) : json_null();
+	json_t *string;
 	char *copy;
 
+	if (!text)
+		return json_null();
+	string = json_string(text);
 	if (string)
 		return string;
 	copy = strdup(text);

@@ -161,6 +161,7 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 	}
 	lab->topology = topology;
 	lab->captures = options->captures;
+	lab->cold = options->cold;
 	lab->created = loop_now();
 	lab->context = (struct node_context){.lab = lab,
 					     .kvm_fd = -1,
@@ -175,24 +176,22 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 }
 
 /* A node that cannot be started counts as crashed. */
-static int start_node(struct node *node, struct error *error)
+static int start_node(struct lab *lab, struct node *node, struct error *error)
 {
 	struct error node_error = {.class = ERROR_NONE};
-	int result = node_build(node, &node_error);
+	int result = node_start(node, lab_node_template(lab, node), &node_error);
 
-	if (result == 0)
-		result = node_start(node, &node_error);
 	if (result == 0)
 		return 0;
 	node_fail(node, node_error.text);
 	return error_set(error, node_error.class, -result, "node %s: %s", node_name(node), node_error.text);
 }
 
-/* Counts the nodes whose booting others wait for, and sets '*first' to when the first of them has had its time. */
+/* Counts the guests whose booting others wait for, and sets '*first' to when the first of them has had its time. */
 static unsigned int count_booting(const struct lab *lab, uint64_t *first)
 {
+	unsigned int count = lab_templates_in_work(lab);
 	uint64_t now = loop_now();
-	unsigned int count = 0;
 
 	*first = UINT64_MAX;
 	for (size_t i = 0; i < lab->node_count; i++) {
@@ -207,26 +206,31 @@ static unsigned int count_booting(const struct lab *lab, uint64_t *first)
 	return count;
 }
 
-/* Starts as many of the nodes that wait as may boot at once, up to the first that cannot be started. */
+/* Starts as many of the nodes that wait as may boot at once, up to the first that cannot be started.  Clones do not
+ * boot, and so wait for nothing but their template. */
 static int start_waiting(struct lab *lab, struct error *error)
 {
 	uint64_t again = 0;
+	bool waits = false;
 	int result = 0;
 
-	while (result == 0 && lab->next_start < lab->node_count &&
-	       count_booting(lab, &again) < lab->host.boots_at_once) {
-		struct node *node = &lab->nodes[lab->next_start++];
+	for (size_t i = 0; result == 0 && i < lab->node_count; i++) {
+		struct node *node = &lab->nodes[i];
 
-		if (node->state == NODE_CREATED) /* Unless it was restarted by hand meanwhile. */
-			result = start_node(node, error);
+		if (node->state != NODE_CREATED || lab_awaits_template(lab, node))
+			continue;
+		if (lab_node_template(lab, node) || count_booting(lab, &again) < lab->host.boots_at_once)
+			result = start_node(lab, node, error);
+		else
+			waits = true;
 	}
-	if (lab->next_start < lab->node_count)
+	if (waits && again != UINT64_MAX)
 		loop_timer_set(lab->context.control, &lab->start_more, again);
 	return result;
 }
 
 /* loop_function */
-static void start_more(void *opaque)
+void lab_start_more(void *opaque)
 {
 	struct lab *lab = opaque;
 
@@ -238,7 +242,10 @@ int lab_start(struct lab *lab, struct error *error)
 {
 	int result = dataplane_start(lab->context.dataplane, error);
 
-	lab->start_more = (struct loop_timer){.function = start_more, .opaque = lab};
+	lab->started = true;
+	lab->start_more = (struct loop_timer){.function = lab_start_more, .opaque = lab};
+	if (result == 0)
+		result = lab_find_templates(lab, error);
 	return result == 0 ? start_waiting(lab, error) : result;
 }
 
@@ -260,6 +267,7 @@ void lab_stop(struct lab *lab, void (*stopped)(void *opaque), void *opaque)
 	loop_timer_cancel(lab->context.control, &lab->start_more);
 	lab->stopped = stopped;
 	lab->stopped_opaque = opaque;
+	lab->ending = lab_stop_templates(lab);
 	for (size_t i = 0; i < lab->node_count; i++)
 		lab->ending += node_stop(&lab->nodes[i]);
 	/* Never from within: the caller may not expect it. */
@@ -267,9 +275,8 @@ void lab_stop(struct lab *lab, void (*stopped)(void *opaque), void *opaque)
 		loop_post(lab->context.control, finish_stop, lab);
 }
 
-void lab_node_ended(struct lab *lab, struct node *node)
+void lab_guest_ended(struct lab *lab)
 {
-	(void)node;
 	if (lab->stopping && --lab->ending == 0)
 		finish_stop(lab);
 }
@@ -281,6 +288,7 @@ void lab_destroy(struct lab *lab)
 	for (size_t i = 0; i < lab->node_count; i++)
 		node_release(&lab->nodes[i]);
 	free(lab->nodes);
+	lab_close_templates(lab);
 	dataplane_destroy(lab->context.dataplane);
 	capture_destroy(lab->capture);
 	if (lab->context.kvm_fd >= 0)
@@ -310,8 +318,8 @@ void lab_unlisten(struct lab *lab, struct lab_listener *listener)
 void lab_node_changed(struct lab *lab, struct node *node)
 {
 	/* Not from within: this is called in the middle of a node's change. */
-	if (!lab->stopping && lab->next_start > 0 && lab->next_start < lab->node_count)
-		loop_post(lab->context.control, start_more, lab);
+	if (!lab->stopping && lab->started && node->state != NODE_CREATED)
+		loop_post(lab->context.control, lab_start_more, lab);
 	for (struct lab_listener *listener = lab->listeners, *next; listener; listener = next) {
 		next = listener->next;
 		if (listener->changed)

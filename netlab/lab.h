@@ -38,6 +38,7 @@ enum node_state {
 struct lab_options {
 	const char *captures; /* Folder for this lab's captures, or NULL for none. */
 	const char *runtime;  /* Folder for the nodes' logs: RUNTIME/NODE.log. */
+	bool cold;            /* Boot every node, rather than have it go on from a template (netlab/template.h). */
 };
 
 /* Who wants to know of changes.  Zero-initialise, set 'changed' and 'opaque'. */

@@ -9,6 +9,7 @@
 #include "devices/virtio_rng.h"
 #include "netlab/capture.h"
 #include "netlab/dataplane.h"
+#include "netlab/guest.h"
 #include "netlab/image.h"
 #include "netlab/json_text.h"
 #include "netlab/lab_internal.h"
@@ -32,12 +33,12 @@ static json_t *devices_status(const struct node *node)
 {
 	json_t *devices = json_array();
 
-	if (node->console)
-		add_device(devices, "console", virtio_console_quarantine_reason(node->console));
-	if (node->rng)
-		add_device(devices, "rng", virtio_rng_quarantine_reason(node->rng));
-	if (node->disk)
-		add_device(devices, "disk", virtio_blk_quarantine_reason(node->disk));
+	if (node->guest) {
+		add_device(devices, "console", virtio_console_quarantine_reason(node->guest->console));
+		add_device(devices, "rng", virtio_rng_quarantine_reason(node->guest->rng));
+	}
+	if (node->guest && node->guest->disk)
+		add_device(devices, "disk", virtio_blk_quarantine_reason(node->guest->disk));
 	for (size_t i = 0; i < node->topology->interface_count; i++) {
 		const struct node_interface *interface = &node->interfaces[i];
 
@@ -135,15 +136,16 @@ static json_t *registers_status(const struct vcpu_registers *from)
 
 static json_t *node_status(const struct lab *lab, const struct node *node)
 {
-	json_t *status = json_pack("{s:s, s:s, s:f, s:f, s:o, s:s, s:I, s:i, s:o, s:o}", "name", node->topology->name,
-				   "state", node_state_name(node->state), "since", node->since, "seconds",
-				   node->seconds, "reason", json_text(node->reason), "image", node->image->name,
-				   "memory", (json_int_t)node->memory, "cpus", (int)node->cpus, "devices",
-				   devices_status(node), "interfaces", interfaces_status(lab, node));
+	json_t *status = json_pack("{s:s, s:s, s:f, s:f, s:o, s:b, s:s, s:I, s:i, s:o, s:o}", "name",
+				   node->topology->name, "state", node_state_name(node->state), "since", node->since,
+				   "seconds", node->seconds, "reason", json_text(node->reason), "clone", node->is_clone,
+				   "image", node->image->name, "memory", (json_int_t)node->memory, "cpus",
+				   (int)node->cpus, "devices", devices_status(node), "interfaces",
+				   interfaces_status(lab, node));
 	struct machine_exits exits;
 
-	if (node->machine) {
-		machine_read_exits(node->machine, &exits);
+	if (node->guest) {
+		machine_read_exits(node->guest->machine, &exits);
 		json_object_set_new(status, "exits",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I}", "port", (json_int_t)exits.port, "memory",
 					      (json_int_t)exits.memory, "completed", (json_int_t)exits.completed,

@@ -9,23 +9,14 @@
 #include <time.h>
 
 #include "core/loop.h"
-#include "devices/uart.h"
-#include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_net.h"
-#include "devices/virtio_rng.h"
 #include "netlab/agent.h"
-#include "netlab/agent_protocol.h"
 #include "netlab/dataplane.h"
+#include "netlab/guest.h"
 #include "netlab/image.h"
 #include "netlab/node_log.h"
 #include "netlab/node_setup.h"
-
-/* PCI slots.  Those between are for disks and the balloon; NICs come last, in the order of their names. */
-#define SLOT_CONSOLE 1
-#define SLOT_RNG 2
-#define SLOT_DISK 3
-#define SLOT_FIRST_NIC 8
 
 const char *node_state_name(enum node_state state)
 {
@@ -139,46 +130,22 @@ static void call_dataplane(struct node *node, loop_function *function)
 	loop_call(dataplane_loop(lab_context(node->lab)->dataplane), function, node);
 }
 
-/* Console and agent. */
+/* The guest. */
 
-static void on_console_output(void *opaque, enum virtio_console_port port, const uint8_t *data, size_t size)
+static void on_console(void *opaque, const uint8_t *data, size_t size)
 {
 	struct node *node = opaque;
 
-	if (port == VIRTIO_CONSOLE_STREAM) {
-		agent_receive(node->agent, data, size);
-		return;
-	}
 	for (size_t i = 0; i < size; i++)
 		node->history[node->history_end++ % NODE_HISTORY_SIZE] = data[i];
 	lab_node_console(node->lab, node, data, size);
 }
 
-static void on_console_writable(void *opaque, enum virtio_console_port port)
+static void on_logged(void *opaque, const char *text, size_t size)
 {
 	struct node *node = opaque;
 
-	if (port == VIRTIO_CONSOLE_STREAM)
-		agent_resume(node->agent);
-}
-
-static void on_console_opened(void *opaque, enum virtio_console_port port, bool open)
-{
-	struct node *node = opaque;
-
-	if (port == VIRTIO_CONSOLE_STREAM)
-		agent_opened(node->agent, open);
-}
-
-static const struct virtio_console_ops console_ops = {.output = on_console_output,
-						      .writable = on_console_writable,
-						      .opened = on_console_opened};
-
-static size_t agent_send(void *opaque, const uint8_t *data, size_t size)
-{
-	struct node *node = opaque;
-
-	return node->console ? virtio_console_write(node->console, VIRTIO_CONSOLE_STREAM, data, size) : 0;
+	lab_node_logged(node->lab, node, text, size);
 }
 
 static void on_greeted(void *opaque)
@@ -213,33 +180,17 @@ void node_setup_done(struct node *node, const char *failure)
 	set_state(node, NODE_READY);
 }
 
-static void on_uart_output(void *opaque, const char *data, size_t size, size_t lost)
+/* The guest's end. */
+
+static void release_guest(struct node *node)
 {
-	struct node *node = opaque;
-
-	lab_node_logged(node->lab, node, data, size);
-	if (lost > 0)
-		say(node, "\n[netlab: %zu bytes lost]\n", lost);
-}
-
-static const struct uart_ops uart_ops = {.output = on_uart_output};
-
-/* The machine's end. */
-
-static void release_machine(struct node *node)
-{
-	if (!node->machine)
+	if (!node->guest)
 		return;
 	node_setup_destroy(node->setup);
 	node->setup = NULL;
 	call_dataplane(node, unplug);
-	machine_destroy(node->machine);
-	node->machine = NULL;
-	node->console = NULL;
-	node->rng = NULL;
-	node->disk = NULL;
-	agent_destroy(node->agent);
-	node->agent = NULL;
+	guest_destroy(node->guest);
+	node->guest = NULL;
 }
 
 static void say_registers(struct node *node)
@@ -259,7 +210,7 @@ static void say_registers(struct node *node)
 
 static void keep_registers(struct node *node)
 {
-	const struct vcpu_registers *registers = machine_crash_registers(node->machine);
+	const struct vcpu_registers *registers = machine_crash_registers(node->guest->machine);
 
 	node->has_registers = registers != NULL;
 	if (!registers)
@@ -277,7 +228,7 @@ static void crashed(struct node *node, const char *reason)
 
 void node_fail(struct node *node, const char *reason)
 {
-	release_machine(node);
+	release_guest(node);
 	snprintf(node->reason, sizeof(node->reason), "%s", reason);
 	set_state(node, NODE_CRASHED);
 }
@@ -287,9 +238,9 @@ static void start_anew(struct node *node)
 {
 	struct error error = {.class = ERROR_NONE};
 
-	release_machine(node);
+	release_guest(node);
 	say(node, "[netlab: starts anew]\n");
-	if (node_build(node, &error) < 0 || node_start(node, &error) < 0)
+	if (node_start(node, lab_node_template(node->lab, node), &error) < 0)
 		node_fail(node, error.text);
 }
 
@@ -315,47 +266,18 @@ static void on_ended(void *opaque, enum machine_end end, const char *reason)
 	} else if (end == MACHINE_POWERED_OFF) {
 		snprintf(node->reason, sizeof(node->reason), "powered off by the guest");
 	}
-	release_machine(node);
+	release_guest(node);
 	set_state(node, node->reason[0] && end != MACHINE_POWERED_OFF ? NODE_CRASHED : NODE_STOPPED);
-	lab_node_ended(node->lab, node);
+	lab_guest_ended(node->lab);
 }
 
-static const struct machine_ops machine_ops = {.ended = on_ended};
+static const struct guest_ops guest_ops = {.logged = on_logged,
+					   .console = on_console,
+					   .greeted = on_greeted,
+					   .lost = on_agent_lost,
+					   .ended = on_ended};
 
 /* Building. */
-
-static void describe_machine(const struct node *node, struct machine_options *options, char *cmdline, size_t size)
-{
-	snprintf(cmdline, size, "%s%s%s", node->image->cmdline, node->topology->cmdline ? " " : "",
-		 node->topology->cmdline ? node->topology->cmdline : "");
-	*options = (struct machine_options){
-		.name = node->topology->name,
-		.memory = node->memory,
-		.cpus = node->cpus,
-		.kernel = node->image->kernel,
-		.initramfs = (const char *const *)node->image->initramfs,
-		.initramfs_count = node->image->initramfs_count,
-		.cmdline = cmdline,
-	};
-}
-
-static int create_console(struct node *node, struct error *error)
-{
-	const struct virtio_console_options options = {.slot = SLOT_CONSOLE,
-						       .stream_name = AGENT_PORT_NAME,
-						       .ops = &console_ops,
-						       .opaque = node};
-	const struct agent_transport transport = {.send = agent_send,
-						  .greeted = on_greeted,
-						  .lost = on_agent_lost,
-						  .opaque = node};
-
-	node->agent = agent_create(&transport);
-	if (!node->agent)
-		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
-	node->console = virtio_console_create(node->machine, lab_context(node->lab)->control, &options, error);
-	return node->console ? 0 : -EIO;
-}
 
 static int create_nics(struct node *node, struct error *error)
 {
@@ -365,68 +287,86 @@ static int create_nics(struct node *node, struct error *error)
 		struct node_interface *interface = &node->interfaces[i];
 		struct virtio_net_options options = {
 			.mtu = (uint16_t)interface->topology->mtu,
-			.slot = SLOT_FIRST_NIC + (unsigned int)i,
+			.slot = GUEST_SLOT_FIRST_NIC + (unsigned int)i,
 			.name = interface->port_name,
 			.ops = &net_ops,
 			.opaque = interface,
 		};
 
 		memcpy(options.mac, interface->topology->mac, sizeof(options.mac));
-		interface->net = virtio_net_create(node->machine, loop, &options, error);
+		interface->net = virtio_net_create(node->guest->machine, loop, &options, error);
 		if (!interface->net)
 			return -EIO;
 	}
 	return 0;
 }
 
-int node_build(struct node *node, struct error *error)
+void node_describe(const struct node *node, struct guest_options *options)
 {
 	const struct node_context *context = lab_context(node->lab);
-	struct machine_options options;
-	char cmdline[4096];
 
-	describe_machine(node, &options, cmdline, sizeof(cmdline));
-	node->machine = machine_create(context->kvm_fd, context->host, &options, context->control, &machine_ops, node,
-				       error);
-	if (!node->machine)
-		return -EIO;
+	*options = (struct guest_options){
+		.name = node->topology->name,
+		.image = node->image,
+		.cmdline = node->topology->cmdline,
+		.memory = node->memory,
+		.cpus = node->cpus,
+		.kvm_fd = context->kvm_fd,
+		.host = context->host,
+		.control = context->control,
+	};
+}
+
+static int build(struct node *node, struct template *template, struct error *error)
+{
+	struct guest_options options;
+
+	node_describe(node, &options);
+	options.template = template;
 	node->greeted = false;
-	if (uart_create(node->machine, &uart_ops, node, error) < 0 || create_console(node, error) < 0)
+	node->guest = guest_create(&options, &guest_ops, node, error);
+	if (!node->guest)
 		return -EIO;
-	node->rng = virtio_rng_create(node->machine, context->control, SLOT_RNG, error);
-	if (!node->rng)
-		return -EIO;
-	if (node->image->disk) {
-		node->disk = virtio_blk_create(node->machine, context->control, SLOT_DISK, node->image->disk, error);
-		if (!node->disk)
-			return -EIO;
-	}
 	return create_nics(node, error);
 }
 
-int node_start(struct node *node, struct error *error)
+static int start(struct node *node, struct error *error)
 {
-	struct machine_options options;
-	char cmdline[4096];
 	int result;
 
-	describe_machine(node, &options, cmdline, sizeof(cmdline));
 	call_dataplane(node, plug);
+	node->started = loop_now();
+	node->is_clone = node->guest->options.template != NULL;
+	set_state(node, NODE_BOOTING);
+	result = guest_start(node->guest, error);
+	if (result < 0)
+		release_guest(node);
+	return result;
+}
+
+int node_start(struct node *node, struct template *template, struct error *error)
+{
+	struct error reason = {.class = ERROR_NONE};
+
 	node->reason[0] = '\0';
 	node->has_registers = false;
-	result = machine_start(node->machine, &options, error);
-	if (result < 0)
-		return result;
-	node->started = loop_now();
-	set_state(node, NODE_BOOTING);
-	return 0;
+	if (template) {
+		if (build(node, template, &reason) == 0 && start(node, &reason) == 0)
+			return 0;
+		release_guest(node);
+		say(node, "[netlab: it boots, since its template is of no use: %s]\n", reason.text);
+		lab_drop_template(node->lab, node);
+	}
+	if (build(node, NULL, error) < 0)
+		return -EIO;
+	return start(node, error);
 }
 
 bool node_stop(struct node *node)
 {
-	if (!node->machine || node->state == NODE_CREATED)
+	if (!node->guest)
 		return false;
-	machine_stop(node->machine);
+	machine_stop(node->guest->machine);
 	return true;
 }
 
@@ -441,10 +381,8 @@ int node_restart(struct node *node, struct error *error)
 		node->restart_wanted = true; /* Goes on in on_ended(). */
 		return 0;
 	}
-	release_machine(node);
-	result = node_build(node, error);
-	if (result == 0)
-		result = node_start(node, error);
+	release_guest(node);
+	result = node_start(node, lab_node_template(node->lab, node), error);
 	if (result < 0)
 		node_fail(node, error->text);
 	return result;
@@ -486,7 +424,7 @@ int node_init(struct node *node, const struct topology_node *topology, const str
 
 void node_release(struct node *node)
 {
-	release_machine(node);
+	release_guest(node);
 	node_log_destroy(node->log);
 	image_free(node->image);
 	free(node->interfaces);
@@ -514,7 +452,7 @@ const char *node_reason(const struct node *node)
 
 struct agent *node_agent(struct node *node)
 {
-	return node->agent && agent_is_connected(node->agent) ? node->agent : NULL;
+	return node->guest && agent_is_connected(node->guest->agent) ? node->guest->agent : NULL;
 }
 
 const char *node_log_path(const struct node *node)
@@ -524,13 +462,13 @@ const char *node_log_path(const struct node *node)
 
 size_t node_console_write(struct node *node, const uint8_t *data, size_t size)
 {
-	return node->console ? virtio_console_write(node->console, VIRTIO_CONSOLE_TERMINAL, data, size) : 0;
+	return node->guest ? virtio_console_write(node->guest->console, VIRTIO_CONSOLE_TERMINAL, data, size) : 0;
 }
 
 void node_console_resize(struct node *node, uint16_t rows, uint16_t columns)
 {
-	if (node->console)
-		virtio_console_resize(node->console, rows, columns);
+	if (node->guest)
+		virtio_console_resize(node->guest->console, rows, columns);
 }
 
 size_t node_console_history(struct node *node, uint8_t *to, size_t size)

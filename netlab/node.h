@@ -5,8 +5,8 @@
 /* Node: one guest of a lab, for netlab/lab.c and those it is made of
  * ==================================================================
  *
- * A node's interfaces, log and console history last as long as the lab; its machine, agent connection and setting-up
- * are replaced when it restarts.
+ * A node's interfaces, log and console history last as long as the lab; its guest and setting-up are replaced when it
+ * restarts.
  *
  *      created -> booting -> configuring -> ready -> stopped or crashed
  *
@@ -26,14 +26,14 @@
 
 struct agent;
 struct dataplane;
+struct guest;
+struct guest_options;
 struct image;
 struct node_log;
 struct node_setup;
 struct port;
-struct virtio_blk;
-struct virtio_console;
+struct template;
 struct virtio_net;
-struct virtio_rng;
 
 /* Bytes of console output kept for those who connect late. */
 #define NODE_HISTORY_SIZE 16384
@@ -43,7 +43,7 @@ struct node_interface {
 	const struct topology_interface *topology;
 	char port_name[TOPOLOGY_NAME_MAX + 20]; /* "h1:eth0" */
 	struct port *port;
-	struct virtio_net *net; /* NULL without a machine. */
+	struct virtio_net *net; /* NULL without a guest. */
 };
 
 struct node {
@@ -65,11 +65,8 @@ struct node {
 	bool has_registers;
 	struct vcpu_registers registers; /* Of the last crash. */
 
-	struct machine *machine;
-	struct virtio_console *console;
-	struct virtio_rng *rng;
-	struct virtio_blk *disk; /* NULL: the image has none. */
-	struct agent *agent;
+	struct guest *guest;      /* NULL before it starts and after it ended. */
+	bool is_clone;            /* It went on from a template. */
 	struct node_setup *setup; /* While it is configuring. */
 	uint8_t history[NODE_HISTORY_SIZE];
 	size_t history_end; /* Bytes ever said; the last NODE_HISTORY_SIZE are kept. */
@@ -90,9 +87,11 @@ int node_init(struct node *node, const struct topology_node *topology, const str
 	      struct error *error);
 void node_release(struct node *node);
 
-/* Builds a machine, and starts it. */
-int node_build(struct node *node, struct error *error);
-int node_start(struct node *node, struct error *error);
+/* Fills in what its guest is made of, without a template. */
+void node_describe(const struct node *node, struct guest_options *options);
+
+/* Makes a guest and starts it: a clone of the template, or one that boots where that is NULL or of no use. */
+int node_start(struct node *node, struct template *template, struct error *error);
 /* Asks the machine to end; node_ended() of the lab follows.  Returns false when there is none. */
 bool node_stop(struct node *node);
 
@@ -103,13 +102,17 @@ void node_fail(struct node *node, const char *reason);
 void node_setup_done(struct node *node, const char *failure);
 
 /* For nodes, in netlab/lab.c. */
+/* The template for the node, or NULL: it boots. */
+struct template *lab_node_template(struct lab *lab, const struct node *node);
+/* That template does not work: it is not used again, and made anew by the next lab that wants it. */
+void lab_drop_template(struct lab *lab, const struct node *node);
 const struct node_context *lab_context(const struct lab *lab);
 const struct topology *lab_topology(const struct lab *lab);
 void lab_node_changed(struct lab *lab, struct node *node);
 void lab_node_logged(struct lab *lab, struct node *node, const char *text, size_t size);
 void lab_node_console(struct lab *lab, struct node *node, const uint8_t *data, size_t size);
-/* A node's machine has gone, and is not being replaced. */
-void lab_node_ended(struct lab *lab, struct node *node);
+/* A guest has gone, and is not being replaced. */
+void lab_guest_ended(struct lab *lab);
 bool lab_is_stopping(const struct lab *lab);
 
 #endif /* node.h */

@@ -15,6 +15,7 @@
 #include "core/loop.h"
 #include "netlab/agent.h"
 #include "netlab/agent_protocol.h"
+#include "netlab/guest.h"
 #include "netlab/node.h"
 
 /* Theory of operation
@@ -108,6 +109,8 @@ static char *configure_text(const struct node *node)
 	fprintf(out, "hostname %s\ntime %lld.%09ld\n", topology->name, (long long)now.tv_sec, now.tv_nsec);
 	put_hex(out, "machine-id", 16);
 	put_hex(out, "entropy", ENTROPY_SIZE);
+	if (node->is_clone) /* Its kernel looked for devices when there were no NICs yet. */
+		fprintf(out, "rescan\n");
 	put_interfaces(out, topology);
 	for (size_t i = 0; i < topology->sysctl_count; i++)
 		fprintf(out, "sysctl %s %s\n", topology->sysctls[i].key, topology->sysctls[i].value);
@@ -238,7 +241,7 @@ static void configure(struct node_setup *setup)
 	setup->text_at += length;
 	part = strndup(from, length);
 	if (part)
-		setup->channel = agent_configure(setup->node->agent, part, &channel_ops, setup);
+		setup->channel = agent_configure(setup->node->guest->agent, part, &channel_ops, setup);
 	free(part);
 }
 
@@ -257,8 +260,8 @@ static void write_file(struct node_setup *setup)
 		close_file(setup);
 		return;
 	}
-	setup->channel = agent_write_file(setup->node->agent, file->guest_path, status.st_mode & 0777, &channel_ops,
-					  setup);
+	setup->channel = agent_write_file(setup->node->guest->agent, file->guest_path, status.st_mode & 0777,
+					  &channel_ops, setup);
 	if (setup->channel)
 		send_file(setup);
 	else
@@ -277,7 +280,7 @@ static void add_route(struct node_setup *setup)
 	     word = strtok_r(NULL, " \t", &position))
 		argv[count++] = word;
 	argv[count] = NULL;
-	setup->channel = agent_exec(setup->node->agent, argv, NULL, NULL, &channel_ops, setup);
+	setup->channel = agent_exec(setup->node->guest->agent, argv, NULL, NULL, &channel_ops, setup);
 	if (setup->channel)
 		agent_channel_end_input(setup->channel);
 	free(copy);
@@ -289,7 +292,7 @@ static void run_command(struct node_setup *setup)
 	const char *argv[] = {"sh", "-c", command, NULL};
 
 	describe(setup, "startup command \"%.100s\"", command);
-	setup->channel = agent_exec(setup->node->agent, argv, NULL, NULL, &channel_ops, setup);
+	setup->channel = agent_exec(setup->node->guest->agent, argv, NULL, NULL, &channel_ops, setup);
 	if (setup->channel)
 		agent_channel_end_input(setup->channel);
 }

@@ -16,6 +16,8 @@ const struct cli_command cli_commands[] = {
 			"  --name NAME          call the lab NAME, so that one topology can run twice\n"
 			"  --captures FOLDER    where captures go (default: ./captures/LAB)\n"
 			"  --no-capture         capture nothing\n"
+			"  --cold               boot every node, rather than have it go on from a template of\n"
+			"                       its image (\"netlab image --help\")\n"
 			"  --timeout SECONDS    how long to wait for nodes to be ready (default: 300; 0: for ever)\n"
 			"\n"
 			"Examples:\n"
@@ -163,14 +165,20 @@ const struct cli_command cli_commands[] = {
 	{
 		.name = "image",
 		.run = cli_image,
-		.summary = "list guest images, or build one",
-		.usage = "netlab image list | netlab image build NAME",
-		.help = "Lists the images that are there, or builds one (\"lab\" is the one topologies use\n"
-			"unless they say otherwise).\n"
+		.summary = "list guest images, build one, make its template",
+		.usage = "netlab image list | build NAME | warm [NAME] | prune",
+		.help = "Lists the images that are there, and the templates nodes go on from; builds an\n"
+			"image (\"lab\" is the one topologies use unless they say otherwise); makes the\n"
+			"template of one now rather than at the first \"netlab up\"; removes templates that\n"
+			"are of no use any more.\n"
+			"\n"
+			"  --memory SIZE        warm: of nodes with this much memory (default: the image's)\n"
+			"  --cpus NUMBER        warm: and with so many CPUs (default: the image's)\n"
 			"\n"
 			"Examples:\n"
 			"  netlab image list\n"
-			"  netlab image build lab",
+			"  netlab image build lab\n"
+			"  netlab image warm lab --memory 96M",
 	},
 	{
 		.name = "completion",

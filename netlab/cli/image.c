@@ -9,7 +9,10 @@
 #include "netlab/allocate.h"
 #include "netlab/cli/cli.h"
 #include "netlab/cli/table.h"
+#include "netlab/cli/templates.h"
 #include "netlab/image.h"
+#include "netlab/topology.h"
+#include "netlab/topology_units.h"
 
 /* netlab image: lists images, and has them built by scripts/image-build. */
 
@@ -147,25 +150,92 @@ static void put_table(const json_t *list)
 	}
 }
 
+/* The image called 'name', or a new one that says it has gone: a template may outlive its image. */
+static json_t *find_or_add(json_t *images, const char *name)
+{
+	json_t *image;
+
+	for (size_t i = 0; i < json_array_size(images); i++) {
+		image = json_array_get(images, i);
+		if (!strcmp(cli_string(image, "name"), name))
+			return image;
+	}
+	image = json_pack("{s:s, s:s, s:[]}", "name", name, "error", "the image has gone", "templates");
+	json_array_append_new(images, image);
+	return image;
+}
+
+/* Gives each image a member "templates". */
+static void attach(json_t *images, const json_t *templates)
+{
+	for (size_t i = 0; i < json_array_size(images); i++)
+		json_object_set_new(json_array_get(images, i), "templates", json_array());
+	for (size_t i = 0; i < json_array_size(templates); i++) {
+		json_t *template = json_array_get(templates, i);
+		json_t *image = find_or_add(images, cli_string(template, "image"));
+
+		json_array_append(json_object_get(image, "templates"), template);
+	}
+}
+
 static int list(const struct cli *cli)
 {
-	json_t *images = all_images();
+	json_t *images = all_images(), *templates = templates_read();
 
-	if (cli->json)
+	if (cli->json) {
+		attach(images, templates);
 		cli_put_json(images);
-	else
+	} else {
 		put_table(images);
+		templates_print(templates);
+	}
 	json_decref(images);
+	json_decref(templates);
 	return 0;
+}
+
+/* Reads --memory and --cpus.  Returns false after complaining. */
+static bool read_size(const struct cli *cli, char option, const char *text, uint64_t *memory, unsigned int *cpus)
+{
+	const char *problem = option == 'm' ? topology_parse_size(text, memory) : NULL;
+	char *end;
+
+	if (problem) {
+		cli_usage(cli, "--memory \"%s\" %s", text, problem);
+		return false;
+	}
+	if (option == 'm')
+		return true;
+	*cpus = (unsigned int)strtoul(text, &end, 10);
+	if (*end == '\0' && *cpus >= 1 && *cpus <= TOPOLOGY_CPUS_MAX)
+		return true;
+	cli_usage(cli, "--cpus takes a number from 1 to %d, not \"%s\"", TOPOLOGY_CPUS_MAX, text);
+	return false;
 }
 
 int cli_image(struct cli *cli, int argc, char **argv)
 {
-	if (cli_option(cli, argc, argv, "", NULL) == '?')
-		return ERROR_USAGE;
-	if (argc - optind == 1 && !strcmp(argv[optind], "list"))
+	static const struct option options[] = {{"memory", required_argument, NULL, 'm'},
+						{"cpus", required_argument, NULL, 'c'},
+						{NULL, 0, NULL, 0}};
+	uint64_t memory = 0;
+	unsigned int cpus = 0;
+	const char *what;
+	int option, left;
+
+	while ((option = cli_option(cli, argc, argv, "", options)) != -1) {
+		if (option == '?' || !read_size(cli, (char)option, optarg, &memory, &cpus))
+			return ERROR_USAGE;
+	}
+	what = optind < argc ? argv[optind] : "";
+	left = argc - optind - 1;
+	if (left == 0 && !strcmp(what, "list"))
 		return list(cli);
-	if (argc - optind == 2 && !strcmp(argv[optind], "build"))
+	if (left == 0 && !strcmp(what, "prune"))
+		return templates_prune(cli);
+	if (left == 1 && !strcmp(what, "build"))
 		return build(argv[optind + 1]);
-	return cli_usage(cli, "\"list\" or \"build NAME\" is needed");
+	if (left <= 1 && !strcmp(what, "warm"))
+		return templates_warm(cli, left == 1 ? argv[optind + 1] : "lab", memory, cpus);
+	return cli_usage(cli, "\"list\", \"build NAME\", \"warm [NAME]\" or \"prune\" is needed");
 }

@@ -56,23 +56,19 @@ static char *find_netlabd(struct error *error)
 static int spawn(struct launch *launch, const char *netlabd, struct error *error)
 {
 	char number[16];
-	char *argv[] = {
-		"netlabd",
-		"--name",
-		(char *)launch->lab,
-		"--topology",
-		(char *)launch->topology,
-		"--report-fd",
-		number,
-		"--captures",
-		(char *)launch->captures,
-		NULL,
+	char *argv[12] = {
+		"netlabd", "--name", (char *)launch->lab, "--topology", (char *)launch->topology, "--report-fd", number,
 	};
+	size_t argc = 7;
 	posix_spawn_file_actions_t actions;
 	int fds[2], copy, result;
 
-	if (!launch->captures)
-		argv[7] = NULL;
+	if (launch->captures) {
+		argv[argc++] = "--captures";
+		argv[argc++] = (char *)launch->captures;
+	}
+	if (launch->cold)
+		argv[argc++] = "--cold";
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return error_set(error, ERROR_FAILED, errno, "cannot make a pipe: %s", strerror(errno));
 	/* A copy that outlives exec: a descriptor given to dup2 as itself may lose or keep its flag. */

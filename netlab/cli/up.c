@@ -31,6 +31,7 @@ struct up {
 	const char *name;   /* --name, or NULL. */
 	const char *folder; /* --captures, or NULL. */
 	bool no_capture;
+	bool cold;
 	long timeout; /* Seconds; 0: none. */
 	struct topology *topology;
 	char *captures; /* Absolute path, or NULL. */
@@ -268,6 +269,7 @@ static int start_and_follow(struct up *up)
 		.lab = up->topology->name,
 		.topology = up->topology->path,
 		.captures = up->captures,
+		.cold = up->cold,
 		.signal_fd = take_signals(),
 	};
 	switch (launch_start(&up->launch, &error)) {
@@ -292,11 +294,9 @@ static int start_and_follow(struct up *up)
 static int parse(struct up *up, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"name", required_argument, NULL, 'n'},
-		{"captures", required_argument, NULL, 'c'},
-		{"no-capture", no_argument, NULL, 'C'},
-		{"timeout", required_argument, NULL, 't'},
-		{NULL, 0, NULL, 0},
+		{"name", required_argument, NULL, 'n'},    {"captures", required_argument, NULL, 'c'},
+		{"no-capture", no_argument, NULL, 'C'},    {"cold", no_argument, NULL, 'b'},
+		{"timeout", required_argument, NULL, 't'}, {NULL, 0, NULL, 0},
 	};
 	char *end;
 	int option;
@@ -308,6 +308,8 @@ static int parse(struct up *up, int argc, char **argv)
 			up->folder = optarg;
 		else if (option == 'C')
 			up->no_capture = true;
+		else if (option == 'b')
+			up->cold = true;
 		else if (option != 't')
 			return ERROR_USAGE;
 		else {

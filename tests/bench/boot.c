@@ -19,6 +19,7 @@
 
 #include "core/loop.h"
 #include "netlab/agent.h"
+#include "netlab/guest.h"
 #include "netlab/image.h"
 #include "netlab/lab_internal.h"
 #include "netlab/topology.h"
@@ -53,8 +54,8 @@ static void sample(void *opaque)
 	struct bench *bench = opaque;
 	struct node *node = lab_node(bench->lab, 0);
 
-	if (node->machine && bench->sample_count < SAMPLES_MAX)
-		bench->samples[bench->sample_count++] = machine_sample(node->machine);
+	if (node->guest && bench->sample_count < SAMPLES_MAX)
+		bench->samples[bench->sample_count++] = machine_sample(node->guest->machine);
 	if (loop_now() - bench->started > GIVE_UP_SECONDS * 1000000000ull) {
 		fprintf(stderr, "%d s have passed\n", GIVE_UP_SECONDS);
 		loop_stop(bench->loop);
@@ -74,8 +75,8 @@ static void changed(void *opaque, struct node *node)
 	}
 	if (node_state(node) == NODE_READY || node_state(node) == NODE_CRASHED) {
 		bench->ready_seconds = node_state_seconds(node);
-		if (node->machine)
-			machine_read_exits(node->machine, &bench->exits);
+		if (node->guest)
+			machine_read_exits(node->guest->machine, &bench->exits);
 		loop_stop(bench->loop);
 	}
 }
@@ -179,7 +180,7 @@ int main(int argc, char **argv)
 	struct error error = {.class = ERROR_NONE};
 	struct bench *bench = calloc(1, sizeof(*bench));
 	char text[128], runtime[] = "/tmp/bench-boot-XXXXXX";
-	struct lab_options options = {.runtime = mkdtemp(runtime)};
+	struct lab_options options = {.runtime = mkdtemp(runtime), .cold = true};
 	struct topology *topology;
 	int status;
 

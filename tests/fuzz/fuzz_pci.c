@@ -10,85 +10,18 @@
 #include "core/machine.h"
 #include "core/pci.h"
 #include "core/platform.h"
-#include "devices/uart.h"
-#include "devices/virtio_console.h"
-#include "devices/virtio_net.h"
-#include "devices/virtio_rng.h"
-#include "virtio_input.h"
+#include "full_machine.h"
+#include "stand_in.h"
 
-#define SLOT_CONSOLE 1
-#define SLOT_RNG 2
-#define SLOT_NET 31
 #define OPERATIONS_MAX 300
 
 /* Offset of the access window's fields from its capability, and where the devices here have it. */
 #define CAPABILITY_VENDOR 9
 #define CAPABILITY_WINDOW 5
 
-static void on_transmit(void *opaque, const struct frame *frame)
-{
-	(void)opaque;
-	stand_in_check(frame->size >= FRAME_SIZE_MIN);
-}
-
-static void on_refused(void *opaque, enum virtio_net_refusal reason, size_t size)
-{
-	(void)opaque;
-	(void)reason;
-	(void)size;
-}
-
-static void on_output(void *opaque, enum virtio_console_port port, const uint8_t *data, size_t size)
-{
-	(void)opaque;
-	stand_in_check(port < VIRTIO_CONSOLE_PORTS && data && size > 0);
-}
-
-static void on_writable(void *opaque, enum virtio_console_port port)
-{
-	(void)opaque;
-	stand_in_check(port < VIRTIO_CONSOLE_PORTS);
-}
-
-static void on_opened(void *opaque, enum virtio_console_port port, bool open)
-{
-	(void)opaque;
-	(void)open;
-	stand_in_check(port < VIRTIO_CONSOLE_PORTS);
-}
-
-static void on_uart(void *opaque, const char *data, size_t size, size_t lost)
-{
-	(void)opaque;
-	stand_in_check(data && (size > 0 || lost > 0));
-}
-
-static const struct virtio_net_ops net_ops = {.transmit = on_transmit, .refused = on_refused};
-static const struct virtio_console_ops console_ops = {.output = on_output,
-						      .writable = on_writable,
-						      .opened = on_opened};
-static const struct uart_ops uart_ops = {.output = on_uart};
-
-static struct machine *build(void)
-{
-	struct machine *machine = stand_in_create(VIRTIO_INPUT_MEMORY);
-	struct loop *loop = stand_in_loop(machine);
-	const struct virtio_net_options net = {.slot = SLOT_NET, .name = "fuzz", .mtu = 1500, .ops = &net_ops};
-	const struct virtio_console_options console = {.slot = SLOT_CONSOLE,
-						       .stream_name = "fuzz",
-						       .ops = &console_ops};
-	struct error error;
-
-	stand_in_check(virtio_net_create(machine, loop, &net, &error));
-	stand_in_check(virtio_console_create(machine, loop, &console, &error));
-	stand_in_check(virtio_rng_create(machine, loop, SLOT_RNG, &error));
-	stand_in_check(uart_create(machine, &uart_ops, NULL, &error) == 0);
-	return machine;
-}
-
 static unsigned int pick_slot(uint8_t choice)
 {
-	static const uint8_t slots[] = {0, SLOT_CONSOLE, SLOT_RNG, SLOT_NET};
+	static const uint8_t slots[] = {0, FULL_MACHINE_SLOT_CONSOLE, FULL_MACHINE_SLOT_RNG, FULL_MACHINE_SLOT_NET};
 
 	return choice & 0x80 ? choice & 31 : slots[choice & 3];
 }
@@ -175,7 +108,7 @@ static void any_access(struct machine *machine, struct input *input)
 /* What no guest may change. */
 static void check_identity(struct machine *machine)
 {
-	static const uint8_t slots[] = {SLOT_CONSOLE, SLOT_RNG, SLOT_NET};
+	static const uint8_t slots[] = {FULL_MACHINE_SLOT_CONSOLE, FULL_MACHINE_SLOT_RNG, FULL_MACHINE_SLOT_NET};
 
 	for (size_t i = 0; i < sizeof(slots); i++) {
 		stand_in_check(stand_in_config(machine, slots[i], 0, 2, 0, false) == 0x1af4);
@@ -189,7 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = {.data = data, .size = size};
-	struct machine *machine = build();
+	struct machine *machine = full_machine_create();
 
 	for (unsigned int i = 0; i < OPERATIONS_MAX && input.size > 0; i++)
 		any_access(machine, &input);

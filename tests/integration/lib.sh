@@ -6,8 +6,9 @@
 #	source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 #	need_image
 #	check "the lab comes up" lab_up "$top/labs/two-hosts/topology.yaml"
-#	pings() { netlab exec h1 -- ping -c 1 10.0.0.2; }
-#	check "h1 pings h2" pings
+#	knows_its_name() { expect_equal "$(netlab exec h1 -- hostname)" h1; }
+#	check "h1 knows its name" knows_its_name
+#	check "h1 pings h2" pings h1 10.0.0.2
 #	finish
 #
 # Each check runs in a subshell with 'set -e', in the folder $work; what it prints is shown when it fails.  The test

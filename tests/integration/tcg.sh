@@ -199,6 +199,12 @@ nodes_are_ready() {
 	expect_equal "$(jq -r '[.ports[].capture_lost] | add' <<<"$output")" 0
 }
 
+# On real ring 0, with XSAVE: one guest booted, and both go on from it.
+nodes_are_clones() {
+	have jq || skip "no jq"
+	expect_equal "$(output_of status | jq '[.nodes[].clone] | all')" true
+}
+
 # Each queue of the NIC has a vector of its own, and they were used.
 vectors_are_used() {
 	local output
@@ -235,6 +241,7 @@ check "Debian's kernel has KVM with nested paging" passed load-kvm '^(Y|1)$'
 check "netlab takes it for kvm_amd" passed doctor 'kvm_amd'
 check "two guests with Debian's kernel come up" passed up
 check "they are ready" nodes_are_ready
+check "they are clones of one that booted" nodes_are_clones
 check "it is Debian's kernel" passed kernel 'cloud-amd64'
 check "they ping each other" passed ping '3 (packets )?received'
 check "MSI-X: a vector for each queue" vectors_are_used

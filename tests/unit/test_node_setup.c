@@ -21,6 +21,7 @@
 
 #include "netlab/agent.h"
 #include "netlab/agent_protocol.h"
+#include "netlab/guest.h"
 #include "netlab/node.h"
 #include "netlab/node_setup.h"
 
@@ -37,6 +38,7 @@ struct lab {
 struct fixture {
 	struct lab lab;
 	struct node node;
+	struct guest guest; /* All there is of it is its agent. */
 	struct topology_node topology;
 	struct topology_file file;
 	char *command;
@@ -101,8 +103,8 @@ static void answer(struct fixture *fixture, uint32_t channel, uint16_t type, con
 					    .channel = htole32(channel),
 					    .type = htole16(type)};
 
-	agent_receive(fixture->node.agent, (const uint8_t *)&header, sizeof(header));
-	agent_receive(fixture->node.agent, payload, size);
+	agent_receive(fixture->guest.agent, (const uint8_t *)&header, sizeof(header));
+	agent_receive(fixture->guest.agent, payload, size);
 }
 
 static void answer_exit(struct fixture *fixture, uint32_t channel, uint32_t status)
@@ -199,8 +201,9 @@ static int set_up(void **state)
 	fixture->command = "true";
 	fixture->node.lab = &fixture->lab;
 	fixture->node.topology = &fixture->topology;
-	fixture->node.agent = agent_create(&transport);
-	agent_opened(fixture->node.agent, true);
+	fixture->node.guest = &fixture->guest;
+	fixture->guest.agent = agent_create(&transport);
+	agent_opened(fixture->guest.agent, true);
 	*state = fixture;
 	return 0;
 }
@@ -210,7 +213,7 @@ static int tear_down(void **state)
 	struct fixture *fixture = *state;
 
 	node_setup_destroy(fixture->node.setup);
-	agent_destroy(fixture->node.agent);
+	agent_destroy(fixture->guest.agent);
 	unlink(fixture->path);
 	free(fixture);
 	return 0;
@@ -338,7 +341,7 @@ static void file_that_breaks_off_is_given_up(void **state)
 	expect_done(fixture, "copying /etc/motd failed (Is a directory)");
 	answer_credit(fixture, 2, 100000);
 	answer_exit(fixture, 2, 1);
-	assert_true(agent_is_connected(fixture->node.agent));
+	assert_true(agent_is_connected(fixture->guest.agent));
 }
 
 static void file_is_closed_when_the_agent_cannot_be_asked(void **state)
@@ -367,7 +370,7 @@ static void file_is_closed_when_the_connection_is_lost(void **state)
 	fixture->topology.file_count = 1;
 	greet(fixture);
 	assert_true(find_descriptor(fixture) >= 0);
-	agent_opened(fixture->node.agent, false);
+	agent_opened(fixture->guest.agent, false);
 	assert_int_equal(find_descriptor(fixture), -1);
 	assert_null(fixture->node.setup);
 	assert_int_equal(fixture->lab.done, 0);

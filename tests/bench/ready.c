@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How long until a lab is ready: booted, and cloned from a template
+ * =================================================================
+ *
+ * Brings the same lab up twice in this process, nodes on one network: each node booted, and each a clone; and prints
+ * for both when the agents had greeted and when all nodes were set up, and what memory a node took.  The template is
+ * made first if it is not there, and that is not counted.
+ *
+ *      build/bench/ready [NODES [IMAGE]]       default: 4 of image lab
+ *
+ * The exit status is 1 when a node did not get ready. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/loop.h"
+#include "netlab/lab_internal.h"
+#include "netlab/topology.h"
+
+#define NODES_MAX 250
+#define GIVE_UP_SECONDS 600
+
+struct bench {
+	struct loop *loop;
+	struct lab *lab;
+	struct lab_listener listener;
+	struct loop_timer give_up;
+	uint64_t started;
+	size_t greeted, ready;
+	double greeted_at[2], ready_at[2]; /* The first and the last node, seconds. */
+	bool failed;
+};
+
+static void changed(void *opaque, struct node *node)
+{
+	struct bench *bench = opaque;
+	double now = (double)(loop_now() - bench->started) / 1e9;
+
+	switch (node_state(node)) {
+	case NODE_CONFIGURING:
+		bench->greeted_at[bench->greeted++ > 0] = now;
+		break;
+	case NODE_READY:
+		bench->ready_at[bench->ready++ > 0] = now;
+		break;
+	case NODE_CRASHED:
+		bench->failed = true;
+		break;
+	default:
+		break;
+	}
+	if (bench->failed || bench->ready == lab_node_count(bench->lab))
+		loop_stop(bench->loop);
+}
+
+static void give_up(void *opaque)
+{
+	struct bench *bench = opaque;
+
+	bench->failed = true;
+	loop_stop(bench->loop);
+}
+
+static void stopped(void *opaque)
+{
+	loop_stop(((struct bench *)opaque)->loop);
+}
+
+/* Of this process, in KiB. */
+static long private_memory(void)
+{
+	FILE *file = fopen("/proc/self/smaps_rollup", "re");
+	char line[128];
+	long sum = 0, part;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "Private_Clean: %ld", &part) == 1 || sscanf(line, "Private_Dirty: %ld", &part) == 1)
+			sum += part;
+	}
+	if (file)
+		fclose(file);
+	return sum;
+}
+
+static void print(const char *name, const struct bench *bench, size_t nodes, long memory)
+{
+	printf("%-8s %6zu   %8.2f %8.2f   %8.2f %8.2f   %8.1f\n", name, nodes, bench->greeted_at[0],
+	       bench->greeted_at[nodes > 1], bench->ready_at[0], bench->ready_at[nodes > 1],
+	       (double)memory / 1024 / (double)nodes);
+}
+
+/* Returns false when it did not get ready.  'name' is NULL for a lab that is only to make the template. */
+static bool run(const char *name, const struct topology *topology, const char *runtime, bool cold)
+{
+	struct bench bench = {0};
+	struct error error = {.class = ERROR_NONE};
+	const struct lab_options options = {.runtime = runtime, .cold = cold};
+	long before = private_memory();
+
+	bench.loop = loop_create(&error);
+	bench.lab = bench.loop ? lab_create(topology, &options, bench.loop, &error) : NULL;
+	if (!bench.lab) {
+		fprintf(stderr, "%s\n", error.text);
+		return false;
+	}
+	bench.listener = (struct lab_listener){.changed = changed, .opaque = &bench};
+	bench.give_up = (struct loop_timer){.function = give_up, .opaque = &bench};
+	lab_listen(bench.lab, &bench.listener);
+	loop_timer_set(bench.loop, &bench.give_up, loop_now() + GIVE_UP_SECONDS * 1000000000ull);
+	bench.started = loop_now();
+	if (lab_start(bench.lab, &error) == 0)
+		loop_run(bench.loop);
+	else
+		bench.failed = true;
+	if (!bench.failed && name)
+		print(name, &bench, topology->node_count, private_memory() - before);
+	loop_timer_cancel(bench.loop, &bench.give_up);
+	lab_unlisten(bench.lab, &bench.listener);
+	lab_stop(bench.lab, stopped, &bench);
+	loop_run(bench.loop);
+	lab_destroy(bench.lab);
+	loop_destroy(bench.loop);
+	return !bench.failed;
+}
+
+static struct topology *make_topology(unsigned int nodes, const char *image)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	struct topology *topology;
+
+	if (!out)
+		return NULL;
+	fprintf(out, "name: bench\ndefaults: {image: %s}\nnetworks: {lan: {}}\nnodes: [", image);
+	for (unsigned int i = 1; i <= nodes; i++)
+		fprintf(out, "%sn%u", i > 1 ? ", " : "", i);
+	fprintf(out, "]\nlinks:\n");
+	for (unsigned int i = 1; i <= nodes; i++)
+		fprintf(out, "  - {endpoints: [n%u, lan], ip: [10.0.0.%u/24]}\n", i, i);
+	fclose(out);
+	topology = topology_read_text(text, size, "bench.yaml", NULL, stderr);
+	free(text);
+	return topology;
+}
+
+static void remove_logs(const char *runtime, const struct topology *topology)
+{
+	char path[256];
+
+	for (size_t i = 0; i < topology->node_count; i++) {
+		snprintf(path, sizeof(path), "%s/%s.log", runtime, topology->nodes[i].name);
+		unlink(path);
+	}
+	rmdir(runtime);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int nodes = argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 10) : 4;
+	const char *image = argc > 2 ? argv[2] : "lab";
+	char runtime[] = "/tmp/bench-ready-XXXXXX";
+	struct topology *one, *all;
+	bool good;
+
+	if (nodes < 1 || nodes > NODES_MAX || !mkdtemp(runtime)) {
+		fprintf(stderr, "usage: ready [NODES [IMAGE]], at most %d nodes\n", NODES_MAX);
+		return 2;
+	}
+	one = make_topology(1, image);
+	all = make_topology(nodes, image);
+	if (!one || !all)
+		return 1;
+	good = run(NULL, one, runtime, false);
+	printf("                   agents greeted        ready            MiB of\n");
+	printf("          nodes    first     last     first     last   each node\n");
+	/* Booting many takes minutes, and tells no more than booting some. */
+	good = good && run("clone", all, runtime, false) && (nodes > 16 || run("cold", all, runtime, true));
+	remove_logs(runtime, all);
+	topology_free(one);
+	topology_free(all);
+	return good ? 0 : 1;
+}

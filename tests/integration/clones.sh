@@ -1,0 +1,212 @@
+#!/usr/bin/env bash
+# Templates, and nodes that go on from them.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need_tool jq
+need_image
+
+# Templates of its own, so that it sees how they are made and may damage them.
+export XDG_CACHE_HOME=$work/cache
+folder_of_templates=$XDG_CACHE_HOME/netlab-kvm/templates
+topology=$top/labs/two-hosts/topology.yaml
+
+up() {
+	lab_up --no-capture "$@" "$topology"
+}
+
+all_are_clones() {
+	expect_equal "$(status_of '[.nodes[].clone] | all' "$@")" true
+}
+
+none_is_a_clone() {
+	expect_equal "$(status_of '[.nodes[].clone] | any')" false
+}
+
+# templates FILTER: jq's answer from the array of all templates.
+templates() {
+	netlab image list --format json | jq -r "[.[].templates[]] | $1"
+}
+
+first_lab() {
+	up >output
+	all_are_clones
+	expect_match 'created: a template of image lab is being made, once' "$(cat output)"
+	expect_equal "$(templates length)" 1
+	expect_equal "$(templates '.[0] | "\(.image) \(.memory) \(.cpus) \(.stale)"')" "lab 67108864 1 false"
+	# Far fewer bytes than the guest's memory: pages of zeroes are holes.
+	[ "$(templates '.[0].size')" -lt 40000000 ]
+}
+
+network_is_there() {
+	netlab exec h1 -- ping -c 2 -W 60 10.0.0.2
+	netlab exec h2 -- ping -c 2 -W 60 10.0.0.1
+	expect_match 'eth0' "$(netlab exec h1 -- ip -br link show eth0)"
+}
+
+differ() {
+	local of_h1 of_h2
+	of_h1=$(in_node h1 "$1")
+	of_h2=$(in_node h2 "$1")
+	[ -n "$of_h1" ] || fail "nothing from: $1"
+	[ "$of_h1" != "$of_h2" ] || fail "the same in both, $of_h1: $1"
+}
+
+strangers() {
+	differ 'head -c 32 /dev/urandom | od -An -v -tx1'
+	differ 'cat /proc/sys/kernel/random/uuid'
+	differ 'cat /proc/sys/kernel/random/boot_id'
+	differ 'cat /etc/machine-id'
+	differ 'hostname'
+	differ 'cat /sys/class/net/eth0/address'
+	# Bytes that no program asked for: where the kernel puts a new program's stack.
+	differ "grep -F '[stack]' /proc/self/maps"
+}
+
+# The clocks went on from where the template was saved, the one on the wall from now.
+clock_is_right() {
+	local before there after
+	before=$(date +%s)
+	there=$(netlab exec h1 -- date +%s)
+	after=$(date +%s)
+	if [ "$there" -lt $((before - 2)) ] || [ "$there" -gt $((after + 2)) ]; then
+		fail "$there is not in $before..$after"
+	fi
+	netlab exec h1 -- sleep 1
+}
+
+log_says_so() {
+	expect_match 'goes on from a template' "$(netlab logs h1)"
+}
+
+restart_is_a_clone() {
+	in_node h1 'touch /root/mark'
+	netlab restart --timeout "$patience" h1
+	all_are_clones
+	expect_status 1 netlab exec h1 -- test -e /root/mark
+	netlab exec h1 -- ping -c 1 -W 60 10.0.0.2
+}
+
+second_lab() {
+	netlab down
+	up >output
+	all_are_clones
+	expect_no_match 'is being made' "$(cat output)"
+	expect_equal "$(templates length)" 1
+}
+
+warm() {
+	expect_match 'is there' "$(netlab image warm lab)"
+	expect_equal "$(netlab image warm --format json | jq .made)" false
+	expect_status 2 netlab image warm --memory 64
+	expect_status 2 netlab image warm --cpus 0
+	expect_status 3 netlab image warm no-such-image
+}
+
+cold() {
+	netlab down
+	up --cold
+	none_is_a_clone
+	netlab exec h1 -- ping -c 1 -W 60 10.0.0.2
+	netlab down
+}
+
+other_command_line() {
+	mkdir -p other
+	cat >other/topology.yaml <<-EOF
+		nodes: {h1: {cmdline: "netlab.test=1"}}
+	EOF
+	lab_up --no-capture other
+	none_is_a_clone
+	netlab exec h1 -- grep netlab.test=1 /proc/cmdline
+	netlab down
+}
+
+only_template() {
+	local folders=("$folder_of_templates"/????????????????????????????????/)
+	[ "${#folders[@]}" -eq 1 ] || fail "${folders[*]}"
+	printf '%s' "${folders[0]}"
+}
+
+# A byte in the middle of the state: the checksum sees it.
+damaged_state() {
+	local folder
+	folder=$(only_template)
+	chmod 600 "$folder/state"
+	printf '\377\376' | dd of="$folder/state" bs=1 seek=5000 conv=notrunc status=none
+	up >output
+	all_are_clones # Of one that was made anew.
+	expect_match 'is being made' "$(cat output)"
+	expect_match 'damaged' "$(cat "$runtime/two-hosts/netlabd.log")"
+	netlab down
+}
+
+# Nothing of the memory is read before a guest asks for it, so it is its size that tells.
+truncated_memory() {
+	local folder
+	folder=$(only_template)
+	chmod 600 "$folder/memory"
+	truncate -s 1M "$folder/memory"
+	up
+	none_is_a_clone
+	expect_match 'its template is of no use' "$(netlab logs h1)"
+	expect_equal "$(templates length)" 0 # The next lab makes a new one.
+	netlab down
+}
+
+being_made() {
+	[ -e "$runtime/killed/pid" ] && [ "$(status_of '.nodes[0].reason' killed)" != "" ]
+}
+
+# Whatever is there after a kill in the middle of it is not taken for a template.
+killed_while_making() {
+	local pid
+	expect_equal "$(templates length)" 0
+	netlab up --no-capture --name killed "$topology" >/dev/null 2>&1 &
+	pid=$!
+	wait_for being_made
+	kill -KILL "$(daemon_pid killed)"
+	wait "$pid" && fail "up succeeded"
+	expect_equal "$(templates length)" 0
+}
+
+# One of the two makes it, the other waits.
+two_at_once() {
+	local pid
+	lab_up --no-capture --name one "$topology" >output-of-one &
+	pid=$!
+	lab_up --no-capture --name two "$topology" >output-of-two
+	wait "$pid"
+	all_are_clones one
+	all_are_clones two
+	expect_equal "$(templates length)" 1
+	[ -z "$(find "$folder_of_templates" -name '*.new')" ] || fail "something unfinished is left"
+	netlab down --all
+}
+
+prune() {
+	local folder
+	expect_match 'No template is stale' "$(netlab image prune)"
+	folder=$(only_template)
+	mv "$folder" "$folder_of_templates/00000000000000000000000000000000"
+	expect_equal "$(templates '.[0].stale')" true
+	expect_equal "$(netlab image prune --format json | jq length)" 1
+	expect_equal "$(templates length)" 0
+}
+
+check "the first lab makes a template, and its nodes go on from it" first_lab
+check "clones have their network" network_is_there
+check "clones have nothing in common that is random" strangers
+check "clones know what time it is, and it passes" clock_is_right
+check "the log of a clone says that it is one" log_says_so
+check "a node that restarts is a clone again" restart_is_a_clone
+check "the second lab finds the template" second_lab
+check "image warm" warm
+check "up --cold boots" cold
+check "a node with a command line of its own boots" other_command_line
+check "a damaged state is refused, and the template made anew" damaged_state
+check "a template that cannot be started from is dropped, and its nodes boot" truncated_memory
+check "kill -9 while a template is made leaves none" killed_while_making
+check "two labs at once make one template" two_at_once
+check "image prune removes what is of no use" prune
+finish

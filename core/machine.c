@@ -151,8 +151,10 @@ void machine_destroy(struct machine *machine)
 {
 	if (!machine)
 		return;
-	for (unsigned int i = 0; i < machine->cpu_count; i++)
+	for (unsigned int i = 0; i < machine->cpu_count; i++) {
 		vcpu_destroy(machine->vcpus[i]);
+		machine->vcpus[i] = NULL;
+	}
 	for (unsigned int i = 0; i < machine->handler_count; i++) {
 		if (machine->handlers[i].destroy)
 			machine->handlers[i].destroy(machine->handlers[i].opaque);
@@ -504,6 +506,11 @@ static int save_chips(struct machine *machine, struct state *state, struct error
 		state_put(state, TAG_IRQCHIP, &chip, sizeof(chip));
 	}
 	return 0;
+}
+
+void machine_drain(struct machine *machine)
+{
+	pci_bus_drain(machine->pci);
 }
 
 int machine_save(struct machine *machine, struct state *state, struct error *error)

@@ -79,6 +79,10 @@ int machine_restore(struct machine *machine, struct state *state, struct error *
 void machine_pause(struct machine *machine, void (*paused)(void *opaque), void *opaque);
 void machine_resume(struct machine *machine);
 
+/* Has the devices of a paused machine end what they are in the middle of.  Before its memory and its state are saved,
+ * and not in between: they write memory and interrupt. */
+void machine_drain(struct machine *machine);
+
 /* Takes the state of a paused machine and its devices, all but its memory (machine_memory()). */
 int machine_save(struct machine *machine, struct state *state, struct error *error);
 

@@ -73,18 +73,33 @@ static bool is_zero(const uint8_t *page)
 	return page[0] == 0 && memcmp(page, page + 1, PAGE_SIZE - 1) == 0;
 }
 
+/* The first page at or after 'at' that there is.  Looking at one that is not would make it. */
+static uint64_t next_page(const struct guest_memory *memory, uint64_t at)
+{
+	off_t next;
+
+	if (memory->fd < 0 || at >= memory->size)
+		return at;
+	next = lseek(memory->fd, (off_t)at, SEEK_DATA);
+	if (next < 0) /* ENXIO: no more. */
+		return errno == ENXIO ? memory->size : at;
+	return (uint64_t)next & ~(PAGE_SIZE - 1);
+}
+
 int guest_memory_write(const struct guest_memory *memory, int file_fd, struct error *error)
 {
 	uint64_t at = 0, end;
 
 	if (ftruncate(file_fd, (off_t)memory->size) < 0)
 		goto failed;
-	while (at < memory->size) {
+	while ((at = next_page(memory, at)) < memory->size) {
 		if (is_zero(memory->base + at)) {
 			at += PAGE_SIZE;
 			continue;
 		}
-		for (end = at + PAGE_SIZE; end < memory->size && !is_zero(memory->base + end); end += PAGE_SIZE)
+		for (end = at + PAGE_SIZE;
+		     next_page(memory, end) == end && end < memory->size && !is_zero(memory->base + end);
+		     end += PAGE_SIZE)
 			;
 		while (at < end) {
 			ssize_t written = pwrite(file_fd, memory->base + at, end - at, (off_t)at);

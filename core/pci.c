@@ -170,6 +170,14 @@ static struct pci_place place_of(const struct pci_device *device)
 	return place;
 }
 
+void pci_bus_drain(struct pci_bus *bus)
+{
+	for (unsigned int slot = 1; slot < PCI_SLOTS; slot++) {
+		if (bus->slots[slot] && bus->slots[slot]->ops->drain)
+			bus->slots[slot]->ops->drain(bus->slots[slot]);
+	}
+}
+
 void pci_bus_save(const struct pci_bus *bus, struct state *state)
 {
 	uint32_t count = 0;

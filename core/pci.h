@@ -54,6 +54,8 @@ struct pci_device_ops {
 	void (*config_written)(struct pci_device *device, unsigned int offset, unsigned int size);
 	/* Before the bytes are read: an access window may fill them in.  May be NULL. */
 	void (*config_reading)(struct pci_device *device, unsigned int offset, unsigned int size);
+	/* While its machine is paused: ends what it is in the middle of.  NULL for a device that never is. */
+	void (*drain)(struct pci_device *device);
 	/* The device's own state, while its machine is paused or before it starts; configuration space has been
 	 * restored.  What is wrong in it makes the state bad.  NULL for a device without. */
 	void (*save)(struct pci_device *device, struct state *state);
@@ -94,6 +96,8 @@ unsigned int pci_device_add_capability(struct pci_device *device, uint8_t id, co
 /* Puts a device into a slot (1 to 31) and assigns its BAR.  Returns 0, or -EEXIST with 'error' set. */
 int pci_bus_add(struct pci_bus *bus, struct pci_device *device, unsigned int slot, struct error *error);
 
+/* Drains all devices. */
+void pci_bus_drain(struct pci_bus *bus);
 /* States of all devices, in the order of slots.  A slot that had none when the state was saved is left as it is. */
 void pci_bus_save(const struct pci_bus *bus, struct state *state);
 void pci_bus_restore(struct pci_bus *bus, struct state *state);

@@ -90,7 +90,8 @@ bool state_get(struct state *state, uint32_t tag, void *data, size_t size)
 	if (state_get_up_to(state, tag, data, size, &got) && got == size)
 		return true;
 	state->bad = true;
-	memset(data, 0, size);
+	if (size > 0)
+		memset(data, 0, size);
 	return false;
 }
 

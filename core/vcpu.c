@@ -423,7 +423,7 @@ int vcpu_save(const struct vcpu *vcpu, struct state *state, struct error *error)
 
 int vcpu_restore(struct vcpu *vcpu, struct state *state, struct error *error)
 {
-	return vcpu_state_restore(vcpu->vm_fd, vcpu->fd, state, error);
+	return vcpu_state_restore(vcpu->vm_fd, vcpu->fd, vcpu->index == 0, state, error);
 }
 
 /* Has KVM finish the access it passed on last, which it does when it is next entered, and no more. */

@@ -32,6 +32,7 @@
 #define LAPIC_TIMER_TSC_DEADLINE (2u << 17)
 
 #define TAG_SPECIAL STATE_TAG('s', 'r', 'e', 'g')
+#define TAG_FREQUENCY STATE_TAG('t', 'k', 'h', 'z')
 #define TAG_MSRS STATE_TAG('m', 's', 'r', 's')
 #define TAG_GENERAL STATE_TAG('r', 'e', 'g', 's')
 #define TAG_FPU STATE_TAG('f', 'p', 'u', ' ')
@@ -141,6 +142,7 @@ int vcpu_state_save(int kvm_fd, int vm_fd, int vcpu_fd, struct state *state, str
 	struct kvm_vcpu_events events;
 	struct kvm_debugregs debug = {0};
 	struct kvm_mp_state mp;
+	int32_t frequency;
 	int result;
 
 	/* First, as KVM says: reading it may end a wait for INIT. */
@@ -151,6 +153,8 @@ int vcpu_state_save(int kvm_fd, int vm_fd, int vcpu_fd, struct state *state, str
 	if (has(vm_fd, KVM_CAP_DEBUGREGS) && ioctl(vcpu_fd, KVM_GET_DEBUGREGS, &debug) < 0)
 		return failed(error, "cannot read a vCPU's debug registers");
 	state_put(state, TAG_SPECIAL, &special, sizeof(special));
+	frequency = ioctl(vcpu_fd, KVM_GET_TSC_KHZ, 0);
+	state_put(state, TAG_FREQUENCY, &frequency, sizeof(frequency));
 	result = save_msrs(kvm_fd, vcpu_fd, state, error);
 	if (result < 0)
 		return result;
@@ -165,8 +169,18 @@ int vcpu_state_save(int kvm_fd, int vm_fd, int vcpu_fd, struct state *state, str
 	return 0;
 }
 
+/* Before Linux 6.7 KVM takes a value within a second of what the counter has for an attempt to have all vCPUs agree,
+ * and leaves it as it is; a guest that was saved early would go back in time.  So the counter is first taken far away.
+ */
+static void leave_tsc(int vcpu_fd, uint64_t value)
+{
+	const struct kvm_msr_entry entry = {.index = MSR_TSC, .data = value + (1ull << 40)};
+
+	write_msr(vcpu_fd, &entry);
+}
+
 /* Sets all but the timer's deadline, which goes to '*deadline'. */
-static int restore_msrs(int vcpu_fd, struct state *state, uint64_t *deadline, struct error *error)
+static int restore_msrs(int vcpu_fd, bool is_first, struct state *state, uint64_t *deadline, struct error *error)
 {
 	struct kvm_msr_entry *entries = calloc(MSRS_MAX, sizeof(*entries));
 	uint64_t now = 0;
@@ -178,8 +192,11 @@ static int restore_msrs(int vcpu_fd, struct state *state, uint64_t *deadline, st
 		size = 0;
 	*deadline = 0;
 	for (size_t i = 0; i < size / sizeof(*entries); i++) {
-		if (entries[i].index == MSR_TSC)
+		if (entries[i].index == MSR_TSC) {
 			now = entries[i].data;
+			if (is_first)
+				leave_tsc(vcpu_fd, now);
+		}
 		if (entries[i].index == MSR_TSC_DEADLINE)
 			*deadline = entries[i].data;
 		/* What KVM gave and does not take are read-only ones, which are as they must be. */
@@ -227,7 +244,19 @@ static void restore_deadline(int vcpu_fd, const struct kvm_lapic_state *lapic, u
 		write_msr(vcpu_fd, &entry);
 }
 
-int vcpu_state_restore(int vm_fd, int vcpu_fd, struct state *state, struct error *error)
+/* A guest measures the frequency of its time-stamp counter once.  A host's own measurement varies a little. */
+static bool has_same_tsc(int vcpu_fd, struct state *state)
+{
+	int64_t here = ioctl(vcpu_fd, KVM_GET_TSC_KHZ, 0), difference;
+	int32_t saved;
+
+	if (!state_get(state, TAG_FREQUENCY, &saved, sizeof(saved)))
+		return true; /* A bad state, which is told of later. */
+	difference = here > saved ? here - saved : saved - here;
+	return here <= 0 || saved <= 0 || difference <= here / 1000;
+}
+
+int vcpu_state_restore(int vm_fd, int vcpu_fd, bool is_first, struct state *state, struct error *error)
 {
 	struct kvm_sregs special;
 	struct kvm_regs general;
@@ -240,7 +269,9 @@ int vcpu_state_restore(int vm_fd, int vcpu_fd, struct state *state, struct error
 
 	if (state_get(state, TAG_SPECIAL, &special, sizeof(special)) && ioctl(vcpu_fd, KVM_SET_SREGS, &special) < 0)
 		return failed(error, "cannot set special registers");
-	result = restore_msrs(vcpu_fd, state, &deadline, error);
+	if (!has_same_tsc(vcpu_fd, state))
+		return error_set(error, ERROR_FAILED, EINVAL, "it was saved on a processor with another clock");
+	result = restore_msrs(vcpu_fd, is_first, state, &deadline, error);
 	if (result < 0)
 		return result;
 	if (state_get(state, TAG_GENERAL, &general, sizeof(general)) && ioctl(vcpu_fd, KVM_SET_REGS, &general) < 0)

@@ -11,13 +11,16 @@
  * Thread-safety: any one thread while the vCPU does not run.
  */
 
+#include <stdbool.h>
+
 #include "core/error.h"
 
 struct state;
 
 /* Returns 0 or a negative errno value with 'error' set. */
 int vcpu_state_save(int kvm_fd, int vm_fd, int vcpu_fd, struct state *state, struct error *error);
-/* For a vCPU whose CPUID was set. */
-int vcpu_state_restore(int vm_fd, int vcpu_fd, struct state *state, struct error *error);
+/* For a vCPU whose CPUID was set.  'is_first': its time-stamp counter is set first, and those of the others after it.
+ */
+int vcpu_state_restore(int vm_fd, int vcpu_fd, bool is_first, struct state *state, struct error *error);
 
 #endif /* vcpu_state.h */

@@ -432,13 +432,13 @@ struct virtio_console *virtio_console_create(struct machine *machine, struct loo
 		.name = name,
 		.device_id = DEVICE_ID_CONSOLE,
 		.class_code = VIRTIO_CLASS_COMMUNICATION,
-		.features = FEATURE(VIRTIO_CONSOLE_F_MULTIPORT),
+		.features = FEATURE(VIRTIO_CONSOLE_F_MULTIPORT) | FEATURE(VIRTIO_CONSOLE_F_SIZE),
 		.queue_count = QUEUE_COUNT,
 		.config_size = sizeof(struct virtio_console_config),
 		.slot = options->slot,
 		.ops = &device_ops,
 	};
-	struct virtio_console_config config = {.max_nr_ports = VIRTIO_CONSOLE_PORTS};
+	struct virtio_console_config config = {.cols = 80, .rows = 24, .max_nr_ports = VIRTIO_CONSOLE_PORTS};
 
 	if (!console) {
 		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
@@ -448,8 +448,8 @@ struct virtio_console *virtio_console_create(struct machine *machine, struct loo
 	console->console_ops = options->ops;
 	console->opaque = options->opaque;
 	console->stream_name = options->stream_name;
-	console->rows = 24;
-	console->columns = 80;
+	console->rows = config.rows;
+	console->columns = config.cols;
 	console->more = (struct loop_task){.function = go_on, .opaque = console};
 	if (virtio_device_init(&console->device, &device_options, error) < 0) {
 		free(console);
@@ -500,8 +500,12 @@ size_t virtio_console_write(struct virtio_console *console, enum virtio_console_
 
 void virtio_console_resize(struct virtio_console *console, uint16_t rows, uint16_t columns)
 {
+	const struct virtio_console_config config = {.cols = columns, .rows = rows};
+
 	console->rows = rows;
 	console->columns = columns;
+	/* For drivers without ports; Linux takes no notice of sizes at all unless VIRTIO_CONSOLE_F_SIZE is there. */
+	virtio_device_set_config(&console->device, 0, &config, offsetof(struct virtio_console_config, max_nr_ports));
 	if (console->ports[VIRTIO_CONSOLE_TERMINAL].guest_open) {
 		console->ports[VIRTIO_CONSOLE_TERMINAL].say |= SAY_RESIZE;
 		say_pending(console);

@@ -528,12 +528,7 @@ static void save_device(void *opaque)
 {
 	const struct device_and_state *both = opaque;
 	struct virtio_device *device = both->device;
-	struct device_state saved;
-	uint8_t config[VIRTIO_CONFIG_MAX];
-
-	if (device->ops->drain && virtio_device_is_running(device))
-		device->ops->drain(device);
-	saved = (struct device_state){
+	const struct device_state saved = {
 		.negotiated = device->negotiated,
 		.offered_select = device->offered_select,
 		.negotiated_select = device->negotiated_select,
@@ -545,6 +540,8 @@ static void save_device(void *opaque)
 		.active = device->active,
 		.quarantined = device->quarantine_reason != NULL,
 	};
+	uint8_t config[VIRTIO_CONFIG_MAX];
+
 	for (unsigned int i = 0; i < device->config_size; i++)
 		config[i] = device->config[i];
 	state_put(both->state, TAG_DEVICE, &saved, sizeof(saved));
@@ -559,6 +556,22 @@ static void save_device(void *opaque)
 	msix_save(&device->msix, both->state);
 	if (device->ops->save)
 		device->ops->save(device, both->state);
+}
+
+/* loop_function, in the owner's thread. */
+static void drain_device(void *opaque)
+{
+	struct virtio_device *device = opaque;
+
+	if (device->ops->drain && virtio_device_is_running(device))
+		device->ops->drain(device);
+}
+
+static void pci_drain(struct pci_device *pci)
+{
+	struct virtio_device *device = from_pci(pci);
+
+	loop_call(device->owner, drain_device, device);
 }
 
 static void pci_save(struct pci_device *pci, struct state *state)
@@ -634,6 +647,7 @@ static const struct pci_device_ops pci_ops = {
 	.bar_moved = bar_moved,
 	.config_reading = pci_config_reading,
 	.config_written = pci_config_written,
+	.drain = pci_drain,
 	.save = pci_save,
 	.restore = pci_restore,
 	.destroy = pci_destroy,

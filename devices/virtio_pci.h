@@ -49,7 +49,7 @@ struct virtio_device_ops {
 	void (*activate)(struct virtio_device *device);                   /* DRIVER_OK; the queues are started. */
 	void (*reset)(struct virtio_device *device);                      /* The queues are still there. */
 	void (*kicked)(struct virtio_device *device, unsigned int queue); /* The driver notified. */
-	/* Before it is saved: ends what it is in the middle of.  NULL for a device that never is. */
+	/* Its machine is paused: ends what it is in the middle of.  NULL for a device that never is. */
 	void (*drain)(struct virtio_device *device);
 	/* Both NULL for a device that has no state but that of its queues and its configuration. */
 	void (*save)(struct virtio_device *device, struct state *state);

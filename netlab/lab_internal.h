@@ -19,6 +19,7 @@ struct lab_template {
 	struct lab *lab;
 	const struct node *node; /* The first of them. */
 	char key[TEMPLATE_KEY_SIZE];
+	uint64_t stamp; /* Of the image's files that the key is of. */
 	struct template *template;
 	struct template_maker *maker;
 };

@@ -12,10 +12,10 @@
 
 /* Which node goes on from which template, and what is done while there is none. */
 
-/* A kernel command line of its own wants a boot of its own. */
+/* Not one that is said to boot, and a kernel command line of its own wants a boot of its own. */
 static bool wants_template(const struct lab *lab, const struct node *node)
 {
-	return !lab->cold && !node->topology->cmdline;
+	return !lab->cold && !node->topology->boots && !node->topology->cmdline;
 }
 
 /* Such nodes go on from the same template. */
@@ -36,10 +36,22 @@ static struct lab_template *find(const struct lab *lab, const struct node *node)
 	return NULL;
 }
 
+/* An image that was built anew meanwhile has another disk than the template's guest knows. */
+static void let_go_if_old(struct lab_template *entry)
+{
+	if (!entry->template || template_stamp(entry->node->image) == entry->stamp)
+		return;
+	log_line("image %s has changed: its nodes boot from now on", entry->node->image->name);
+	template_close(entry->template);
+	entry->template = NULL;
+}
+
 struct template *lab_node_template(struct lab *lab, const struct node *node)
 {
-	const struct lab_template *entry = find(lab, node);
+	struct lab_template *entry = find(lab, node);
 
+	if (entry)
+		let_go_if_old(entry);
 	return entry ? entry->template : NULL;
 }
 
@@ -117,11 +129,12 @@ static void fill(struct lab *lab, struct lab_template *entry)
 	struct guest_options options;
 
 	node_describe(entry->node, &options);
+	entry->stamp = template_stamp(entry->node->image);
 	if (template_key(&options, entry->key, &error) < 0) {
 		tell(lab, entry, error.text);
 		return;
 	}
-	entry->template = template_open(entry->key, &error);
+	entry->template = template_open(entry->key, options.memory, &error);
 	if (entry->template)
 		return;
 	if (error.class != ERROR_NONE)

@@ -152,7 +152,8 @@ static void on_greeted(void *opaque)
 {
 	struct node *node = opaque;
 
-	node->greeted = true;
+	/* A clone does not greet by itself: it is heard of first when it has done something it was asked. */
+	node->greeted = !node->is_clone;
 	if (node->state != NODE_BOOTING)
 		return; /* The agent was restarted in a guest that is set up. */
 	set_state(node, NODE_CONFIGURING);
@@ -244,6 +245,13 @@ static void start_anew(struct node *node)
 		node_fail(node, error.text);
 }
 
+/* The node boots after this, and so do those after it. */
+static void drop_template(struct node *node, const char *why)
+{
+	say(node, "[netlab: it boots, since its template is of no use: %s]\n", why);
+	lab_drop_template(node->lab, node);
+}
+
 static void on_ended(void *opaque, enum machine_end end, const char *reason)
 {
 	struct node *node = opaque;
@@ -252,6 +260,12 @@ static void on_ended(void *opaque, enum machine_end end, const char *reason)
 
 	if (!lab_is_stopping(node->lab) && (node->restart_wanted || reset)) {
 		node->restart_wanted = false;
+		start_anew(node);
+		return;
+	}
+	if (!lab_is_stopping(node->lab) && node->is_clone && !node->greeted &&
+	    (end == MACHINE_RESET || end == MACHINE_CRASHED)) {
+		drop_template(node, reason[0] ? reason : "the guest reset before it did anything");
 		start_anew(node);
 		return;
 	}
@@ -350,13 +364,14 @@ int node_start(struct node *node, struct template *template, struct error *error
 
 	node->reason[0] = '\0';
 	node->has_registers = false;
-	if (template) {
-		if (build(node, template, &reason) == 0 && start(node, &reason) == 0)
-			return 0;
-		release_guest(node);
-		say(node, "[netlab: it boots, since its template is of no use: %s]\n", reason.text);
-		lab_drop_template(node->lab, node);
-	}
+	/* What fails here fails with or without a template. */
+	if (build(node, template, error) < 0)
+		return -EIO;
+	if (!template)
+		return start(node, error);
+	if (start(node, &reason) == 0)
+		return 0;
+	drop_template(node, reason.text);
 	if (build(node, NULL, error) < 0)
 		return -EIO;
 	return start(node, error);

@@ -61,7 +61,7 @@ struct node {
 	uint64_t started; /* loop_now() when its vCPUs started. */
 	char reason[1024];
 	bool restart_wanted;
-	bool greeted; /* Since the machine started. */
+	bool greeted; /* The guest has been heard of since it started. */
 	bool has_registers;
 	struct vcpu_registers registers; /* Of the last crash. */
 

@@ -203,6 +203,7 @@ static void on_ended(void *opaque, int status, int signal)
 	close_file(setup);
 	if (status == AGENT_LOST)
 		return; /* The agent is gone; when it comes back, all is set up anew. */
+	setup->node->greeted = true;
 	if (signal != 0)
 		snprintf(how, sizeof(how), "signal %d", signal);
 	else

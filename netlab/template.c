@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,29 +78,58 @@ static int add_image(XXH3_state_t *hash, const struct image *image, struct error
 	return result;
 }
 
+/* Processors of one machine need not be alike, so it is always the same one that is asked. */
+static void pin(cpu_set_t *before)
+{
+	cpu_set_t first;
+
+	CPU_ZERO(before);
+	if (sched_getaffinity(0, sizeof(*before), before) < 0)
+		return;
+	CPU_ZERO(&first);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, before)) {
+			CPU_SET(cpu, &first);
+			break;
+		}
+	}
+	sched_setaffinity(0, sizeof(first), &first);
+}
+
+/* Leaves that guests of a pagetable-based KVM see as they are.  Not 1, which has the number of the processor this runs
+ * on; KVM's has the rest of it. */
+static void add_native(XXH3_state_t *hash)
+{
+	static const unsigned int leaves[] = {0, 2, 4, 5, 7, 0xd};
+
+	for (size_t i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
+		unsigned int native[4] = {0};
+
+		__get_cpuid_count(leaves[i], 0, &native[0], &native[1], &native[2], &native[3]);
+		XXH3_128bits_update(hash, native, sizeof(native));
+	}
+}
+
 /* What the guest is told of its processors, and what it sees whatever it is told (core/host.c): a guest that has looked
  * at its processor must not find itself on another. */
 static int add_processor(XXH3_state_t *hash, const struct guest_options *options, struct error *error)
 {
 	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + VCPU_CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2));
-	unsigned int native[4];
+	cpu_set_t before;
 	int result;
 
 	if (!cpuid)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	pin(&before);
 	result = vcpu_describe(options->kvm_fd, options->host, 0, options->cpus, cpuid);
 	if (result < 0)
 		error_set(error, ERROR_HOST, -result, "KVM does not tell what guests see of a processor");
 	else
 		XXH3_128bits_update(hash, cpuid->entries, cpuid->nent * sizeof(cpuid->entries[0]));
 	free(cpuid);
-	for (unsigned int leaf = 0; leaf <= 7; leaf++) {
-		if (leaf == 1) /* Has the number of the processor this runs on; KVM's above has the rest. */
-			continue;
-		memset(native, 0, sizeof(native));
-		__get_cpuid_count(leaf, 0, &native[0], &native[1], &native[2], &native[3]);
-		XXH3_128bits_update(hash, native, sizeof(native));
-	}
+	if (options->host->backend == HOST_PAGETABLE)
+		add_native(hash);
+	sched_setaffinity(0, sizeof(before), &before);
 	return result;
 }
 
@@ -142,15 +172,20 @@ int template_key(const struct guest_options *options, char key[TEMPLATE_KEY_SIZE
 
 /* Opening and starting. */
 
-static int open_files(struct template *template, int folder, struct error *error)
+static int open_files(struct template *template, int folder, uint64_t memory, struct error *error)
 {
+	struct stat status;
+
 	template->memory_fd = openat(folder, "memory", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (template->memory_fd < 0)
 		return error_set(error, ERROR_FAILED, errno, "its memory cannot be opened: %s", strerror(errno));
+	/* Nothing of it is read before a guest asks for it, so it is its size that tells. */
+	if (fstat(template->memory_fd, &status) < 0 || (uint64_t)status.st_size != memory)
+		return error_set(error, ERROR_FAILED, EBADMSG, "its memory has another size");
 	return state_read(&template->state, folder, "state", error);
 }
 
-struct template *template_open(const char *key, struct error *error)
+struct template *template_open(const char *key, uint64_t memory, struct error *error)
 {
 	struct template *template = calloc(1, sizeof(*template));
 	struct error reason = {.class = ERROR_NONE};
@@ -163,7 +198,7 @@ struct template *template_open(const char *key, struct error *error)
 		folder = openat(templates, key, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (folder >= 0) {
 		template->memory_fd = -1;
-		result = open_files(template, folder, &reason);
+		result = open_files(template, folder, memory, &reason);
 		if (result == 0)
 			futimens(folder, NULL); /* Its time is when it was used last. */
 		else
@@ -221,4 +256,34 @@ int template_start(struct template *template, struct guest *guest, struct error 
 	}
 	free(log);
 	return result;
+}
+
+static void add_identity(XXH3_state_t *hash, const char *path)
+{
+	struct stat status = {0};
+
+	if (stat(path, &status) < 0)
+		status = (struct stat){0};
+	XXH3_64bits_update(hash, &status.st_dev, sizeof(status.st_dev));
+	XXH3_64bits_update(hash, &status.st_ino, sizeof(status.st_ino));
+	XXH3_64bits_update(hash, &status.st_size, sizeof(status.st_size));
+	XXH3_64bits_update(hash, &status.st_mtim, sizeof(status.st_mtim));
+}
+
+uint64_t template_stamp(const struct image *image)
+{
+	XXH3_state_t *hash = XXH3_createState();
+	uint64_t stamp;
+
+	if (!hash)
+		return 0;
+	XXH3_64bits_reset(hash);
+	add_identity(hash, image->kernel);
+	for (size_t i = 0; i < image->initramfs_count; i++)
+		add_identity(hash, image->initramfs[i]);
+	if (image->disk)
+		add_identity(hash, image->disk);
+	stamp = XXH3_64bits_digest(hash);
+	XXH3_freeState(hash);
+	return stamp;
 }

@@ -21,6 +21,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <jansson.h>
 
@@ -28,6 +29,7 @@
 
 struct guest;
 struct guest_options;
+struct image;
 struct template;
 struct template_maker;
 
@@ -40,9 +42,12 @@ struct template_maker;
  * negative errno value with 'error' set. */
 int template_key(const struct guest_options *options, char key[TEMPLATE_KEY_SIZE], struct error *error);
 
-/* Opens the template with this key.  Returns NULL with 'error' set: ERROR_NONE when there is none, else what is wrong
- * with it. */
-struct template *template_open(const char *key, struct error *error);
+/* Whether an image's files are still those a key was computed of, at the price of looking at their names. */
+uint64_t template_stamp(const struct image *image);
+
+/* Opens the template with this key, for guests with so much memory.  Returns NULL with 'error' set: ERROR_NONE when
+ * there is none, else what is wrong with it. */
+struct template *template_open(const char *key, uint64_t memory, struct error *error);
 void template_close(struct template *template);
 
 /* A descriptor of the memory; it stays the template's. */

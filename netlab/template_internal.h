@@ -24,8 +24,9 @@
  * set. */
 int template_folder(struct error *error);
 
-/* Removes the folder 'name', which has only files in it, from the folder 'folder'. */
-void template_remove_folder(int folder, const char *name);
+/* Removes the folder 'name', which has only a template's files in it, from the folder 'folder'.  Returns 0 or a
+ * negative errno value. */
+int template_remove_folder(int folder, const char *name);
 
 /* Notes that this template cannot be made, and says whether that was noted. */
 void template_set_hopeless(int folder, const char *key);

@@ -64,6 +64,7 @@ static void finish(void *opaque)
 {
 	struct template_maker *maker = opaque;
 
+	maker->ended = true; /* Its agent is lost as it is destroyed, which is no news. */
 	guest_destroy(maker->guest);
 	loop_timer_cancel(maker->options.control, &maker->timer);
 	if (maker->lock >= 0)
@@ -145,12 +146,14 @@ static void write_about(const struct template_maker *maker, int folder)
 /* All of it under another name, and then under its own. */
 static int save(struct template_maker *maker, struct error *error)
 {
-	char *name = allocate_text("%s.new", maker->key);
-	int folder = -1, result = 0;
+	char *name = allocate_text("%s.new", maker->key), key[TEMPLATE_KEY_SIZE];
+	int folder = -1, result = template_key(&maker->options, key, error);
 
+	if (result == 0 && strcmp(key, maker->key) != 0)
+		result = error_set(error, ERROR_FAILED, ESTALE, "its image changed meanwhile");
 	template_remove_folder(maker->folder, name);
-	if (mkdirat(maker->folder, name, 0700) < 0 ||
-	    (folder = openat(maker->folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+	if (result == 0 && (mkdirat(maker->folder, name, 0700) < 0 ||
+			    (folder = openat(maker->folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0))
 		result = error_set(error, ERROR_FAILED, errno, "cannot make a folder for it: %s", strerror(errno));
 	if (result == 0)
 		result = write_memory(maker, folder, error);
@@ -178,9 +181,11 @@ static void on_paused(void *opaque)
 	struct template_maker *maker = opaque;
 	struct error error = {.class = ERROR_NONE};
 
+	/* What devices still write belongs to the memory that is saved. */
+	machine_drain(maker->guest->machine);
 	if (save(maker, &error) == 0) {
 		template_tidy(maker->folder);
-		maker->template = template_open(maker->key, &error);
+		maker->template = template_open(maker->key, maker->options.memory, &error);
 	}
 	if (!maker->template)
 		fail(maker, "%s", error.text);
@@ -212,6 +217,8 @@ static void on_lost(void *opaque, const char *reason)
 {
 	struct template_maker *maker = opaque;
 
+	if (maker->ended)
+		return;
 	fail(maker, "its agent was lost%s%s", reason[0] ? ": " : "", reason);
 	template_maker_stop(maker);
 }
@@ -267,8 +274,10 @@ static void begin(void *opaque)
 		loop_timer_set(maker->options.control, &maker->timer, loop_now() + LOCK_INTERVAL);
 		return;
 	}
-	maker->template = template_open(maker->key, &error);
-	if (!maker->template) {
+	maker->template = template_open(maker->key, maker->options.memory, &error);
+	if (!maker->template && template_is_hopeless(maker->folder, maker->key)) {
+		fail(maker, "no agent of the image greeted when another process made one");
+	} else if (!maker->template) {
 		maker->guest = guest_create(&maker->options, &guest_ops, maker, &error);
 		if (maker->guest && guest_start(maker->guest, &error) == 0) {
 			maker->timer.function = give_up;

@@ -50,18 +50,18 @@ int template_folder(struct error *error)
 	return fd;
 }
 
-void template_remove_folder(int folder, const char *name)
+int template_remove_folder(int folder, const char *name)
 {
 	static const char *const files[] = {"state", "about", "memory"};
 	int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (inner < 0)
-		return;
+		return -errno;
 	/* The state first: without it nobody takes the rest for a template. */
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		unlinkat(inner, files[i], 0);
 	close(inner);
-	unlinkat(folder, name, AT_REMOVEDIR);
+	return unlinkat(folder, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
 void template_set_hopeless(int folder, const char *key)
@@ -249,14 +249,14 @@ void template_forget_hopeless(void)
 int template_remove(const char *key)
 {
 	struct error error;
-	int folder;
+	int folder, result;
 
 	if (!is_key(key, strlen(key)))
 		return -EINVAL;
 	folder = template_folder(&error);
 	if (folder < 0)
 		return folder;
-	template_remove_folder(folder, key);
+	result = template_remove_folder(folder, key);
 	close(folder);
-	return 0;
+	return result;
 }

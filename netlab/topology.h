@@ -56,6 +56,7 @@ struct topology_node {
 	uint64_t memory;                       /* Bytes, 0: the image's default. */
 	unsigned int cpus;                     /* 0: the image's default. */
 	char *cmdline;                         /* Words appended to the kernel command line, or NULL. */
+	bool boots;                            /* "boot: cold": it is no clone (netlab/template.h). */
 	struct topology_interface *interfaces; /* Ascending by number in the name. */
 	size_t interface_count;
 	char **routes; /* Arguments for "ip route add", checked for form only. */

@@ -65,6 +65,21 @@ static void read_cmdline(struct topology_reader *reader, const struct yaml_tree_
 	node->cmdline = allocate_copy(text);
 }
 
+/* "clone" too, so that a node can say other than its defaults. */
+static void read_boot(struct topology_reader *reader, const struct yaml_tree_node *value, struct topology_node *node)
+{
+	static const char *const words[] = {"clone", "cold"};
+	const char *text = yaml_reader_text(&reader->yaml, value, "boot");
+
+	if (!text)
+		return;
+	node->boots = !strcmp(text, "cold");
+	if (node->boots || !strcmp(text, "clone"))
+		return;
+	yaml_reader_error(&reader->yaml, value->mark, "boot must be clone or cold, not \"%s\"", text);
+	yaml_reader_suggest(&reader->yaml, text, words, 2);
+}
+
 static void set_sysctl(struct topology_node *node, const char *key, const char *value)
 {
 	size_t i = 0;
@@ -238,7 +253,7 @@ static void read_settings(struct topology_reader *reader, const struct yaml_tree
 		void (*read)(struct topology_reader *, const struct yaml_tree_node *, struct topology_node *);
 	} settings[] = {
 		{"image", read_image},   {"memory", read_memory},   {"cmdline", read_cmdline}, {"sysctl", read_sysctls},
-		{"routes", read_routes}, {"startup", read_startup}, {"files", read_files},
+		{"routes", read_routes}, {"startup", read_startup}, {"files", read_files},     {"boot", read_boot},
 	};
 	const struct yaml_tree_pair *cpus = yaml_tree_find(map, "cpus");
 	unsigned long number;
@@ -272,6 +287,7 @@ static void inherit(struct topology_node *node, const struct topology_node *defa
 	node->image = allocate_copy(defaults->image ? defaults->image : TOPOLOGY_IMAGE_DEFAULT);
 	node->memory = defaults->memory;
 	node->cpus = defaults->cpus;
+	node->boots = defaults->boots;
 	node->cmdline = defaults->cmdline ? allocate_copy(defaults->cmdline) : NULL;
 	for (size_t i = 0; i < defaults->sysctl_count; i++)
 		set_sysctl(node, defaults->sysctls[i].key, defaults->sysctls[i].value);

@@ -84,10 +84,19 @@ void templates_print(const json_t *templates)
 
 int templates_prune(const struct cli *cli)
 {
-	json_t *templates = templates_read(), *removed = json_array();
+	json_t *templates, *removed;
+	struct host_profile host;
+	struct error error = {.class = ERROR_NONE};
+	int kvm = host_probe(&host, &error);
 	json_int_t size = 0;
 	char text[32];
 
+	/* Without it nobody knows which are stale. */
+	if (kvm < 0)
+		return cli_fail(&error);
+	close(kvm);
+	templates = templates_read();
+	removed = json_array();
 	template_forget_hopeless();
 	for (size_t i = 0; i < json_array_size(templates); i++) {
 		json_t *template = json_array_get(templates, i);
@@ -149,7 +158,7 @@ static int warm(const struct cli *cli, struct guest_options *options, struct err
 
 	if (template_key(options, key, error) < 0)
 		return -EIO;
-	template = template_open(key, error);
+	template = template_open(key, options->memory, error);
 	was_there = template != NULL;
 	template_close(template);
 	if (!was_there && !cli->json) {

@@ -240,7 +240,7 @@ completion() {
 	expect_equal "$(candidates up --no)" --no-capture
 	expect_equal "$(candidates up --captures t)" ""
 	expect_equal "$(candidates status --format '')" "json text"
-	expect_equal "$(candidates image '')" "build list"
+	expect_equal "$(candidates image '')" "build list prune warm"
 	expect_equal "$(candidates cp h)" "h1: h2:"
 }
 

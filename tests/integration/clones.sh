@@ -111,13 +111,13 @@ cold() {
 	netlab down
 }
 
-other_command_line() {
+own_boot() {
 	mkdir -p other
 	cat >other/topology.yaml <<-EOF
-		nodes: {h1: {cmdline: "netlab.test=1"}}
+		nodes: {h1: {cmdline: "netlab.test=1"}, h2: {boot: cold}, h3: {boot: clone}}
 	EOF
 	lab_up --no-capture other
-	none_is_a_clone
+	expect_equal "$(status_of '[.nodes[] | select(.clone) | .name] | join(" ")')" h3
 	netlab exec h1 -- grep netlab.test=1 /proc/cmdline
 	netlab down
 }
@@ -125,7 +125,7 @@ other_command_line() {
 only_template() {
 	local folders=("$folder_of_templates"/????????????????????????????????/)
 	[ "${#folders[@]}" -eq 1 ] || fail "${folders[*]}"
-	printf '%s' "${folders[0]}"
+	printf '%s' "${folders[0]%/}"
 }
 
 # A byte in the middle of the state: the checksum sees it.
@@ -147,11 +147,27 @@ truncated_memory() {
 	folder=$(only_template)
 	chmod 600 "$folder/memory"
 	truncate -s 1M "$folder/memory"
+	up >output
+	all_are_clones
+	expect_match 'is being made' "$(cat output)"
+	expect_match 'its memory has another size' "$(cat "$runtime/two-hosts/netlabd.log")"
+	netlab down
+}
+
+# A good state, but of another machine: this is only seen when a guest is to go on from it.
+state_of_another() {
+	local folder state
+	folder=$(only_template)
+	netlab image warm lab --memory 96M
+	state=$(find "$folder_of_templates" -name state ! -path "$folder/*")
+	cp -f "$state" "$folder/state"
 	up
 	none_is_a_clone
-	expect_match 'its template is of no use' "$(netlab logs h1)"
-	expect_equal "$(templates length)" 0 # The next lab makes a new one.
+	expect_match 'its template is of no use: the state is of a machine with 1 CPUs and 96 MiB' "$(netlab logs h1)"
+	netlab exec h1 -- ping -c 1 -W 60 10.0.0.2
+	expect_equal "$(templates '[.[].memory] | join(" ")')" 100663296 # The next lab makes a new one.
 	netlab down
+	rm -rf "$folder_of_templates"
 }
 
 being_made() {
@@ -203,9 +219,10 @@ check "a node that restarts is a clone again" restart_is_a_clone
 check "the second lab finds the template" second_lab
 check "image warm" warm
 check "up --cold boots" cold
-check "a node with a command line of its own boots" other_command_line
+check "nodes with a command line of their own, or boot: cold, boot" own_boot
 check "a damaged state is refused, and the template made anew" damaged_state
-check "a template that cannot be started from is dropped, and its nodes boot" truncated_memory
+check "a memory that was cut short is refused, and the template made anew" truncated_memory
+check "a template that cannot be started from is dropped, and its nodes boot" state_of_another
 check "kill -9 while a template is made leaves none" killed_while_making
 check "two labs at once make one template" two_at_once
 check "image prune removes what is of no use" prune

@@ -47,7 +47,7 @@ static const char bash_script[] =
 	"		[ ${#words[@]} -gt 1 ] || complete_from \"$(names nodes)\" ;;\n"
 	"	image:*)\n"
 	"		[ ${#words[@]} -gt 1 ] || complete_from list build warm prune\n"
-	"		[[ \"${words[1]}\" != build && \"${words[1]}\" != warm ]] || [ ${#words[@]} -gt 2 ] || complete_from \"$(names recipes)\" ;;\n"
+	"		[[ \"${words[1]-}\" != build && \"${words[1]-}\" != warm ]] || [ ${#words[@]} -gt 2 ] || complete_from \"$(names recipes)\" ;;\n"
 	"	completion:*) complete_from bash ;;\n"
 	"	cp:*)\n"
 	"		compopt -o filenames -o nospace\n"

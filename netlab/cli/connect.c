@@ -20,7 +20,7 @@ static size_t find_escape(struct stream *stream, uint8_t *data, size_t size)
 	if (!escape)
 		return size;
 	stream_leave(stream, 0);
-	return 0;
+	return (size_t)(escape - data);
 }
 
 static void signalled(struct stream *stream, int number)

@@ -97,7 +97,7 @@ static void read_input(struct stream *stream)
 		return;
 	}
 	wanted = stream->filter ? stream->filter(stream, data, (size_t)size) : (size_t)size;
-	if (!wanted || stream->end != STREAM_RUNNING)
+	if (!wanted)
 		return;
 	base64_encode(data, wanted, text);
 	stream_request(stream, "input", json_pack("{s:s#}", "data", text, (int)BASE64_SIZE(wanted)));

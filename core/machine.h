@@ -71,7 +71,8 @@ struct machine *machine_create(int kvm_fd, const struct host_profile *host, cons
 /* Loads the kernel, makes the vCPUs and starts their threads.  The loops of all devices must be running. */
 int machine_start(struct machine *machine, const struct machine_options *options, struct error *error);
 
-/* Starts the vCPUs from a state instead of a kernel. */
+/* Starts the vCPUs from a state instead of a kernel.  The loops of all devices must be running, the control loop too.
+ */
 int machine_restore(struct machine *machine, struct state *state, struct error *error);
 
 /* Has all vCPUs stop between two instructions, and then calls 'paused' in the control loop; not when the machine ends

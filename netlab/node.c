@@ -153,7 +153,8 @@ static void on_greeted(void *opaque)
 	struct node *node = opaque;
 
 	/* A clone does not greet by itself: it is heard of first when it has done something it was asked. */
-	node->greeted = !node->is_clone;
+	if (!node->is_clone)
+		node->greeted = true;
 	if (node->state != NODE_BOOTING)
 		return; /* The agent was restarted in a guest that is set up. */
 	set_state(node, NODE_CONFIGURING);

@@ -68,6 +68,19 @@ static void stopped(void *opaque)
 	loop_stop(((struct bench *)opaque)->loop);
 }
 
+/* In the loop: clones are restored in it, and wait for it otherwise. */
+static void start(void *opaque)
+{
+	struct bench *bench = opaque;
+	struct error error = {.class = ERROR_NONE};
+
+	if (lab_start(bench->lab, &error) == 0)
+		return;
+	fprintf(stderr, "%s\n", error.text);
+	bench->failed = true;
+	loop_stop(bench->loop);
+}
+
 /* Of this process, in KiB. */
 static long private_memory(void)
 {
@@ -110,10 +123,8 @@ static bool run(const char *name, const struct topology *topology, const char *r
 	lab_listen(bench.lab, &bench.listener);
 	loop_timer_set(bench.loop, &bench.give_up, loop_now() + GIVE_UP_SECONDS * 1000000000ull);
 	bench.started = loop_now();
-	if (lab_start(bench.lab, &error) == 0)
-		loop_run(bench.loop);
-	else
-		bench.failed = true;
+	loop_post(bench.loop, start, &bench);
+	loop_run(bench.loop);
 	if (!bench.failed && name)
 		print(name, &bench, topology->node_count, private_memory() - before);
 	loop_timer_cancel(bench.loop, &bench.give_up);

@@ -19,7 +19,7 @@
  * lost at a context switch), no instruction the emulator lacks, no calibration loop.  Words the kernel does not know
  * become the environment of its first process, and so of every process. */
 #define PAGETABLE_CMDLINE \
-	"noxsave clearcpuid=popcnt,smap lpj=1000000 tsc=reliable " \
+	"noxsave clearcpuid=popcnt,smap lpj=1000000 tsc=reliable clocksource=kvm-clock " \
 	"GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-AVX_Fast_Unaligned_Load," \
 	"-Prefer_No_AVX512_Probing,-ERMS,-XSAVEC,-XSAVE,-BMI2 " \
 	"OPENSSL_ia32cap=~0x1000000010000000:~0x20"

@@ -263,6 +263,7 @@ void machine_pause(struct machine *machine, void (*paused)(void *opaque), void *
 
 void machine_resume(struct machine *machine)
 {
+	pci_bus_resume(machine->pci);
 	pthread_mutex_lock(&machine->pause_lock);
 	machine->pausing = false;
 	pthread_cond_broadcast(&machine->pause_changed);
@@ -273,7 +274,7 @@ static void all_paused(void *opaque)
 {
 	struct machine *machine = opaque;
 
-	if (machine->pausing && !machine_is_ending(machine))
+	if (machine->paused && machine->pausing && !machine_is_ending(machine))
 		machine->paused(machine->paused_opaque);
 }
 
@@ -590,6 +591,8 @@ int machine_restore(struct machine *machine, struct state *state, struct error *
 	state_get(state, TAG_END, NULL, 0);
 	if (state->bad)
 		return error_set(error, ERROR_FAILED, EBADMSG, "the state is not that of a machine with these devices");
+	machine->paused = NULL;
+	machine->pausing = true;
 	start_threads(machine);
 	return 0;
 }

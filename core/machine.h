@@ -11,6 +11,9 @@
  * A machine that is paused can be saved, and another one be started from that: with the same memory, and the same
  * devices in the same slots; slots that were empty may have more.  The guest goes on where it was.
  *
+ * Several machines that talk to each other are saved as of one instant: all are paused, then all drained, then all
+ * saved, and then all resumed; and restored likewise.
+ *
  * It ends by the guest's doing (power-off, reset, a crash) or by machine_stop().  Either way every vCPU thread ends,
  * and then ops->ended is called in the control loop.  Before that the control loop must keep running, and never wait
  * for a vCPU: a vCPU may be waiting for it (loop_call() from a device).
@@ -71,17 +74,18 @@ struct machine *machine_create(int kvm_fd, const struct host_profile *host, cons
 /* Loads the kernel, makes the vCPUs and starts their threads.  The loops of all devices must be running. */
 int machine_start(struct machine *machine, const struct machine_options *options, struct error *error);
 
-/* Starts the vCPUs from a state instead of a kernel.  The loops of all devices must be running, the control loop too.
- */
+/* Makes the vCPUs from a state instead of a kernel; they are paused, and so are the devices.  The loops of all devices
+ * must be running, the control loop too.  Where it fails, the machine has not started. */
 int machine_restore(struct machine *machine, struct state *state, struct error *error);
 
 /* Has all vCPUs stop between two instructions, and then calls 'paused' in the control loop; not when the machine ends
- * first.  The vCPUs go on with machine_resume(). */
+ * first.  Not for one that is paused. */
 void machine_pause(struct machine *machine, void (*paused)(void *opaque), void *opaque);
+/* Has the devices go on, if they were drained or restored, and then the vCPUs. */
 void machine_resume(struct machine *machine);
 
-/* Has the devices of a paused machine end what they are in the middle of.  Before its memory and its state are saved,
- * and not in between: they write memory and interrupt. */
+/* Has the devices of a paused machine end what they are in the middle of, and begin nothing of their own.  Before its
+ * memory and its state are saved, and not in between: they write memory and interrupt. */
 void machine_drain(struct machine *machine);
 
 /* Takes the state of a paused machine and its devices, all but its memory (machine_memory()). */

@@ -178,6 +178,14 @@ void pci_bus_drain(struct pci_bus *bus)
 	}
 }
 
+void pci_bus_resume(struct pci_bus *bus)
+{
+	for (unsigned int slot = 1; slot < PCI_SLOTS; slot++) {
+		if (bus->slots[slot] && bus->slots[slot]->ops->resume)
+			bus->slots[slot]->ops->resume(bus->slots[slot]);
+	}
+}
+
 void pci_bus_save(const struct pci_bus *bus, struct state *state)
 {
 	uint32_t count = 0;

@@ -56,6 +56,8 @@ struct pci_device_ops {
 	void (*config_reading)(struct pci_device *device, unsigned int offset, unsigned int size);
 	/* While its machine is paused: ends what it is in the middle of.  NULL for a device that never is. */
 	void (*drain)(struct pci_device *device);
+	/* Goes on after drain() or restore().  May be NULL. */
+	void (*resume)(struct pci_device *device);
 	/* The device's own state, while its machine is paused or before it starts; configuration space has been
 	 * restored.  What is wrong in it makes the state bad.  NULL for a device without. */
 	void (*save)(struct pci_device *device, struct state *state);
@@ -96,8 +98,9 @@ unsigned int pci_device_add_capability(struct pci_device *device, uint8_t id, co
 /* Puts a device into a slot (1 to 31) and assigns its BAR.  Returns 0, or -EEXIST with 'error' set. */
 int pci_bus_add(struct pci_bus *bus, struct pci_device *device, unsigned int slot, struct error *error);
 
-/* Drains all devices. */
+/* Drains all devices, and has all go on. */
 void pci_bus_drain(struct pci_bus *bus);
+void pci_bus_resume(struct pci_bus *bus);
 /* States of all devices, in the order of slots.  A slot that had none when the state was saved is left as it is. */
 void pci_bus_save(const struct pci_bus *bus, struct state *state);
 void pci_bus_restore(struct pci_bus *bus, struct state *state);

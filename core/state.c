@@ -83,6 +83,20 @@ bad:
 	return false;
 }
 
+size_t state_next_size(struct state *state, uint32_t tag)
+{
+	size_t left = state->size - state->at;
+	struct section section;
+
+	if (!state->bad && left >= sizeof(section)) {
+		memcpy(&section, state->bytes + state->at, sizeof(section));
+		if (section.tag == tag && section.size <= left - sizeof(section))
+			return section.size;
+	}
+	state->bad = true;
+	return 0;
+}
+
 bool state_get(struct state *state, uint32_t tag, void *data, size_t size)
 {
 	size_t got;

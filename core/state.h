@@ -25,8 +25,8 @@
 /* Of the sections and what is in them.  A state with another one is not read. */
 #define STATE_VERSION 1
 
-/* Bytes of the largest state that is read from a file. */
-#define STATE_SIZE_MAX (16u << 20)
+/* Bytes of the largest state that is read from a file: that of a lab with some hundred nodes. */
+#define STATE_SIZE_MAX (64u << 20)
 
 #define STATE_TAG(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
@@ -45,6 +45,8 @@ void state_put(struct state *state, uint32_t tag, const void *data, size_t size)
 
 /* Takes the next section, which must have this tag and size.  On failure 'data' is zeroed, and the state bad. */
 bool state_get(struct state *state, uint32_t tag, void *data, size_t size);
+/* The size of the next section, which is not taken and must have this tag: 0, and the state bad, when it has not. */
+size_t state_next_size(struct state *state, uint32_t tag);
 /* Takes the next section, which must have this tag and at most 'room' bytes, and sets '*size'. */
 bool state_get_up_to(struct state *state, uint32_t tag, void *data, size_t room, size_t *size);
 

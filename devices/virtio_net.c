@@ -47,7 +47,9 @@ struct virtio_net {
 	struct virtio_device device; /* First. */
 	const struct virtio_net_ops *net_ops;
 	void *opaque;
+	uint8_t mac[6];
 	uint16_t mtu;
+	bool stopped; /* Its machine is being saved or restored: nothing is transmitted. */
 	struct loop_task more;        /* Goes on with a batch that was cut short. */
 	struct virtqueue_chain chain; /* Transmit. */
 	/* Receive.  An answer to a frame may come back to its sender while that is still at its transmit chain. */
@@ -128,7 +130,7 @@ static void run_transmit(void *opaque)
 	struct virtio_net *net = opaque;
 	struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_TRANSMIT);
 
-	if (!virtio_device_is_running(&net->device) || !queue->started)
+	if (net->stopped || !virtio_device_is_running(&net->device) || !queue->started)
 		return;
 	virtqueue_disable_notify(queue);
 	if (!transmit_batch(net))
@@ -156,6 +158,34 @@ static void reset(struct virtio_device *device)
 	loop_task_cancel(device->owner, &net->more);
 }
 
+/* What the guest has queued stays in its ring. */
+static void drain(struct virtio_device *device)
+{
+	struct virtio_net *net = from_device(device);
+
+	net->stopped = true;
+	loop_task_cancel(device->owner, &net->more);
+}
+
+static void resume(struct virtio_device *device)
+{
+	struct virtio_net *net = from_device(device);
+
+	net->stopped = false;
+	run_transmit(net);
+}
+
+/* Its address and MTU are what it was made with: who restores a template gives each clone its own. */
+static void restore(struct virtio_device *device, struct state *state)
+{
+	struct virtio_net *net = from_device(device);
+
+	(void)state;
+	net->stopped = true;
+	virtio_device_set_config(device, offsetof(struct virtio_net_config, mac), net->mac, sizeof(net->mac));
+	virtio_device_set_config(device, offsetof(struct virtio_net_config, mtu), &net->mtu, sizeof(net->mtu));
+}
+
 static void destroy(struct virtio_device *device)
 {
 	virtio_device_release(device);
@@ -166,6 +196,9 @@ static const struct virtio_device_ops device_ops = {
 	.activate = activate,
 	.reset = reset,
 	.kicked = kicked,
+	.drain = drain,
+	.resume = resume,
+	.restore = restore,
 	.destroy = destroy,
 };
 
@@ -194,6 +227,7 @@ struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
 	}
 	net->net_ops = options->ops;
 	net->opaque = options->opaque;
+	memcpy(net->mac, options->mac, sizeof(net->mac));
 	net->mtu = options->mtu;
 	net->more = (struct loop_task){.function = run_transmit, .opaque = net};
 	if (virtio_device_init(&net->device, &device_options, error) < 0) {

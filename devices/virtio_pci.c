@@ -574,6 +574,22 @@ static void pci_drain(struct pci_device *pci)
 	loop_call(device->owner, drain_device, device);
 }
 
+/* loop_function, in the owner's thread. */
+static void resume_device(void *opaque)
+{
+	struct virtio_device *device = opaque;
+
+	device->ops->resume(device);
+}
+
+static void pci_resume(struct pci_device *pci)
+{
+	struct virtio_device *device = from_pci(pci);
+
+	if (device->ops->resume)
+		loop_call(device->owner, resume_device, device);
+}
+
 static void pci_save(struct pci_device *pci, struct state *state)
 {
 	struct device_and_state both = {.device = from_pci(pci), .state = state};
@@ -648,6 +664,7 @@ static const struct pci_device_ops pci_ops = {
 	.config_reading = pci_config_reading,
 	.config_written = pci_config_written,
 	.drain = pci_drain,
+	.resume = pci_resume,
 	.save = pci_save,
 	.restore = pci_restore,
 	.destroy = pci_destroy,

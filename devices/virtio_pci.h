@@ -49,8 +49,10 @@ struct virtio_device_ops {
 	void (*activate)(struct virtio_device *device);                   /* DRIVER_OK; the queues are started. */
 	void (*reset)(struct virtio_device *device);                      /* The queues are still there. */
 	void (*kicked)(struct virtio_device *device, unsigned int queue); /* The driver notified. */
-	/* Its machine is paused: ends what it is in the middle of.  NULL for a device that never is. */
+	/* Its machine is paused: ends what it is in the middle of, and begins nothing until resume(), which comes also
+	 * after restore().  NULL for a device that does nothing of its own. */
 	void (*drain)(struct virtio_device *device);
+	void (*resume)(struct virtio_device *device);
 	/* Both NULL for a device that has no state but that of its queues and its configuration. */
 	void (*save)(struct virtio_device *device, struct state *state);
 	void (*restore)(struct virtio_device *device, struct state *state);

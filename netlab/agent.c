@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/state.h"
 #include "netlab/agent_protocol.h"
 
 /* Theory of operation
@@ -16,6 +17,12 @@
  *
  * A callback may open, write to and abandon channels.  Channels that have ended are freed when nothing of theirs is on
  * the call stack: an ended channel is unlinked first, then told, then freed. */
+
+#define TAG_AGENT STATE_TAG('a', 'g', 'n', 't')
+#define TAG_GREETING STATE_TAG('g', 'r', 'e', 't')
+#define TAG_MESSAGE STATE_TAG('a', 'm', 's', 'g')
+#define TAG_BACKLOG STATE_TAG('b', 'l', 'o', 'g')
+#define TAG_CHANNEL STATE_TAG('c', 'h', 'a', 'n')
 
 #define HEADER_SIZE sizeof(struct agent_header)
 #define GREETING_SIZE 512
@@ -525,4 +532,101 @@ void agent_receive(struct agent *agent, const uint8_t *data, size_t size)
 	}
 	if (agent->broken && agent->connected)
 		disconnect(agent, "the guest's agent does not take what it is sent");
+}
+
+/* Saving. */
+
+struct agent_state {
+	uint32_t next_id, channel_count;
+	uint8_t open, connected, broken;
+	uint8_t reserved[5];
+};
+
+struct channel_state {
+	uint32_t id, send_window, receive_window;
+	uint8_t input_ended, mode_may_come;
+	uint8_t reserved[2];
+};
+
+void agent_save(const struct agent *agent, struct state *state)
+{
+	struct agent_state saved = {.next_id = agent->next_id,
+				    .open = agent->open,
+				    .connected = agent->connected,
+				    .broken = agent->broken};
+
+	for (const struct agent_channel *channel = agent->channels; channel; channel = channel->next)
+		saved.channel_count++;
+	state_put(state, TAG_AGENT, &saved, sizeof(saved));
+	state_put(state, TAG_GREETING, agent->greeting, strlen(agent->greeting));
+	state_put(state, TAG_MESSAGE, agent->message, agent->filled);
+	state_put(state, TAG_BACKLOG, agent->backlog ? agent->backlog + agent->backlog_start : NULL,
+		  agent->backlog_size);
+	for (const struct agent_channel *channel = agent->channels; channel; channel = channel->next) {
+		const struct channel_state entry = {.id = channel->id,
+						    .send_window = (uint32_t)channel->send_window,
+						    .receive_window = (uint32_t)channel->receive_window,
+						    .input_ended = channel->input_ended,
+						    .mode_may_come = channel->mode_may_come};
+
+		state_put(state, TAG_CHANNEL, &entry, sizeof(entry));
+	}
+}
+
+/* A channel that nobody holds: what its owner had not taken yet is given back as credit. */
+static bool restore_channel(struct agent *agent, struct state *state)
+{
+	struct agent_channel *channel;
+	struct channel_state saved;
+
+	if (!state_get(state, TAG_CHANNEL, &saved, sizeof(saved)) || saved.id == 0 ||
+	    saved.send_window > AGENT_WINDOW || saved.receive_window > AGENT_WINDOW || find_channel(agent, saved.id))
+		return false;
+	channel = calloc(1, sizeof(*channel));
+	if (!channel)
+		return false;
+	*channel = (struct agent_channel){.agent = agent,
+					  .next = agent->channels,
+					  .id = saved.id,
+					  .send_window = saved.send_window,
+					  .receive_window = saved.receive_window,
+					  .input_ended = saved.input_ended,
+					  .mode_may_come = saved.mode_may_come};
+	agent->channels = channel;
+	return true;
+}
+
+static void restore_backlog(struct agent *agent, struct state *state)
+{
+	size_t size = state_next_size(state, TAG_BACKLOG);
+
+	if (make_room(agent, size + 1) && state_get(state, TAG_BACKLOG, agent->backlog, size))
+		agent->backlog_size = size;
+	else
+		state->bad = true;
+}
+
+void agent_restore(struct agent *agent, struct state *state)
+{
+	struct agent_state saved;
+	size_t size;
+
+	state_get(state, TAG_AGENT, &saved, sizeof(saved));
+	state_get_up_to(state, TAG_GREETING, agent->greeting, sizeof(agent->greeting) - 1, &size);
+	agent->greeting[size] = '\0';
+	state_get_up_to(state, TAG_MESSAGE, agent->message, sizeof(agent->message), &agent->filled);
+	if (agent->filled >= HEADER_SIZE &&
+	    (get_32(agent->message) > AGENT_MESSAGE_MAX || agent->filled >= HEADER_SIZE + get_32(agent->message)))
+		state->bad = true;
+	restore_backlog(agent, state);
+	agent->next_id = saved.next_id ? saved.next_id : 1;
+	agent->open = saved.open == 1;
+	agent->connected = saved.connected == 1;
+	agent->broken = saved.broken == 1;
+	for (uint32_t i = 0; i < saved.channel_count && !state->bad; i++) {
+		if (!restore_channel(agent, state))
+			state->bad = true;
+	}
+	for (struct agent_channel *channel = agent->channels; channel && !state->bad; channel = channel->next)
+		agent_channel_consumed(channel, AGENT_WINDOW - channel->receive_window - channel->owed);
 }

@@ -23,6 +23,7 @@
 
 struct agent;
 struct agent_channel;
+struct state;
 
 /* Exit status of a channel whose connection was lost. */
 #define AGENT_LOST (-1)
@@ -59,6 +60,11 @@ double agent_greeting_value(const struct agent *agent, const char *key);
  * another was does not greet again. */
 const char *agent_greeting(const struct agent *agent);
 void agent_greet(struct agent *agent, const char *greeting);
+
+/* The connection as it stands, messages that are only half there included.  Channels that were open go on in the guest
+ * when it is restored, but nobody hears what they say.  Nothing is told of what is restored. */
+void agent_save(const struct agent *agent, struct state *state);
+void agent_restore(struct agent *agent, struct state *state);
 
 struct agent_channel_ops {
 	/* Bytes of standard output (or of the file), or of standard error.  The receiver owes

@@ -56,11 +56,16 @@ enum agent_message_type {
 	 *   time SECONDS.NANOSECONDS      sets CLOCK_REALTIME
 	 *   entropy HEX                   RNDADDENTROPY and RNDRESEEDCRNG
 	 *   rescan                        PCI bus rescan
-	 *   interface MAC NAME MTU        finds the link with this MAC, renames it NAME, sets MTU, sets it up
+	 *   park MAC                      waits a moment for a link with this MAC, and sets it up without IPv6, so that
+	 *                                 nothing is sent on it
+	 *   interface MAC NAME MTU [NOW]  finds the link with this MAC, renames it NAME, sets MTU, sets it up; or one
+	 *                                 that was parked with MAC NOW, which it gives MAC and IPv6 as well
 	 *   address NAME CIDR             adds an IPv4 or IPv6 address (IPv6 without duplicate detection)
 	 *   sysctl KEY VALUE              KEY with dots (a '/' stands for a dot within a name, as
 	 *                                 sysctl(8) has it), VALUE to the end of the line
 	 *   host ADDRESS NAME             adds a line to /etc/hosts
+	 *   console                       somebody is at the console: has init start a shell there.  Only where the
+	 *                                 greeting has "init"
 	 * All "interface" lines of one message are renamed together, so that names may be swapped. */
 	AGENT_CONFIGURE = 2,
 

@@ -140,6 +140,7 @@ void control_console(const struct control_request *request)
 	send_history(console);
 	if (rows && columns)
 		node_console_resize(node, (uint16_t)rows, (uint16_t)columns);
+	node_console_attach(node);
 }
 
 /* Logs. */

@@ -38,6 +38,7 @@
 
 struct capture;
 struct loop;
+struct state;
 
 /* Why a frame ended at a port.  Names (for JSON and captures) by drop_reason_name(), with hyphens. */
 enum drop_reason {
@@ -126,6 +127,11 @@ void port_plug(struct port *port, const struct port_ops *ops, void *opaque);
 void port_transmit(struct port *port, const struct frame *frame);
 /* It sent something that is no frame, of 'size' bytes. */
 void port_refused(struct port *port, size_t size);
+
+/* Counters of all ports, and the addresses all networks remember.  What is restored must have all ports and networks
+ * that were saved, by their names; the state is bad when it has not.  In the data plane's thread. */
+void dataplane_save(struct dataplane *dataplane, struct state *state);
+void dataplane_restore(struct dataplane *dataplane, struct state *state);
 
 const char *port_name(const struct port *port);
 void port_read_counters(const struct port *port, struct port_counters *counters);

@@ -52,6 +52,7 @@ struct guest_options {
 	const char *cmdline; /* Words to append to the image's, or NULL. */
 	uint64_t memory;     /* Bytes. */
 	unsigned int cpus;
+	unsigned int nics; /* That its template has (netlab/template.h). */
 	int kvm_fd;
 	const struct host_profile *host; /* This and kvm_fd must outlive it. */
 	struct loop *control;

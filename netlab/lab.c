@@ -29,6 +29,8 @@
 
 /* Nanoseconds after which a node that still boots no longer keeps others from it: its image may have no agent. */
 #define BOOT_PATIENCE 60000000000ull
+/* And one that went on from a template: its start-up commands may take their time. */
+#define CLONE_PATIENCE 1000000000ull
 
 static int check_memory(const struct topology *topology, uint64_t wanted, struct error *error)
 {
@@ -187,31 +189,32 @@ static int start_node(struct lab *lab, struct node *node, struct error *error)
 	return error_set(error, node_error.class, -result, "node %s: %s", node_name(node), node_error.text);
 }
 
-/* Counts the guests whose booting others wait for, and sets '*first' to when the first of them has had its time. */
-static unsigned int count_booting(const struct lab *lab, uint64_t *first)
+/* Counts the clones that are being set up, or else the guests that boot; and sets '*again' to when the first of them
+ * has had its time, if that is earlier. */
+static unsigned int count_starting(const struct lab *lab, bool clones, uint64_t *again)
 {
-	unsigned int count = lab_templates_in_work(lab);
+	unsigned int count = clones ? 0 : lab_templates_in_work(lab);
 	uint64_t now = loop_now();
 
-	*first = UINT64_MAX;
 	for (size_t i = 0; i < lab->node_count; i++) {
-		uint64_t end = lab->nodes[i].started + BOOT_PATIENCE;
+		const struct node *node = &lab->nodes[i];
+		uint64_t end = node->started + (clones ? CLONE_PATIENCE : BOOT_PATIENCE);
 
-		if (lab->nodes[i].state != NODE_BOOTING || end <= now)
+		if (node->is_clone != clones || end <= now ||
+		    (node->state != NODE_BOOTING && (!clones || node->state != NODE_CONFIGURING)))
 			continue;
 		count++;
-		if (end < *first)
-			*first = end;
+		if (end < *again)
+			*again = end;
 	}
 	return count;
 }
 
-/* Starts as many of the nodes that wait as may boot at once, up to the first that cannot be started.  Clones do not
- * boot, and so wait for nothing but their template. */
+/* Starts as many of the nodes that wait as the host can serve at once, up to the first that cannot be started.  Clones
+ * do not wait for those that boot, but for each other: they take a moment each, and all together take longer. */
 static int start_waiting(struct lab *lab, struct error *error)
 {
-	uint64_t again = 0;
-	bool waits = false;
+	uint64_t again = UINT64_MAX;
 	int result = 0;
 
 	for (size_t i = 0; result == 0 && i < lab->node_count; i++) {
@@ -219,12 +222,10 @@ static int start_waiting(struct lab *lab, struct error *error)
 
 		if (node->state != NODE_CREATED || lab_awaits_template(lab, node))
 			continue;
-		if (lab_node_template(lab, node) || count_booting(lab, &again) < lab->host.boots_at_once)
+		if (count_starting(lab, lab_node_template(lab, node), &again) < lab->host.boots_at_once)
 			result = start_node(lab, node, error);
-		else
-			waits = true;
 	}
-	if (waits && again != UINT64_MAX)
+	if (again != UINT64_MAX)
 		loop_timer_set(lab->context.control, &lab->start_more, again);
 	return result;
 }

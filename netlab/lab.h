@@ -89,6 +89,8 @@ const char *node_log_path(const struct node *node); /* The boot log and what the
 /* Replaces the machine by a new one and starts it.  Works in every state. */
 int node_restart(struct node *node, struct error *error);
 
+/* Somebody is at the interactive console, now and from now on: its shell is started, when the guest is there. */
+void node_console_attach(struct node *node);
 /* Input for the interactive console; returns how many bytes were taken. */
 size_t node_console_write(struct node *node, const uint8_t *data, size_t size);
 void node_console_resize(struct node *node, uint16_t rows, uint16_t columns);

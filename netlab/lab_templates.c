@@ -21,7 +21,12 @@ static bool wants_template(const struct lab *lab, const struct node *node)
 /* Such nodes go on from the same template. */
 static bool are_alike(const struct node *a, const struct node *b)
 {
-	return a->memory == b->memory && a->cpus == b->cpus && strcmp(a->image->name, b->image->name) == 0;
+	struct guest_options first, second;
+
+	node_describe(a, &first);
+	node_describe(b, &second);
+	return first.memory == second.memory && first.cpus == second.cpus && first.nics == second.nics &&
+	       strcmp(first.image->name, second.image->name) == 0;
 }
 
 static struct lab_template *find(const struct lab *lab, const struct node *node)

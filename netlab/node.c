@@ -17,6 +17,7 @@
 #include "netlab/image.h"
 #include "netlab/node_log.h"
 #include "netlab/node_setup.h"
+#include "netlab/template.h"
 
 const char *node_state_name(enum node_state state)
 {
@@ -148,6 +149,39 @@ static void on_logged(void *opaque, const char *text, size_t size)
 	lab_node_logged(node->lab, node, text, size);
 }
 
+static void ignore_output(void *opaque, bool is_error, const uint8_t *data, size_t size)
+{
+	(void)opaque;
+	(void)is_error;
+	(void)data;
+	(void)size;
+}
+
+static void ignore_end(void *opaque, int status, int signal)
+{
+	(void)opaque;
+	(void)status;
+	(void)signal;
+}
+
+static const struct agent_channel_ops console_ops = {.output = ignore_output, .ended = ignore_end};
+
+/* Once more does no harm. */
+static void start_console(struct node *node)
+{
+	if (node->console_wanted && agent_greeting_value(node->guest->agent, "init") > 0)
+		agent_configure(node->guest->agent, "console\n", &console_ops, node);
+}
+
+void node_console_attach(struct node *node)
+{
+	if (node->console_wanted)
+		return;
+	node->console_wanted = true;
+	if (node->state == NODE_CONFIGURING || node->state == NODE_READY)
+		start_console(node);
+}
+
 static void on_greeted(void *opaque)
 {
 	struct node *node = opaque;
@@ -159,6 +193,7 @@ static void on_greeted(void *opaque)
 		return; /* The agent was restarted in a guest that is set up. */
 	set_state(node, NODE_CONFIGURING);
 	node_setup_start(node);
+	start_console(node); /* Which comes after what was just sent: the node has its name. */
 }
 
 static void on_agent_lost(void *opaque, const char *reason)
@@ -316,6 +351,16 @@ static int create_nics(struct node *node, struct error *error)
 	return 0;
 }
 
+/* How many NICs its template should have found: all or, where that could not set the MTU, none. */
+static unsigned int count_template_nics(const struct node *node)
+{
+	for (size_t i = 0; i < node->topology->interface_count; i++) {
+		if (node->topology->interfaces[i].mtu != TEMPLATE_MTU)
+			return 0;
+	}
+	return (unsigned int)node->topology->interface_count;
+}
+
 void node_describe(const struct node *node, struct guest_options *options)
 {
 	const struct node_context *context = lab_context(node->lab);
@@ -326,6 +371,7 @@ void node_describe(const struct node *node, struct guest_options *options)
 		.cmdline = node->topology->cmdline,
 		.memory = node->memory,
 		.cpus = node->cpus,
+		.nics = count_template_nics(node),
 		.kvm_fd = context->kvm_fd,
 		.host = context->host,
 		.control = context->control,
@@ -352,6 +398,7 @@ static int start(struct node *node, struct error *error)
 	call_dataplane(node, plug);
 	node->started = loop_now();
 	node->is_clone = node->guest->options.template != NULL;
+	node->found_nics = node->is_clone ? template_nics(node->guest->options.template) : 0;
 	set_state(node, NODE_BOOTING);
 	result = guest_start(node->guest, error);
 	if (result < 0)

@@ -67,7 +67,9 @@ struct node {
 
 	struct guest *guest;      /* NULL before it starts and after it ended. */
 	bool is_clone;            /* It went on from a template. */
+	unsigned int found_nics;  /* Those it has found already, as that had (netlab/template.h). */
 	struct node_setup *setup; /* While it is configuring. */
+	bool console_wanted;      /* Somebody has been at the console. */
 	uint8_t history[NODE_HISTORY_SIZE];
 	size_t history_end; /* Bytes ever said; the last NODE_HISTORY_SIZE are kept. */
 };

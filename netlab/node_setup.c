@@ -17,6 +17,7 @@
 #include "netlab/agent_protocol.h"
 #include "netlab/guest.h"
 #include "netlab/node.h"
+#include "netlab/template.h"
 
 /* Theory of operation
  * -------------------
@@ -56,14 +57,27 @@ static void put_hex(FILE *out, const char *word, size_t size)
 	fputc('\n', out);
 }
 
-static void put_interfaces(FILE *out, const struct topology_node *topology)
+static void put_mac(FILE *out, const uint8_t *mac)
+{
+	fprintf(out, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+}
+
+/* Those the guest has found already still have the addresses of its template's. */
+static void put_interfaces(FILE *out, const struct topology_node *topology, unsigned int found)
 {
 	for (size_t i = 0; i < topology->interface_count; i++) {
 		const struct topology_interface *interface = &topology->interfaces[i];
-		const uint8_t *mac = interface->mac;
+		uint8_t present[6];
 
-		fprintf(out, "interface %02x:%02x:%02x:%02x:%02x:%02x %s %u\n", mac[0], mac[1], mac[2], mac[3], mac[4],
-			mac[5], interface->name, interface->mtu);
+		fputs("interface ", out);
+		put_mac(out, interface->mac);
+		fprintf(out, " %s %u", interface->name, interface->mtu);
+		if (i < found) {
+			template_mac((unsigned int)i, present);
+			fputc(' ', out);
+			put_mac(out, present);
+		}
+		fputc('\n', out);
 	}
 	for (size_t i = 0; i < topology->interface_count; i++) {
 		const struct topology_interface *interface = &topology->interfaces[i];
@@ -109,9 +123,10 @@ static char *configure_text(const struct node *node)
 	fprintf(out, "hostname %s\ntime %lld.%09ld\n", topology->name, (long long)now.tv_sec, now.tv_nsec);
 	put_hex(out, "machine-id", 16);
 	put_hex(out, "entropy", ENTROPY_SIZE);
-	if (node->is_clone) /* Its kernel looked for devices when there were no NICs yet. */
+	/* Its kernel looked for devices when there were no NICs yet. */
+	if (node->is_clone && node->found_nics < topology->interface_count)
 		fprintf(out, "rescan\n");
-	put_interfaces(out, topology);
+	put_interfaces(out, topology, node->found_nics);
 	for (size_t i = 0; i < topology->sysctl_count; i++)
 		fprintf(out, "sysctl %s %s\n", topology->sysctls[i].key, topology->sysctls[i].value);
 	put_hosts(out, lab_topology(node->lab));

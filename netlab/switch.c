@@ -292,6 +292,21 @@ enum switch_decision switch_frame(struct switch_table *table, struct switch_port
 	return *to == from ? SWITCH_SAME_PORT : SWITCH_FORWARD;
 }
 
+void switch_for_each(const struct switch_table *table,
+		     void (*function)(void *opaque, uint64_t address, struct switch_port *port, uint64_t seen),
+		     void *opaque)
+{
+	const struct switch_entry *entry;
+
+	TAILQ_FOREACH(entry, &table->by_age, by_age)
+		function(opaque, entry->address, entry->port, entry->seen);
+}
+
+void switch_learn(struct switch_table *table, struct switch_port *port, uint64_t address, uint64_t seen)
+{
+	learn(table, port, address, seen);
+}
+
 void switch_forget_port(struct switch_table *table, struct switch_port *port)
 {
 	while (!TAILQ_EMPTY(&port->entries))

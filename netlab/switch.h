@@ -69,6 +69,14 @@ enum switch_decision switch_frame(struct switch_table *table, struct switch_port
 /* The port behind which 'address' (6 bytes) is, or NULL. */
 struct switch_port *switch_lookup(const struct switch_table *table, const uint8_t *address, uint64_t now);
 
+/* Calls 'function' for each address, the longest unseen first, with the time at which it was seen. */
+void switch_for_each(const struct switch_table *table,
+		     void (*function)(void *opaque, uint64_t address, struct switch_port *port, uint64_t seen),
+		     void *opaque);
+/* Learns an address as switch_for_each() gave it.  It must have been seen no earlier than those that were learnt before.
+ */
+void switch_learn(struct switch_table *table, struct switch_port *port, uint64_t address, uint64_t seen);
+
 /* Forgets all addresses behind 'port': nothing is plugged in any more. */
 void switch_forget_port(struct switch_table *table, struct switch_port *port);
 

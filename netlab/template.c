@@ -29,6 +29,8 @@
 struct template
 {
 	struct state state;
+	size_t machine_at; /* Where in it the greeting and the machine begin. */
+	uint32_t nics;
 	int memory_fd;
 };
 
@@ -135,7 +137,7 @@ static int add_processor(XXH3_state_t *hash, const struct guest_options *options
 
 static void add_machine(XXH3_state_t *hash, const struct guest_options *options)
 {
-	const uint64_t numbers[] = {STATE_VERSION, PLATFORM_VERSION, options->memory, options->cpus};
+	const uint64_t numbers[] = {STATE_VERSION, PLATFORM_VERSION, options->memory, options->cpus, options->nics};
 	char cmdline[GUEST_CMDLINE_MAX];
 	struct utsname kernel;
 
@@ -175,6 +177,7 @@ int template_key(const struct guest_options *options, char key[TEMPLATE_KEY_SIZE
 static int open_files(struct template *template, int folder, uint64_t memory, struct error *error)
 {
 	struct stat status;
+	int result;
 
 	template->memory_fd = openat(folder, "memory", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (template->memory_fd < 0)
@@ -182,7 +185,10 @@ static int open_files(struct template *template, int folder, uint64_t memory, st
 	/* Nothing of it is read before a guest asks for it, so it is its size that tells. */
 	if (fstat(template->memory_fd, &status) < 0 || (uint64_t)status.st_size != memory)
 		return error_set(error, ERROR_FAILED, EBADMSG, "its memory has another size");
-	return state_read(&template->state, folder, "state", error);
+	result = state_read(&template->state, folder, "state", error);
+	state_get(&template->state, TEMPLATE_TAG_NICS, &template->nics, sizeof(template->nics));
+	template->machine_at = template->state.at;
+	return result;
 }
 
 struct template *template_open(const char *key, uint64_t memory, struct error *error)
@@ -233,6 +239,19 @@ int template_memory(const struct template *template)
 	return template->memory_fd;
 }
 
+unsigned int template_nics(const struct template *template)
+{
+	return template->nics;
+}
+
+void template_mac(unsigned int index, uint8_t mac[6])
+{
+	/* Locally administered (IEEE Std 802-2014, 8.4). */
+	const uint8_t address[6] = {0x02, 0, 0, 0, 0, (uint8_t)(index + 1)};
+
+	memcpy(mac, address, sizeof(address));
+}
+
 int template_start(struct template *template, struct guest *guest, struct error *error)
 {
 	static const char going_on[] = "[netlab: goes on from a template, which this is the log of]\n";
@@ -243,7 +262,7 @@ int template_start(struct template *template, struct guest *guest, struct error 
 
 	if (!log)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
-	template->state.at = 0;
+	template->state.at = template->machine_at;
 	template->state.bad = false;
 	state_get_up_to(&template->state, TEMPLATE_TAG_GREETING, greeting, TEMPLATE_GREETING_MAX, &length);
 	state_get_up_to(&template->state, TEMPLATE_TAG_LOG, log, TEMPLATE_LOG_MAX, &log_size);
@@ -252,6 +271,7 @@ int template_start(struct template *template, struct guest *guest, struct error 
 	if (result == 0) {
 		guest->ops->logged(guest->opaque, log, log_size);
 		guest->ops->logged(guest->opaque, going_on, sizeof(going_on) - 1);
+		machine_resume(guest->machine);
 		agent_greet(guest->agent, greeting);
 	}
 	free(log);

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/state.h"
 
+#define TEMPLATE_TAG_NICS STATE_TAG('n', 'i', 'c', 's')
 #define TEMPLATE_TAG_GREETING STATE_TAG('g', 'r', 'e', 't')
 #define TEMPLATE_TAG_LOG STATE_TAG('t', 'l', 'o', 'g')
 #define TEMPLATE_GREETING_MAX 512

@@ -11,6 +11,7 @@
 
 #include "core/loop.h"
 #include "core/memory.h"
+#include "devices/virtio_net.h"
 #include "netlab/agent.h"
 #include "netlab/allocate.h"
 #include "netlab/guest.h"
@@ -22,6 +23,9 @@
 /* Theory of operation
  * -------------------
  *      lock -> boot -> greeting -> a moment's rest -> pause -> save -> rename -> stop -> made
+ *
+ * One with NICs begins with another maker, of the one without; its guest goes on from that, and is told to find the
+ * NICs before it rests.
  *
  * The lock is tried now and then, since waiting for it would hold up the loop; when it is had, another maker may have
  * made the template, which is then opened instead.  The rest lets init and agent come to where they wait for something
@@ -39,11 +43,15 @@ struct template_maker {
 	void *opaque;
 	int folder, lock;
 	struct loop_timer timer; /* The lock, then the rest. */
+	struct template_maker *base_maker;
+	struct template *base; /* The one without NICs. */
 	struct guest *guest;
-	char *log; /* TEMPLATE_LOG_MAX bytes. */
+	struct agent_channel *channel; /* That of warm(). */
+	char *log;                     /* TEMPLATE_LOG_MAX bytes. */
 	size_t log_size;
 	bool ended;  /* finish() was posted. */
 	bool paused; /* Its machine is, or will be. */
+	bool stopped;
 	struct template *template;
 	char failure[1024];
 };
@@ -71,6 +79,11 @@ static void finish(void *opaque)
 		close(maker->lock);
 	if (maker->folder >= 0)
 		close(maker->folder);
+	if (!maker->template && !maker->stopped) {
+		maker->template = maker->base;
+		maker->base = NULL;
+	}
+	template_close(maker->base);
 	if (!maker->template)
 		fail(maker, "nothing came of it");
 	maker->made(maker->opaque, maker->template, maker->template ? "" : maker->failure);
@@ -88,11 +101,20 @@ static void end(struct template_maker *maker)
 	maker->ended = maker->ended || !maker->guest;
 }
 
+static void give_up(struct template_maker *maker)
+{
+	loop_timer_cancel(maker->options.control, &maker->timer);
+	end(maker);
+}
+
 void template_maker_stop(struct template_maker *maker)
 {
 	fail(maker, "it was stopped");
-	loop_timer_cancel(maker->options.control, &maker->timer);
-	end(maker);
+	maker->stopped = true;
+	if (maker->base_maker)
+		template_maker_stop(maker->base_maker); /* made_base() goes on. */
+	else
+		give_up(maker);
 }
 
 /* Saving. */
@@ -114,9 +136,11 @@ static int write_memory(const struct template_maker *maker, int folder, struct e
 static int write_state(const struct template_maker *maker, int folder, struct error *error)
 {
 	const char *greeting = agent_greeting(maker->guest->agent);
+	const uint32_t nics = maker->options.nics;
 	struct state state = {0};
 	int result;
 
+	state_put(&state, TEMPLATE_TAG_NICS, &nics, sizeof(nics));
 	state_put(&state, TEMPLATE_TAG_GREETING, greeting, strlen(greeting));
 	state_put(&state, TEMPLATE_TAG_LOG, maker->log, maker->log_size);
 	result = machine_save(maker->guest->machine, &state, error);
@@ -133,9 +157,9 @@ static void write_about(const struct template_maker *maker, int folder)
 	int fd = openat(folder, "about", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	uname(&kernel);
-	about = json_pack("{s:o, s:I, s:i, s:o}", "image", json_text(maker->options.image->name), "memory",
-			  (json_int_t)maker->options.memory, "cpus", (int)maker->options.cpus, "kernel",
-			  json_text(kernel.release));
+	about = json_pack("{s:o, s:I, s:i, s:i, s:o}", "image", json_text(maker->options.image->name), "memory",
+			  (json_int_t)maker->options.memory, "cpus", (int)maker->options.cpus, "nics",
+			  (int)maker->options.nics, "kernel", json_text(kernel.release));
 	if (fd >= 0 && about)
 		json_dumpfd(about, fd, JSON_COMPACT);
 	json_decref(about);
@@ -203,14 +227,95 @@ static void pause_machine(void *opaque)
 
 /* The guest. */
 
+static void rest(struct template_maker *maker)
+{
+	maker->timer.function = pause_machine;
+	loop_timer_set(maker->options.control, &maker->timer, loop_now() + REST);
+}
+
+static void drop_output(void *opaque, bool is_error, const uint8_t *data, size_t size)
+{
+	struct template_maker *maker = opaque;
+
+	(void)is_error;
+	(void)data;
+	agent_channel_consumed(maker->channel, size);
+}
+
+static void on_warm(void *opaque, int status, int signal)
+{
+	struct template_maker *maker = opaque;
+
+	(void)status;
+	(void)signal;
+	if (!maker->ended)
+		rest(maker);
+}
+
+static const struct agent_channel_ops warm_ops = {.output = drop_output, .ended = on_warm};
+
+/* Has in memory what the console's shell and the first commands of a node read from the disk: so much less for each
+ * clone to read. An image that lacks one of these is not worse off. */
+static void warm(struct template_maker *maker)
+{
+	static const char *const argv[] = {"sh", "-lc", "ip address; ip route; ls; ping; true", NULL};
+
+	maker->channel = agent_exec(maker->guest->agent, argv, NULL, NULL, &warm_ops, maker);
+	if (maker->channel)
+		agent_channel_end_input(maker->channel);
+	else
+		rest(maker);
+}
+
+static void on_output(void *opaque, bool is_error, const uint8_t *data, size_t size)
+{
+	struct template_maker *maker = opaque;
+
+	(void)is_error;
+	fail(maker, "its guest does not find its NICs: %.*s", (int)size, (const char *)data);
+}
+
+static void on_search_ended(void *opaque, int status, int signal)
+{
+	struct template_maker *maker = opaque;
+
+	(void)signal;
+	if (maker->ended)
+		return;
+	if (status == 0)
+		warm(maker);
+	else
+		give_up(maker);
+}
+
+static const struct agent_channel_ops search_ops = {.output = on_output, .ended = on_search_ended};
+
+/* Has the guest find its NICs.  They must be there when it is done, since nobody waits in its clones. */
+static void find_nics(struct template_maker *maker)
+{
+	char text[64 * 32] = "rescan\n";
+	uint8_t mac[6];
+	size_t length = strlen(text);
+
+	for (unsigned int i = 0; i < maker->options.nics; i++) {
+		template_mac(i, mac);
+		length += (size_t)snprintf(text + length, sizeof(text) - length, "park %02x:%02x:%02x:%02x:%02x:%02x\n",
+					   mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+	}
+	if (!agent_configure(maker->guest->agent, text, &search_ops, maker))
+		give_up(maker);
+}
+
 static void on_greeted(void *opaque)
 {
 	struct template_maker *maker = opaque;
 
 	if (maker->paused)
 		return;
-	maker->timer.function = pause_machine;
-	loop_timer_set(maker->options.control, &maker->timer, loop_now() + REST);
+	if (maker->options.nics > 0)
+		find_nics(maker);
+	else
+		warm(maker);
 }
 
 static void on_lost(void *opaque, const char *reason)
@@ -220,7 +325,7 @@ static void on_lost(void *opaque, const char *reason)
 	if (maker->ended)
 		return;
 	fail(maker, "its agent was lost%s%s", reason[0] ? ": " : "", reason);
-	template_maker_stop(maker);
+	give_up(maker);
 }
 
 static void on_logged(void *opaque, const char *text, size_t size)
@@ -255,13 +360,93 @@ static const struct guest_ops guest_ops = {.logged = on_logged,
 					   .ended = on_ended};
 
 /* loop_timer: no agent greeted. */
-static void give_up(void *opaque)
+static void lose_patience(void *opaque)
 {
 	struct template_maker *maker = opaque;
 
-	fail(maker, "no agent of the image greeted within %d s", TEMPLATE_PATIENCE);
-	template_set_hopeless(maker->folder, maker->key);
-	template_maker_stop(maker);
+	fail(maker, "no agent of the image %s within %d s", maker->base ? "found its NICs" : "greeted",
+	     TEMPLATE_PATIENCE);
+	if (!maker->base)
+		template_set_hopeless(maker->folder, maker->key);
+	give_up(maker);
+}
+
+/* Nobody is on the other end. */
+static void on_transmit(void *opaque, const struct frame *frame)
+{
+	(void)opaque;
+	(void)frame;
+}
+
+static void on_refused(void *opaque, enum virtio_net_refusal reason, size_t size)
+{
+	(void)opaque;
+	(void)reason;
+	(void)size;
+}
+
+static const struct virtio_net_ops net_ops = {.transmit = on_transmit, .refused = on_refused};
+
+static int create_nics(struct template_maker *maker, struct error *error)
+{
+	for (unsigned int i = 0; i < maker->options.nics; i++) {
+		struct virtio_net_options options = {.mtu = TEMPLATE_MTU,
+						     .slot = GUEST_SLOT_FIRST_NIC + i,
+						     .name = "template",
+						     .ops = &net_ops};
+
+		template_mac(i, options.mac);
+		if (!virtio_net_create(maker->guest->machine, maker->options.control, &options, error))
+			return -EIO;
+	}
+	return 0;
+}
+
+static void start_guest(struct template_maker *maker)
+{
+	struct error error = {.class = ERROR_NONE};
+	struct guest_options options = maker->options;
+
+	options.template = maker->base;
+	maker->timer.function = lose_patience;
+	loop_timer_set(options.control, &maker->timer, loop_now() + TEMPLATE_PATIENCE * 1000000000ull);
+	maker->guest = guest_create(&options, &guest_ops, maker, &error);
+	if (maker->guest && create_nics(maker, &error) == 0 && guest_start(maker->guest, &error) == 0)
+		return;
+	loop_timer_cancel(options.control, &maker->timer);
+	guest_destroy(maker->guest);
+	maker->guest = NULL;
+	fail(maker, "%s", error.text);
+	end(maker);
+}
+
+static void made_base(void *opaque, struct template *base, const char *failure)
+{
+	struct template_maker *maker = opaque;
+
+	maker->base_maker = NULL;
+	maker->base = base;
+	if (!base)
+		fail(maker, "%s", failure);
+	if (base && !maker->stopped)
+		start_guest(maker);
+	else
+		end(maker);
+}
+
+static void make_base(struct template_maker *maker)
+{
+	struct error error = {.class = ERROR_NONE};
+	struct guest_options options = maker->options;
+	char key[TEMPLATE_KEY_SIZE];
+
+	options.nics = 0;
+	if (template_key(&options, key, &error) == 0)
+		maker->base_maker = template_make(&options, key, made_base, maker, &error);
+	if (maker->base_maker)
+		return;
+	fail(maker, "%s", error.text);
+	end(maker);
 }
 
 /* loop_timer: looks for the lock. */
@@ -275,21 +460,16 @@ static void begin(void *opaque)
 		return;
 	}
 	maker->template = template_open(maker->key, maker->options.memory, &error);
-	if (!maker->template && template_is_hopeless(maker->folder, maker->key)) {
+	if (maker->template) {
+		end(maker);
+	} else if (template_is_hopeless(maker->folder, maker->key)) {
 		fail(maker, "no agent of the image greeted when another process made one");
-	} else if (!maker->template) {
-		maker->guest = guest_create(&maker->options, &guest_ops, maker, &error);
-		if (maker->guest && guest_start(maker->guest, &error) == 0) {
-			maker->timer.function = give_up;
-			loop_timer_set(maker->options.control, &maker->timer,
-				       loop_now() + TEMPLATE_PATIENCE * 1000000000ull);
-			return;
-		}
-		guest_destroy(maker->guest);
-		maker->guest = NULL;
-		fail(maker, "%s", error.text);
+		end(maker);
+	} else if (maker->options.nics > 0) {
+		make_base(maker);
+	} else {
+		start_guest(maker);
 	}
-	end(maker);
 }
 
 struct template_maker *template_make(const struct guest_options *options, const char *key, template_made *made,

@@ -15,6 +15,9 @@
 #include "netlab/image.h"
 #include "netlab/template.h"
 
+/* "image warm" makes templates with up to so many. */
+#define WARM_NICS 2
+
 static json_int_t number(const json_t *object, const char *name)
 {
 	return json_integer_value(json_object_get(object, name));
@@ -28,6 +31,7 @@ static bool is_stale(const json_t *template, int kvm, const struct host_profile 
 	struct guest_options options = {.image = image,
 					.memory = (uint64_t)number(template, "memory"),
 					.cpus = (unsigned int)number(template, "cpus"),
+					.nics = (unsigned int)number(template, "nics"),
 					.kvm_fd = kvm,
 					.host = host};
 	char key[TEMPLATE_KEY_SIZE];
@@ -57,13 +61,13 @@ json_t *templates_read(void)
 
 void templates_print(const json_t *templates)
 {
-	static const char *const heads[] = {"TEMPLATE OF", "MEMORY", "CPUS", "ON DISK", "LAST USED", ""};
-	struct table table = {.columns = 6, .right = 1u << 1 | 1u << 2 | 1u << 3};
+	static const char *const heads[] = {"TEMPLATE OF", "MEMORY", "CPUS", "NICS", "ON DISK", "LAST USED", ""};
+	struct table table = {.columns = 7, .right = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4};
 	char memory[32], size[32], used[32];
 
 	if (json_array_size(templates) == 0)
 		return;
-	for (size_t i = 0; i < 6; i++)
+	for (size_t i = 0; i < table.columns; i++)
 		table_add(&table, "%s", heads[i]);
 	for (size_t i = 0; i < json_array_size(templates); i++) {
 		const json_t *template = json_array_get(templates, i);
@@ -74,6 +78,7 @@ void templates_print(const json_t *templates)
 		table_add(&table, "%s", cli_string(template, "image"));
 		table_add(&table, "%s", cli_size(number(template, "memory"), memory));
 		table_add(&table, "%lld", (long long)number(template, "cpus"));
+		table_add(&table, "%lld", (long long)number(template, "nics"));
 		table_add(&table, "%s", cli_size(number(template, "size"), size));
 		table_add(&table, "%s", used);
 		table_add(&table, "%s", json_is_true(json_object_get(template, "stale")) ? "stale" : "");
@@ -149,7 +154,8 @@ static int make(const struct guest_options *options, const char *key, struct err
 					warming.failure);
 }
 
-static int warm(const struct cli *cli, struct guest_options *options, struct error *error)
+/* Makes the template for guests with these options, unless it is there, and appends it to 'answer'. */
+static int warm_one(const struct cli *cli, const struct guest_options *options, json_t *answer, struct error *error)
 {
 	struct template *template;
 	char key[TEMPLATE_KEY_SIZE], text[32];
@@ -162,8 +168,8 @@ static int warm(const struct cli *cli, struct guest_options *options, struct err
 	was_there = template != NULL;
 	template_close(template);
 	if (!was_there && !cli->json) {
-		printf("Booting image %s once with %s of memory ... ", options->image->name,
-		       cli_size((json_int_t)options->memory, text));
+		printf("Template of image %s, %s, %u NIC%s ... ", options->image->name,
+		       cli_size((json_int_t)options->memory, text), options->nics, options->nics == 1 ? "" : "s");
 		fflush(stdout);
 	}
 	if (!was_there && make(options, key, error) < 0) {
@@ -171,18 +177,27 @@ static int warm(const struct cli *cli, struct guest_options *options, struct err
 			puts("failed");
 		return -EIO;
 	}
-	if (cli->json) {
-		json_t *answer = json_pack("{s:s, s:s, s:b}", "key", key, "image", options->image->name, "made",
-					   !was_there);
-
-		cli_put_json(answer);
-		json_decref(answer);
-	} else if (was_there) {
-		printf("The template of image %s is there.\n", options->image->name);
-	} else {
-		printf("done in %s\n", cli_duration((double)(cli_milliseconds() - started) / 1000, text));
-	}
+	if (!was_there && !cli->json)
+		printf("made in %s\n", cli_duration((double)(cli_milliseconds() - started) / 1000, text));
+	json_array_append_new(answer, json_pack("{s:s, s:s, s:i, s:b}", "key", key, "image", options->image->name,
+						"nics", (int)options->nics, "made", !was_there));
 	return 0;
+}
+
+/* Those that most nodes need. */
+static int warm(const struct cli *cli, struct guest_options *options, struct error *error)
+{
+	json_t *answer = json_array();
+	int result = 0;
+
+	for (options->nics = 0; result == 0 && options->nics <= WARM_NICS; options->nics++)
+		result = warm_one(cli, options, answer, error);
+	if (result == 0 && cli->json)
+		cli_put_json(answer);
+	else if (result == 0)
+		printf("The templates of image %s are there.\n", options->image->name);
+	json_decref(answer);
+	return result;
 }
 
 int templates_warm(const struct cli *cli, const char *name, uint64_t memory, unsigned int cpus)

@@ -149,11 +149,13 @@ void configure(const char *text, size_t length, struct errors *errors);
 /* netlink.c */
 struct interface_request {
 	uint8_t mac[6];
+	uint8_t present[6]; /* What it has until it is given that. */
 	char name[16];
 	uint32_t mtu;
 };
 
 int open_netlink(void);
+int park_link(int fd, const uint8_t *mac);
 void apply_interfaces(int fd, const struct interface_request *requests, size_t count, bool may_wait,
 		      struct errors *errors);
 int add_address(int fd, const char *name, int family, const void *address, unsigned int prefix);

@@ -88,9 +88,6 @@ static void handle_configure(struct agent *agent, const struct agent_header *hea
 	if (errors.length)
 		put_message(&agent->stream, header->channel, AGENT_STDERR, errors.text, errors.length);
 	put_exit(&agent->stream, header->channel, errors.length ? 1 : 0, 0);
-	/* The node has its name now: init may start the console's shell. */
-	if (agent->port.init_time)
-		kill(getppid(), SIGHUP);
 }
 
 /* Opens a channel of the kinds that last; false if the message is malformed. */

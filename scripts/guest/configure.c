@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/random.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,20 +187,39 @@ static bool apply_rescan(struct configuration *configuration, char *arguments)
 	return write_file("/sys/bus/pci/rescan", 0, "1\n");
 }
 
-static bool parse_interface(char *arguments, struct interface_request *request)
+static bool parse_mac(const char *text, uint8_t *mac)
 {
-	char *name = split_word(arguments), *mtu = split_word(name), *end;
-	unsigned long number = strtoul(mtu, &end, 10);
-
 	for (int index = 0; index < 6; index++) {
-		const char *digits = arguments + 3 * index;
+		const char *digits = text + 3 * index;
 
-		if (strlen(arguments) != 17 || get_nibble(digits[0]) < 0 || get_nibble(digits[1]) < 0 ||
+		if (strlen(text) != 17 || get_nibble(digits[0]) < 0 || get_nibble(digits[1]) < 0 ||
 		    (index < 5 && digits[2] != ':'))
 			return false;
-		request->mac[index] = (uint8_t)((unsigned int)get_nibble(digits[0]) << 4 |
-						(unsigned int)get_nibble(digits[1]));
+		mac[index] = (uint8_t)((unsigned int)get_nibble(digits[0]) << 4 | (unsigned int)get_nibble(digits[1]));
 	}
+	return true;
+}
+
+static bool apply_park(struct configuration *configuration, char *arguments)
+{
+	int fd = get_netlink(configuration), reason;
+	uint8_t mac[6];
+
+	if (!parse_mac(arguments, mac))
+		return refuse(EINVAL);
+	if (fd < 0)
+		return false;
+	reason = park_link(fd, mac);
+	return reason ? refuse(reason) : true;
+}
+
+static bool parse_interface(char *arguments, struct interface_request *request)
+{
+	char *name = split_word(arguments), *mtu = split_word(name), *present = split_word(mtu), *end;
+	unsigned long number = strtoul(mtu, &end, 10);
+
+	if (!parse_mac(arguments, request->mac) || !parse_mac(*present ? present : arguments, request->present))
+		return false;
 	if (!*name || strlen(name) >= sizeof(request->name) || end == mtu || *end || number > 65535)
 		return false;
 	snprintf(request->name, sizeof(request->name), "%s", name);
@@ -281,12 +301,23 @@ static bool apply_host(struct configuration *configuration, char *arguments)
 	return write_file("/etc/hosts", O_CREAT | O_APPEND, line);
 }
 
+/* For our own init, which started us: it has been waiting for this. */
+static bool apply_console(struct configuration *configuration, char *arguments)
+{
+	(void)configuration;
+	if (*arguments)
+		return refuse(EINVAL);
+	return !kill(getppid(), SIGHUP);
+}
+
 static const struct directive *find_directive(const char *name)
 {
 	static const struct directive directives[] = {
 		{"hostname", apply_hostname}, {"machine-id", apply_machine_id}, {"time", apply_time},
 		{"entropy", apply_entropy},   {"rescan", apply_rescan},         {"interface", apply_interface},
 		{"address", apply_address},   {"sysctl", apply_sysctl},         {"host", apply_host},
+		{"park", apply_park},
+		{"console", apply_console},
 	};
 
 	for (size_t index = 0; index < sizeof(directives) / sizeof(directives[0]); index++)

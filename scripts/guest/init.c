@@ -2,11 +2,11 @@
 /* init: process 1 of a guest.
  *
  * It mounts the kernel's file systems, loads the modules a distribution's kernel needs (the lab kernel needs
- * none), starts the agent, and once the agent has configured the node, a shell on the console.  Both are
- * started again when they end.  Nothing here waits for a device: what is not there yet is tried again later.
+ * none), starts the agent, and once the agent says so, a shell on the console.  Both are started again when they
+ * end.  Nothing here waits for a device: what is not there yet is tried again later.
  *
- * The shell waits for the agent because a clone of a booted template gets its host name from the agent, and
- * because until then the agent should have the processor for itself.  The agent says "configured" with SIGHUP.
+ * The shell waits until somebody is at the console, for it costs a second where processors are slow, and memory.
+ * The agent says so with SIGHUP.
  *
  * Power-off and reboot are asked for as from busybox's init: SIGUSR1 halts, SIGUSR2 powers off, SIGTERM and
  * SIGINT reboot.  Unknown KEY=VALUE words of the kernel's command line arrive as environment, and everything

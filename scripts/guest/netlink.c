@@ -3,6 +3,7 @@
 #include "agent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
@@ -142,6 +143,14 @@ static struct link *find_by_mac(struct links *links, const uint8_t *mac)
 	return NULL;
 }
 
+/* One that has been given its address already, or is still to be given it. */
+static struct link *find_wanted(struct links *links, const struct interface_request *wanted)
+{
+	struct link *link = find_by_mac(links, wanted->mac);
+
+	return link ? link : find_by_mac(links, wanted->present);
+}
+
 static struct link *find_by_name(struct links *links, const char *name)
 {
 	for (size_t index = 0; index < links->count; index++)
@@ -153,7 +162,7 @@ static struct link *find_by_name(struct links *links, const char *name)
 static bool has_all(struct links *links, const struct interface_request *requests, size_t count)
 {
 	for (size_t index = 0; index < count; index++)
-		if (!find_by_mac(links, requests[index].mac))
+		if (!find_wanted(links, &requests[index]))
 			return false;
 	return true;
 }
@@ -200,7 +209,22 @@ static int rename_link(int fd, struct link *link, const char *name)
 	return reason;
 }
 
-/* Name, MTU and state in one request: the kernel does them in this order. */
+/* A kernel without IPv6 has nothing to be set. */
+static void set_ipv6(const char *name, bool on)
+{
+	char path[80];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, on ? "0" : "1", 1) < 0)
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+	close(fd);
+}
+
+/* Address, MTU, name and state in one request: the kernel does them in this order. */
 static int set_link(int fd, struct link *link, const struct interface_request *wanted)
 {
 	struct request request;
@@ -215,9 +239,34 @@ static int set_link(int fd, struct link *link, const struct interface_request *w
 	request.body.link.ifi_flags = request.body.link.ifi_change = IFF_UP;
 	if (strcmp(link->name, wanted->name))
 		add_attribute(&request, IFLA_IFNAME, wanted->name, strlen(wanted->name) + 1);
+	if (memcmp(link->mac, wanted->mac, sizeof(link->mac)))
+		add_attribute(&request, IFLA_ADDRESS, wanted->mac, sizeof(wanted->mac));
 	if (wanted->mtu)
 		add_attribute(&request, IFLA_MTU, &wanted->mtu, sizeof(wanted->mtu));
-	return do_request(fd, &request);
+	reason = do_request(fd, &request);
+	if (!reason && memcmp(link->mac, wanted->mac, sizeof(link->mac)))
+		set_ipv6(wanted->name, true);
+	return reason;
+}
+
+/* Gives 0 or an error number. */
+int park_link(int fd, const uint8_t *mac)
+{
+	struct interface_request wanted;
+	struct links links;
+	struct link *link;
+	int reason;
+
+	memset(&wanted, 0, sizeof(wanted));
+	memcpy(wanted.mac, mac, sizeof(wanted.mac));
+	memcpy(wanted.present, mac, sizeof(wanted.present));
+	reason = find_links(fd, &links, &wanted, 1, true);
+	link = find_by_mac(&links, mac);
+	if (reason || !link)
+		return reason ? reason : ENODEV;
+	snprintf(wanted.name, sizeof(wanted.name), "%s", link->name);
+	set_ipv6(link->name, false);
+	return set_link(fd, link, &wanted);
 }
 
 /* An interface that has a name another one is to get gives it up first; its own new one comes later. */
@@ -226,7 +275,7 @@ static void free_name(int fd, struct links *links, const struct interface_reques
 	struct link *holder = find_by_name(links, wanted->name);
 	char name[IFNAMSIZ];
 
-	if (!holder || !memcmp(holder->mac, wanted->mac, sizeof(wanted->mac)))
+	if (!holder || holder == find_wanted(links, wanted))
 		return;
 	snprintf(name, sizeof(name), "netlab%d", holder->index);
 	rename_link(fd, holder, name);
@@ -245,7 +294,7 @@ void apply_interfaces(int fd, const struct interface_request *requests, size_t c
 	for (size_t index = 0; index < count; index++)
 		free_name(fd, &links, &requests[index]);
 	for (size_t index = 0; index < count; index++) {
-		struct link *link = find_by_mac(&links, requests[index].mac);
+		struct link *link = find_wanted(&links, &requests[index]);
 
 		reason = link ? set_link(fd, link, &requests[index]) : ENODEV;
 		if (reason)

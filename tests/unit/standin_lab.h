@@ -34,6 +34,7 @@ struct node {
 	unsigned int restarts;
 	bool restart_fails;
 	uint16_t rows, columns;
+	bool attached;
 	size_t console_limit; /* Bytes that are taken by one call. */
 	uint8_t console[STANDIN_TAKEN_MAX];
 	size_t console_size;
@@ -208,6 +209,11 @@ void node_console_resize(struct node *node, uint16_t rows, uint16_t columns)
 {
 	node->rows = rows;
 	node->columns = columns;
+}
+
+void node_console_attach(struct node *node)
+{
+	node->attached = true;
 }
 
 size_t node_console_history(struct node *node, uint8_t *to, size_t size)

@@ -183,7 +183,9 @@ static void test_configuration_refused(void **state)
 {
 	static const char text[] = "nonsense x\nhostname \nmachine-id 12\ntime soon\nentropy xyz\nrescan now\n"
 				   "interface 52:54:00 eth0 1500\naddress eth0\naddress nosuchlink0 10.0.0.1/24\n"
-				   "address eth0 10.0.0.1/99\nsysctl net//x 1\nhost localhost name\n";
+				   "address eth0 10.0.0.1/99\nsysctl net//x 1\nhost localhost name\n"
+				   "interface 52:54:00:00:00:01 eth0 1500 52:54\npark 52:54:00\n"
+				   "park 02:00:00:00:00:fe\nconsole now\n";
 	struct session *session = ((void **)*state)[0];
 	struct result *result = ((void **)*state)[1];
 	size_t lines = 0;
@@ -193,7 +195,7 @@ static void test_configuration_refused(void **state)
 	assert_int_equal(result->status, 1);
 	for (const char *next = result->error; *next; next++)
 		lines += *next == '\n';
-	assert_int_equal(lines, 12);
+	assert_int_equal(lines, 16);
 	send_message(session, 10, AGENT_CONFIGURE, "", 0);
 	finish(session, 10, NULL, 0, result);
 	assert_int_equal(result->status, 0);

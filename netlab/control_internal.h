@@ -3,8 +3,8 @@
 #define NETLAB_CONTROL_INTERNAL_H 1
 
 /* What the files of the control server share: control.c (connections and lines), control_command.c (the table
- * of commands), control_channel.c (streams that are channels of a guest's agent) and control_watch.c (streams
- * that watch: events, console, logs).
+ * of commands), control_channel.c (streams that are channels of a guest's agent), control_watch.c (streams
+ * that watch: events, console, logs) and control_lab.c (what the whole lab does).
  *
  * Sending never fails to the sender and never frees a client or a stream: a client that cannot be served is
  * marked dead and freed in the loop's next turn.
@@ -134,6 +134,12 @@ bool control_get_number(const struct control_request *request, const json_t *obj
 void control_exec(const struct control_request *request);
 void control_read_file(const struct control_request *request);
 void control_write_file(const struct control_request *request);
+
+/* control_lab.c */
+void control_pause(const struct control_request *request);
+void control_resume(const struct control_request *request);
+void control_save(const struct control_request *request);
+void control_restore(const struct control_request *request);
 
 /* control_watch.c */
 void control_events(const struct control_request *request);

@@ -22,6 +22,7 @@
 #include "netlab/json_text.h"
 #include "netlab/lab.h"
 #include "netlab/runtime.h"
+#include "netlab/snapshot.h"
 #include "netlab/topology.h"
 #include "netlab/version.h"
 
@@ -46,6 +47,7 @@ struct daemon {
 	const char *topology_path;
 	const char *name;     /* NULL: the topology's. */
 	const char *captures; /* NULL: none. */
+	const char *from;     /* Name of a snapshot, or NULL. */
 	bool cold;            /* No clones. */
 	int report;           /* -1: none. */
 	struct runtime runtime;
@@ -58,9 +60,10 @@ struct daemon {
 	bool stopping;
 };
 
-static const char usage[] =
-	"Usage: netlabd --topology FILE [--name NAME] [--captures FOLDER] [--cold] [--report-fd N]\n"
-	"Runs one lab. It is started by \"netlab up\", which \"netlab up --help\" explains.\n";
+static const char usage[] = "Usage: netlabd --topology FILE [--name NAME] [OPTIONS]\n"
+			    "       netlabd --from SNAPSHOT --name LAB [OPTIONS]\n"
+			    "OPTIONS: [--captures FOLDER] [--cold] [--report-fd N]\n"
+			    "Runs one lab. It is started by \"netlab up\", which \"netlab up --help\" explains.\n";
 
 static void report(struct daemon *daemon, const struct error *error)
 {
@@ -83,10 +86,15 @@ static void report(struct daemon *daemon, const struct error *error)
 static int parse_options(struct daemon *daemon, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"topology", required_argument, NULL, 't'},  {"name", required_argument, NULL, 'n'},
-		{"captures", required_argument, NULL, 'c'},  {"cold", no_argument, NULL, 'C'},
-		{"report-fd", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'v'},         {NULL, 0, NULL, 0},
+		{"topology", required_argument, NULL, 't'},
+		{"name", required_argument, NULL, 'n'},
+		{"captures", required_argument, NULL, 'c'},
+		{"cold", no_argument, NULL, 'C'},
+		{"from", required_argument, NULL, 'f'},
+		{"report-fd", required_argument, NULL, 'r'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -104,6 +112,9 @@ static int parse_options(struct daemon *daemon, int argc, char **argv)
 		case 'C':
 			daemon->cold = true;
 			break;
+		case 'f':
+			daemon->from = optarg;
+			break;
 		case 'r':
 			daemon->report = (int)strtol(optarg, NULL, 10);
 			break;
@@ -118,7 +129,8 @@ static int parse_options(struct daemon *daemon, int argc, char **argv)
 			return ERROR_USAGE;
 		}
 	}
-	if (daemon->topology_path && optind == argc && (!daemon->captures || daemon->captures[0] == '/'))
+	if ((daemon->from ? daemon->name && !daemon->topology_path : daemon->topology_path != NULL) && optind == argc &&
+	    (!daemon->captures || daemon->captures[0] == '/'))
 		return -1;
 	fputs(usage, stderr);
 	return ERROR_USAGE;
@@ -188,7 +200,14 @@ static struct topology *read_topology(const struct daemon *daemon, struct error 
 		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 		return NULL;
 	}
-	topology = topology_read(daemon->topology_path, daemon->name, errors);
+	if (daemon->from) {
+		char *folder = snapshot_path(daemon->name, daemon->from);
+
+		topology = topology_read_kept(folder, daemon->name, errors);
+		free(folder);
+	} else {
+		topology = topology_read(daemon->topology_path, daemon->name, errors);
+	}
 	fclose(errors);
 	if (!topology)
 		error_set(error, ERROR_USAGE, EINVAL, "%s", text);
@@ -285,7 +304,7 @@ static int watch_signals(struct daemon *daemon, struct error *error)
 static int build(struct daemon *daemon, struct error *error)
 {
 	struct control_options control_options = {.stop = stop, .opaque = daemon};
-	struct lab_options lab_options = {.captures = daemon->captures, .cold = daemon->cold};
+	struct lab_options lab_options = {.captures = daemon->captures, .cold = daemon->cold, .from = daemon->from};
 	char *nodes = NULL;
 	int listener;
 

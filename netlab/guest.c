@@ -107,7 +107,7 @@ static struct machine_options describe_machine(const struct guest *guest, const 
 		.initramfs = (const char *const *)options->image->initramfs,
 		.initramfs_count = options->image->initramfs_count,
 		.cmdline = cmdline,
-		.memory_fd = options->template ? template_memory(options->template) : 0,
+		.memory_fd = options->template ? template_memory(options->template) : options->memory_fd,
 	};
 }
 

@@ -58,6 +58,9 @@ struct guest_options {
 	struct loop *control;
 	/* What to start from instead of booting, or NULL.  It must outlive guest_start(). */
 	struct template *template;
+	/* Memory of a guest that was saved, or 0.  Its machine is then restored rather than started (core/machine.h).
+	 * The descriptor stays the caller's, and may be closed once the guest is created. */
+	int memory_fd;
 };
 
 struct guest {

@@ -164,6 +164,8 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 	lab->topology = topology;
 	lab->captures = options->captures;
 	lab->cold = options->cold;
+	lab->from = options->from ? strdup(options->from) : NULL;
+	lab->operation.folder = -1;
 	lab->created = loop_now();
 	lab->context = (struct node_context){.lab = lab,
 					     .kvm_fd = -1,
@@ -247,7 +249,9 @@ int lab_start(struct lab *lab, struct error *error)
 	lab->start_more = (struct loop_timer){.function = lab_start_more, .opaque = lab};
 	if (result == 0)
 		result = lab_find_templates(lab, error);
-	return result == 0 ? start_waiting(lab, error) : result;
+	if (result < 0)
+		return result;
+	return lab->from ? lab_start_saved(lab, error) : start_waiting(lab, error);
 }
 
 /* All machines have gone, so no frame is on its way: the captures are completed before anybody hears of the end. */
@@ -264,6 +268,7 @@ static void finish_stop(void *opaque)
 
 void lab_stop(struct lab *lab, void (*stopped)(void *opaque), void *opaque)
 {
+	lab_operation_abandon(lab);
 	lab->stopping = true;
 	loop_timer_cancel(lab->context.control, &lab->start_more);
 	lab->stopped = stopped;
@@ -280,6 +285,18 @@ void lab_guest_ended(struct lab *lab)
 {
 	if (lab->stopping && --lab->ending == 0)
 		finish_stop(lab);
+	if (lab->operation.ends_guests && --lab->operation.ending == 0)
+		loop_post(lab->context.control, lab_operation_check, lab);
+}
+
+void lab_node_frozen(struct lab *lab)
+{
+	loop_post(lab->context.control, lab_operation_check, lab);
+}
+
+const char *lab_is_occupied(const struct lab *lab)
+{
+	return lab->stopping ? "the lab is being taken down" : lab->operation.what;
 }
 
 void lab_destroy(struct lab *lab)
@@ -295,6 +312,7 @@ void lab_destroy(struct lab *lab)
 	if (lab->context.kvm_fd >= 0)
 		close(lab->context.kvm_fd);
 	free(lab->networks);
+	free(lab->from);
 	free(lab);
 }
 
@@ -359,7 +377,7 @@ const struct topology *lab_topology(const struct lab *lab)
 
 bool lab_is_stopping(const struct lab *lab)
 {
-	return lab->stopping;
+	return lab->stopping || lab->operation.ends_guests;
 }
 
 const char *lab_name(const struct lab *lab)

@@ -31,6 +31,7 @@ enum node_state {
 	NODE_BOOTING,     /* vCPUs run, the agent has not greeted. */
 	NODE_CONFIGURING, /* The agent is setting up interfaces, files and start-up commands. */
 	NODE_READY,
+	NODE_PAUSED,  /* Its vCPUs are held where they were. */
 	NODE_STOPPED, /* Powered off, by the guest or by us. */
 	NODE_CRASHED, /* A vCPU failed; node_reason() says how, node_registers() with what. */
 };
@@ -38,6 +39,7 @@ enum node_state {
 struct lab_options {
 	const char *captures; /* Folder for this lab's captures, or NULL for none. */
 	const char *runtime;  /* Folder for the nodes' logs: RUNTIME/NODE.log. */
+	const char *from;     /* Name of a snapshot of it to go on from, or NULL. */
 	bool cold;            /* Boot every node, rather than have it go on from a template (netlab/template.h). */
 };
 
@@ -61,6 +63,21 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 		       struct error *error);
 /* Arms the captures, then starts every node; those that must wait for others to boot are started later. */
 int lab_start(struct lab *lab, struct error *error);
+/* What takes a while: pausing, saving, restoring.  One at a time.  'done' is called in the control loop when it is over,
+ * never from within: 'failure' says why it failed, or is ""; 'result' is a JSON object, which stays the caller's. */
+typedef void lab_done(void *opaque, const char *failure, json_t *result);
+/* Holds the vCPUs of a node, or (NULL) of all, until lab_resume().  Returns 0, or a negative errno value with 'error'
+ * set, and then 'done' is not called. */
+int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, struct error *error);
+int lab_resume(struct lab *lab, struct node *node, struct error *error);
+/* Saves the lab as a snapshot (netlab/snapshot.h), in place of one of that name if 'replace'.  Its nodes are held
+ * meanwhile; 'result' has "pause", the seconds of that, and "size", bytes.  As lab_pause(). */
+int lab_save(struct lab *lab, const char *name, bool replace, lab_done *done, void *opaque, struct error *error);
+/* Has the lab be what it was when the snapshot was made.  As lab_pause(); 'result' has "seconds". */
+int lab_restore(struct lab *lab, const char *name, lab_done *done, void *opaque, struct error *error);
+/* Nobody waits for 'done' with this 'opaque' any more. */
+void lab_forget(struct lab *lab, const void *opaque);
+
 /* Stops every node and completes the captures, then calls 'stopped' in the control loop; the lab may then be
  * destroyed. */
 void lab_stop(struct lab *lab, void (*stopped)(void *opaque), void *opaque);
@@ -83,7 +100,7 @@ const char *node_state_name(enum node_state state); /* "created", "booting", "co
 double node_state_seconds(const struct node *node); /* Seconds from the start of its vCPUs to this state. */
 const char *node_reason(
 	const struct node *node); /* Why it stopped or crashed, or what failed in configuring; "" if nothing. */
-struct agent *node_agent(struct node *node);        /* NULL unless the agent has greeted. */
+struct agent *node_agent(struct node *node);        /* NULL unless the agent has greeted, and can answer. */
 const char *node_log_path(const struct node *node); /* The boot log and what the VMM says of the node. */
 
 /* Replaces the machine by a new one and starts it.  Works in every state. */

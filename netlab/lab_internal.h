@@ -5,8 +5,11 @@
 /* What netlab/lab.c, netlab/lab_status.c and netlab/lab_templates.c share.  Thread-safety: the control loop's, as
  * netlab/lab.h. */
 
+#include <pthread.h>
+
 #include "core/host.h"
 #include "core/loop.h"
+#include "core/state.h"
 #include "netlab/lab.h"
 #include "netlab/node.h"
 #include "netlab/template.h"
@@ -22,6 +25,26 @@ struct lab_template {
 	uint64_t stamp; /* Of the image's files that the key is of. */
 	struct template *template;
 	struct template_maker *maker;
+};
+
+/* What is under way (netlab/lab_snapshot.c).  It goes on when no node is being frozen, and no guest is ending. */
+struct lab_operation {
+	const char *what; /* NULL: nothing is. */
+	void (*go_on)(struct lab *lab);
+	lab_done *done;
+	void *opaque;
+	struct node *node; /* To be paused, or NULL for all. */
+	uint64_t started;  /* loop_now() */
+	bool ends_guests;
+	size_t ending; /* Guests still to end. */
+	/* Saving and restoring. */
+	char *name;
+	int folder; /* Of the snapshot, or -1. */
+	struct state state;
+	double pause; /* Seconds. */
+	pthread_t thread;
+	bool has_thread;
+	char failure[1024];
 };
 
 struct lab {
@@ -42,12 +65,23 @@ struct lab {
 	struct lab_listener *listeners;
 	bool stopping;
 	size_t ending; /* Guests still to end. */
+	struct lab_operation operation;
+	char *from; /* Snapshot to start from, or NULL. */
 	void (*stopped)(void *opaque);
 	void *stopped_opaque;
 };
 
 /* loop_function: starts what waited for a template, or for others to boot. */
 void lab_start_more(void *opaque);
+
+/* netlab/lab_snapshot.c */
+
+/* Starts the lab from the snapshot lab->from. */
+int lab_start_saved(struct lab *lab, struct error *error);
+/* loop_function: has the operation go on, if it awaits nothing more. */
+void lab_operation_check(void *opaque);
+/* Gives up what is under way; it has let go of everything when this returns. */
+void lab_operation_abandon(struct lab *lab);
 
 /* netlab/lab_templates.c */
 

@@ -142,6 +142,8 @@ static void fill(struct lab *lab, struct lab_template *entry)
 	entry->template = template_open(entry->key, options.memory, &error);
 	if (entry->template)
 		return;
+	if (lab->from)
+		return; /* Its nodes go on from elsewhere, and one that restarts boots. */
 	if (error.class != ERROR_NONE)
 		log_line("%s; it is made anew", error.text);
 	entry->maker = template_make(&options, entry->key, made, entry, &error);

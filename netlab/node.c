@@ -23,7 +23,8 @@ const char *node_state_name(enum node_state state)
 {
 	static const char *const names[] = {
 		[NODE_CREATED] = "created", [NODE_BOOTING] = "booting", [NODE_CONFIGURING] = "configuring",
-		[NODE_READY] = "ready",     [NODE_STOPPED] = "stopped", [NODE_CRASHED] = "crashed",
+		[NODE_READY] = "ready",     [NODE_PAUSED] = "paused",   [NODE_STOPPED] = "stopped",
+		[NODE_CRASHED] = "crashed",
 	};
 
 	return names[state];
@@ -37,7 +38,7 @@ static double wall_time(void)
 	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-static void set_state(struct node *node, enum node_state state)
+void node_set_state(struct node *node, enum node_state state)
 {
 	node->state = state;
 	node->since = wall_time();
@@ -191,7 +192,7 @@ static void on_greeted(void *opaque)
 		node->greeted = true;
 	if (node->state != NODE_BOOTING)
 		return; /* The agent was restarted in a guest that is set up. */
-	set_state(node, NODE_CONFIGURING);
+	node_set_state(node, NODE_CONFIGURING);
 	node_setup_start(node);
 	start_console(node); /* Which comes after what was just sent: the node has its name. */
 }
@@ -205,7 +206,7 @@ static void on_agent_lost(void *opaque, const char *reason)
 	if (node->setup) {
 		node_setup_destroy(node->setup);
 		node->setup = NULL;
-		set_state(node, NODE_BOOTING);
+		node_set_state(node, NODE_BOOTING);
 	}
 }
 
@@ -214,15 +215,18 @@ void node_setup_done(struct node *node, const char *failure)
 	snprintf(node->reason, sizeof(node->reason), "%s", failure);
 	node_setup_destroy(node->setup);
 	node->setup = NULL;
-	set_state(node, NODE_READY);
+	node_set_state(node, NODE_READY);
 }
 
 /* The guest's end. */
 
-static void release_guest(struct node *node)
+void node_release_guest(struct node *node)
 {
 	if (!node->guest)
 		return;
+	if (node->freezing)
+		lab_node_frozen(node->lab);
+	node->freezing = node->frozen = false;
 	node_setup_destroy(node->setup);
 	node->setup = NULL;
 	call_dataplane(node, unplug);
@@ -265,9 +269,9 @@ static void crashed(struct node *node, const char *reason)
 
 void node_fail(struct node *node, const char *reason)
 {
-	release_guest(node);
+	node_release_guest(node);
 	snprintf(node->reason, sizeof(node->reason), "%s", reason);
-	set_state(node, NODE_CRASHED);
+	node_set_state(node, NODE_CRASHED);
 }
 
 /* Replaces the machine.  Failure is a crash, with its reason. */
@@ -275,7 +279,7 @@ static void start_anew(struct node *node)
 {
 	struct error error = {.class = ERROR_NONE};
 
-	release_guest(node);
+	node_release_guest(node);
 	say(node, "[netlab: starts anew]\n");
 	if (node_start(node, lab_node_template(node->lab, node), &error) < 0)
 		node_fail(node, error.text);
@@ -316,8 +320,8 @@ static void on_ended(void *opaque, enum machine_end end, const char *reason)
 	} else if (end == MACHINE_POWERED_OFF) {
 		snprintf(node->reason, sizeof(node->reason), "powered off by the guest");
 	}
-	release_guest(node);
-	set_state(node, node->reason[0] && end != MACHINE_POWERED_OFF ? NODE_CRASHED : NODE_STOPPED);
+	node_release_guest(node);
+	node_set_state(node, node->reason[0] && end != MACHINE_POWERED_OFF ? NODE_CRASHED : NODE_STOPPED);
 	lab_guest_ended(node->lab);
 }
 
@@ -378,31 +382,41 @@ void node_describe(const struct node *node, struct guest_options *options)
 	};
 }
 
+int node_build_guest(struct node *node, const struct guest_options *options, struct error *error)
+{
+	node->greeted = false;
+	node->guest = guest_create(options, &guest_ops, node, error);
+	if (!node->guest)
+		return -EIO;
+	return create_nics(node, error);
+}
+
 static int build(struct node *node, struct template *template, struct error *error)
 {
 	struct guest_options options;
 
 	node_describe(node, &options);
 	options.template = template;
-	node->greeted = false;
-	node->guest = guest_create(&options, &guest_ops, node, error);
-	if (!node->guest)
-		return -EIO;
-	return create_nics(node, error);
+	return node_build_guest(node, &options, error);
+}
+
+void node_plug(struct node *node)
+{
+	call_dataplane(node, plug);
 }
 
 static int start(struct node *node, struct error *error)
 {
 	int result;
 
-	call_dataplane(node, plug);
+	node_plug(node);
 	node->started = loop_now();
 	node->is_clone = node->guest->options.template != NULL;
 	node->found_nics = node->is_clone ? template_nics(node->guest->options.template) : 0;
-	set_state(node, NODE_BOOTING);
+	node_set_state(node, NODE_BOOTING);
 	result = guest_start(node->guest, error);
 	if (result < 0)
-		release_guest(node);
+		node_release_guest(node);
 	return result;
 }
 
@@ -437,18 +451,60 @@ int node_restart(struct node *node, struct error *error)
 {
 	int result;
 
-	/* Nobody would wait for a machine that is started now. */
-	if (lab_is_stopping(node->lab))
-		return error_set(error, ERROR_FAILED, ESHUTDOWN, "the lab is being taken down");
+	if (lab_is_occupied(node->lab))
+		return error_set(error, ERROR_FAILED, EBUSY, "%s", lab_is_occupied(node->lab));
 	if (node_stop(node)) {
 		node->restart_wanted = true; /* Goes on in on_ended(). */
 		return 0;
 	}
-	release_guest(node);
+	node_release_guest(node);
 	result = node_start(node, lab_node_template(node->lab, node), error);
 	if (result < 0)
 		node_fail(node, error->text);
 	return result;
+}
+
+/* machine_pause() */
+static void on_frozen(void *opaque)
+{
+	struct node *node = opaque;
+
+	node->freezing = false;
+	node->frozen = true;
+	lab_node_frozen(node->lab);
+}
+
+bool node_freeze(struct node *node)
+{
+	if (!node->guest || node->frozen)
+		return false;
+	if (!node->freezing) {
+		node->freezing = true;
+		machine_pause(node->guest->machine, on_frozen, node);
+	}
+	return true;
+}
+
+void node_thaw(struct node *node)
+{
+	if (!node->frozen || node->state == NODE_PAUSED)
+		return;
+	node->frozen = false;
+	machine_resume(node->guest->machine);
+}
+
+void node_set_paused(struct node *node, bool paused)
+{
+	if (paused == (node->state == NODE_PAUSED))
+		return;
+	if (paused) {
+		node->paused_from = node->state;
+		node->paused_seconds = node->seconds;
+		node_set_state(node, NODE_PAUSED);
+	} else {
+		node_set_state(node, node->paused_from);
+		node->seconds = node->paused_seconds;
+	}
 }
 
 static int init_interfaces(struct node *node, const struct node_context *context, struct error *error)
@@ -487,7 +543,7 @@ int node_init(struct node *node, const struct topology_node *topology, const str
 
 void node_release(struct node *node)
 {
-	release_guest(node);
+	node_release_guest(node);
 	node_log_destroy(node->log);
 	image_free(node->image);
 	free(node->interfaces);
@@ -515,7 +571,9 @@ const char *node_reason(const struct node *node)
 
 struct agent *node_agent(struct node *node)
 {
-	return node->guest && agent_is_connected(node->guest->agent) ? node->guest->agent : NULL;
+	return node->guest && node->state != NODE_PAUSED && agent_is_connected(node->guest->agent) ?
+		       node->guest->agent :
+		       NULL;
 }
 
 const char *node_log_path(const struct node *node)

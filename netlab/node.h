@@ -10,6 +10,9 @@
  *
  *      created -> booting -> configuring -> ready -> stopped or crashed
  *
+ * A node that is paused goes back to what it was.  Its vCPUs are also held, without its being called paused, while the
+ * lab is saved: it is frozen then.
+ *
  * A guest that resets before its agent ever greeted would do so for ever, and counts as crashed.
  *
  * Thread-safety: the control loop's, but for frames, which move in the data plane's thread.
@@ -32,6 +35,7 @@ struct image;
 struct node_log;
 struct node_setup;
 struct port;
+struct state;
 struct template;
 struct virtio_net;
 
@@ -65,11 +69,14 @@ struct node {
 	bool has_registers;
 	struct vcpu_registers registers; /* Of the last crash. */
 
-	struct guest *guest;      /* NULL before it starts and after it ended. */
-	bool is_clone;            /* It went on from a template. */
-	unsigned int found_nics;  /* Those it has found already, as that had (netlab/template.h). */
-	struct node_setup *setup; /* While it is configuring. */
-	bool console_wanted;      /* Somebody has been at the console. */
+	struct guest *guest;         /* NULL before it starts and after it ended. */
+	bool is_clone;               /* It went on from a template. */
+	unsigned int found_nics;     /* Those it has found already, as that had (netlab/template.h). */
+	struct node_setup *setup;    /* While it is configuring. */
+	bool console_wanted;         /* Somebody has been at the console. */
+	bool freezing, frozen;       /* Its vCPUs are to be held; are held. */
+	enum node_state paused_from; /* What it was before it was paused. */
+	double paused_seconds;       /* Its 'seconds' then. */
 	uint8_t history[NODE_HISTORY_SIZE];
 	size_t history_end; /* Bytes ever said; the last NODE_HISTORY_SIZE are kept. */
 };
@@ -97,6 +104,32 @@ int node_start(struct node *node, struct template *template, struct error *error
 /* Asks the machine to end; node_ended() of the lab follows.  Returns false when there is none. */
 bool node_stop(struct node *node);
 
+/* Has its vCPUs held; lab_node_frozen() follows, also when its guest ends first.  Returns false when that will not come:
+ * there is no guest, or it is frozen. */
+bool node_freeze(struct node *node);
+/* Has them go on, unless it is paused. */
+void node_thaw(struct node *node);
+/* Calls a frozen node paused, or no longer. */
+void node_set_paused(struct node *node, bool paused);
+
+/* For netlab/node_state.c. */
+
+/* Frees its guest, if it has one. */
+void node_release_guest(struct node *node);
+/* Makes a guest with the node's NICs, not plugged in. */
+int node_build_guest(struct node *node, const struct guest_options *options, struct error *error);
+void node_plug(struct node *node);
+void node_set_state(struct node *node, enum node_state state);
+
+/* netlab/node_state.c: all of a frozen node, or of one without a guest, but its memory; and a node without a guest made
+ * what it was.  It is frozen then, if it has one. */
+int node_save(const struct node *node, struct state *state, struct error *error);
+struct node_saved_files {
+	int memory_fd;    /* Or -1 when there is none. */
+	const char *disk; /* Path of the disk it had, or NULL. */
+};
+int node_restore(struct node *node, struct state *state, const struct node_saved_files *files, struct error *error);
+
 /* Gives a node up that could not be started: it counts as crashed, for this reason. */
 void node_fail(struct node *node, const char *reason);
 
@@ -113,8 +146,13 @@ const struct topology *lab_topology(const struct lab *lab);
 void lab_node_changed(struct lab *lab, struct node *node);
 void lab_node_logged(struct lab *lab, struct node *node, const char *text, size_t size);
 void lab_node_console(struct lab *lab, struct node *node, const uint8_t *data, size_t size);
+/* A node was frozen, or its guest ended before. */
+void lab_node_frozen(struct lab *lab);
 /* A guest has gone, and is not being replaced. */
 void lab_guest_ended(struct lab *lab);
+/* Its guests end, and are not to be replaced. */
 bool lab_is_stopping(const struct lab *lab);
+/* Why nodes cannot be restarted now, or NULL. */
+const char *lab_is_occupied(const struct lab *lab);
 
 #endif /* node.h */

@@ -59,3 +59,19 @@ void node_log_write(struct node_log *log, const char *text, size_t size)
 	if (write(log->fd, text, size) > 0) /* A full disk loses the log, not the lab. */
 		log->size += size;
 }
+
+size_t node_log_tail(const struct node_log *log, char *to, size_t size)
+{
+	size_t kept = log->size < size ? log->size : size;
+	int fd = open(log->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t got = fd >= 0 ? pread(fd, to, kept, (off_t)(log->size - kept)) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return got > 0 ? (size_t)got : 0;
+}
+
+bool node_log_is_empty(const struct node_log *log)
+{
+	return log->size == 0;
+}

@@ -8,6 +8,7 @@
  *
  * Thread-safety: the control loop's. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/error.h"
@@ -20,6 +21,10 @@ struct node_log;
 struct node_log *node_log_create(const char *folder, const char *name, struct error *error);
 void node_log_destroy(struct node_log *log);
 const char *node_log_file(const struct node_log *log);
+/* Copies its last bytes, at most 'size'; returns how many. */
+size_t node_log_tail(const struct node_log *log, char *to, size_t size);
+bool node_log_is_empty(const struct node_log *log);
+
 void node_log_write(struct node_log *log, const char *text, size_t size);
 
 #endif /* node_log.h */

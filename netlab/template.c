@@ -152,10 +152,20 @@ static void add_machine(XXH3_state_t *hash, const struct guest_options *options)
 	add_text(hash, kernel.version);
 }
 
+/* Writes a key out, and frees its hash. */
+static void finish_key(XXH3_state_t *hash, char key[TEMPLATE_KEY_SIZE])
+{
+	XXH128_canonical_t digest;
+
+	XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(hash));
+	XXH3_freeState(hash);
+	for (size_t i = 0; i < sizeof(digest.digest); i++)
+		snprintf(key + 2 * i, 3, "%02x", digest.digest[i]);
+}
+
 int template_key(const struct guest_options *options, char key[TEMPLATE_KEY_SIZE], struct error *error)
 {
 	XXH3_state_t *hash = XXH3_createState();
-	XXH128_canonical_t digest;
 	int result;
 
 	if (!hash)
@@ -165,10 +175,21 @@ int template_key(const struct guest_options *options, char key[TEMPLATE_KEY_SIZE
 	result = add_image(hash, options->image, error);
 	if (result == 0)
 		result = add_processor(hash, options, error);
-	XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(hash));
-	XXH3_freeState(hash);
-	for (size_t i = 0; i < sizeof(digest.digest); i++)
-		snprintf(key + 2 * i, 3, "%02x", digest.digest[i]);
+	finish_key(hash, key);
+	return result;
+}
+
+int template_processor_key(const struct guest_options *options, char key[TEMPLATE_KEY_SIZE], struct error *error)
+{
+	XXH3_state_t *hash = XXH3_createState();
+	int result;
+
+	if (!hash)
+		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	XXH3_128bits_reset(hash);
+	add_text(hash, options->host->backend_name);
+	result = add_processor(hash, options, error);
+	finish_key(hash, key);
 	return result;
 }
 

@@ -46,6 +46,10 @@ struct template_maker;
  * negative errno value with 'error' set. */
 int template_key(const struct guest_options *options, char key[TEMPLATE_KEY_SIZE], struct error *error);
 
+/* The part of it that is about the processor and the machine: a guest that was saved goes on only where it is the same.
+ */
+int template_processor_key(const struct guest_options *options, char key[TEMPLATE_KEY_SIZE], struct error *error);
+
 /* Whether an image's files are still those a key was computed of, at the price of looking at their names. */
 uint64_t template_stamp(const struct image *image);
 

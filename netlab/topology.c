@@ -336,9 +336,12 @@ static void clear_reader(struct topology_reader *reader)
 	free(reader->folder);
 }
 
-struct topology *topology_read_text(const char *text, size_t size, const char *path, const char *name, FILE *errors)
+static struct topology *read_text(const char *text, size_t size, const char *path, const char *name, bool is_kept,
+				  FILE *errors)
 {
-	struct topology_reader reader = {.yaml = {.file = path, .errors = errors}, .mtu = TOPOLOGY_MTU_DEFAULT};
+	struct topology_reader reader = {.yaml = {.file = path, .errors = errors},
+					 .mtu = TOPOLOGY_MTU_DEFAULT,
+					 .is_kept = is_kept};
 	struct yaml_tree *tree;
 
 	if (size > TOPOLOGY_FILE_SIZE_MAX) {
@@ -350,6 +353,7 @@ struct topology *topology_read_text(const char *text, size_t size, const char *p
 	if (!tree)
 		return NULL;
 	reader.topology = allocate_zeroed(1, sizeof(*reader.topology));
+	reader.topology->text = allocate_copy_part(text, size);
 	resolve_path(&reader, path);
 	read_lab(&reader, yaml_tree_root(tree), name);
 	yaml_tree_free(tree);
@@ -360,7 +364,12 @@ struct topology *topology_read_text(const char *text, size_t size, const char *p
 	return NULL;
 }
 
-struct topology *topology_read(const char *path, const char *name, FILE *errors)
+struct topology *topology_read_text(const char *text, size_t size, const char *path, const char *name, FILE *errors)
+{
+	return read_text(text, size, path, name, false, errors);
+}
+
+static struct topology *read_file(const char *path, const char *name, bool is_kept, FILE *errors)
 {
 	struct yaml_reader reader = {.file = path, .errors = errors};
 	FILE *file = fopen(path, "re");
@@ -386,9 +395,23 @@ struct topology *topology_read(const char *path, const char *name, FILE *errors)
 	if (ferror(file))
 		yaml_reader_error(&reader, (struct yaml_mark){0}, "cannot be read: %s", strerror(errno));
 	else
-		topology = topology_read_text(text, size, path, name, errors);
+		topology = read_text(text, size, path, name, is_kept, errors);
 	free(text);
 	fclose(file);
+	return topology;
+}
+
+struct topology *topology_read(const char *path, const char *name, FILE *errors)
+{
+	return read_file(path, name, false, errors);
+}
+
+struct topology *topology_read_kept(const char *folder, const char *name, FILE *errors)
+{
+	char *path = allocate_text("%s/topology.yaml", folder);
+	struct topology *topology = read_file(path, name, true, errors);
+
+	free(path);
 	return topology;
 }
 
@@ -405,6 +428,10 @@ void topology_free(struct topology *topology)
 	free(topology->links);
 	free(topology->name);
 	free(topology->path);
+	free(topology->text);
+	for (size_t i = 0; i < topology->source_count; i++)
+		free(topology->sources[i]);
+	free(topology->sources);
 	free(topology);
 }
 

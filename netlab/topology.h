@@ -87,8 +87,11 @@ struct topology_link {
 };
 
 struct topology {
-	char *name;              /* "name:", else the folder's name; checked, lower-cased never. */
-	char *path;              /* Absolute path of the file. */
+	char *name;     /* "name:", else the folder's name; checked, lower-cased never. */
+	char *path;     /* Absolute path of the file. */
+	char *text;     /* The file, as it was read. */
+	char **sources; /* Of all files, in the order in which they were read. */
+	size_t source_count;
 	unsigned int nodes_line; /* Where "nodes" is, for errors about all of them. */
 	unsigned int nodes_column;
 	struct topology_node *nodes;
@@ -107,6 +110,10 @@ struct topology *topology_read(const char *path, const char *name, FILE *errors)
 
 /* The same for text in memory; 'path' is used in messages and to resolve relative files. */
 struct topology *topology_read_text(const char *text, size_t size, const char *path, const char *name, FILE *errors);
+
+/* One that was kept in 'folder' as topology.yaml, with the sources of files beside it as file-0, file-1 and so on, in
+ * the order in which topology_read() found them. */
+struct topology *topology_read_kept(const char *folder, const char *name, FILE *errors);
 
 void topology_free(struct topology *topology);
 

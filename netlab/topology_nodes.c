@@ -215,7 +215,10 @@ static void read_file(struct topology_reader *reader, const struct yaml_tree_pai
 	}
 	if (problem || !text)
 		return;
-	source = *text == '/' ? allocate_copy(text) : allocate_text("%s/%s", reader->folder, text);
+	if (reader->is_kept)
+		source = allocate_text("%s/file-%zu", reader->folder, reader->topology->source_count);
+	else
+		source = *text == '/' ? allocate_copy(text) : allocate_text("%s/%s", reader->folder, text);
 	if (stat(source, &status))
 		problem = strerror(errno);
 	else if (S_ISDIR(status.st_mode))
@@ -228,6 +231,9 @@ static void read_file(struct topology_reader *reader, const struct yaml_tree_pai
 		free(source);
 		return;
 	}
+	reader->topology->sources = allocate_grow(reader->topology->sources, reader->topology->source_count,
+						  sizeof(reader->topology->sources[0]));
+	reader->topology->sources[reader->topology->source_count++] = allocate_copy(source);
 	node->files = allocate_grow(node->files, node->file_count, sizeof(node->files[0]));
 	node->files[node->file_count++] = (struct topology_file){allocate_copy(pair->key), source};
 }

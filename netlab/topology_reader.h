@@ -65,6 +65,7 @@ struct topology_reader {
 	struct yaml_reader yaml;
 	struct topology *topology;
 	char *folder;                  /* Absolute; files are looked for from here. */
+	bool is_kept;                  /* Files have been renamed to file-N. */
 	struct topology_node defaults; /* "defaults:", as far as it is about nodes. */
 	unsigned int mtu;              /* "mtu:" of "defaults:". */
 	struct topology_name *names;   /* In order of reading, then sorted by topology_sort_names(). */

@@ -18,6 +18,7 @@ const struct cli_command cli_commands[] = {
 			"  --no-capture         capture nothing\n"
 			"  --cold               boot every node, rather than have it go on from a template of\n"
 			"                       its image (\"netlab image --help\")\n"
+			"  --from SNAPSHOT      go on where the lab was when that was saved (\"netlab snapshot\")\n"
 			"  --timeout SECONDS    how long to wait for nodes to be ready (default: 300; 0: for ever)\n"
 			"\n"
 			"Examples:\n"
@@ -150,6 +151,43 @@ const struct cli_command cli_commands[] = {
 			"\n"
 			"Example:\n"
 			"  netlab restart r1",
+	},
+	{
+		.name = "pause",
+		.run = cli_pause,
+		.summary = "hold a node, or a whole lab, where it is",
+		.usage = "netlab pause [NODE | LAB]",
+		.help = "Holds the processors of a node, or of all nodes, until \"netlab resume\".\n"
+			"\n"
+			"Examples:\n"
+			"  netlab pause r1\n"
+			"  netlab pause",
+	},
+	{
+		.name = "resume",
+		.run = cli_resume,
+		.summary = "let what was paused go on",
+		.usage = "netlab resume [NODE | LAB]",
+		.help = "Lets a node, or all nodes, go on after \"netlab pause\".\n"
+			"\n"
+			"Example:\n"
+			"  netlab resume r1",
+	},
+	{
+		.name = "snapshot",
+		.run = cli_snapshot,
+		.summary = "save a running lab, and bring it back to that instant",
+		.usage = "netlab snapshot save NAME | restore NAME | list | delete NAME",
+		.help = "Saves a lab with all its nodes, their processes and connections, as of one\n"
+			"instant. \"restore\" has the running lab be what it was then; \"netlab up --from\n"
+			"NAME\" starts it from there. Captures go on in their files.\n"
+			"\n"
+			"  --replace            save: in place of a snapshot that has the name\n"
+			"\n"
+			"Examples:\n"
+			"  netlab snapshot save before-ospf\n"
+			"  netlab snapshot restore before-ospf\n"
+			"  netlab down && netlab up --from before-ospf",
 	},
 	{
 		.name = "doctor",

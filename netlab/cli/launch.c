@@ -57,7 +57,13 @@ static int spawn(struct launch *launch, const char *netlabd, struct error *error
 {
 	char number[16];
 	char *argv[12] = {
-		"netlabd", "--name", (char *)launch->lab, "--topology", (char *)launch->topology, "--report-fd", number,
+		"netlabd",
+		"--name",
+		(char *)launch->lab,
+		launch->from ? "--from" : "--topology",
+		launch->from ? (char *)launch->from : (char *)launch->topology,
+		"--report-fd",
+		number,
 	};
 	size_t argc = 7;
 	posix_spawn_file_actions_t actions;

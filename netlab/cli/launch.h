@@ -13,6 +13,7 @@
 struct launch {
 	const char *lab;      /* The caller fills these. */
 	const char *topology; /* Absolute path. */
+	const char *from;     /* A snapshot, in place of the topology, or NULL. */
 	bool cold;            /* No clones. */
 	const char *captures; /* Absolute path, or NULL for none. */
 	int signal_fd;        /* A signalfd that interrupts. */

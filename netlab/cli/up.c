@@ -16,6 +16,7 @@
 #include "netlab/image.h"
 #include "netlab/lab.h"
 #include "netlab/runtime.h"
+#include "netlab/snapshot.h"
 #include "netlab/topology.h"
 
 /* netlab up: checks all that can be checked first, so that nothing is started that could not run; then starts
@@ -30,6 +31,7 @@ struct up {
 	struct cli *cli;
 	const char *name;   /* --name, or NULL. */
 	const char *folder; /* --captures, or NULL. */
+	const char *from;   /* --from, or NULL. */
 	bool no_capture;
 	bool cold;
 	long timeout; /* Seconds; 0: none. */
@@ -77,20 +79,48 @@ static void set_captures(struct up *up)
 	free(usual);
 }
 
-/* All that can go wrong before anything is started.  Returns 0 or the exit code. */
-static int prepare(struct up *up, const char *given)
+/* Of the snapshot's lab, as it was then.  Returns 0 or the exit code. */
+static int read_saved_topology(struct up *up)
 {
-	struct host_profile profile;
+	struct error error = {0};
+	char *lab = up->name ? allocate_copy(up->name) : snapshot_find_lab(up->from, &error);
+	int folder = lab ? snapshot_open(lab, up->from, &error) : -1;
+	char *path;
+
+	if (folder < 0) {
+		free(lab);
+		return cli_fail(&error);
+	}
+	close(folder);
+	path = snapshot_path(lab, up->from);
+	up->topology = topology_read_kept(path, lab, stderr);
+	free(path);
+	free(lab);
+	return up->topology ? 0 : ERROR_USAGE;
+}
+
+static int read_topology(struct up *up, const char *given)
+{
 	struct error error = {0};
 	char *path = cli_find_topology(given, &error);
-	int kvm;
 
 	if (!path)
 		return cli_fail(&error);
 	up->topology = topology_read(path, up->name, stderr);
 	free(path);
-	if (!up->topology)
-		return ERROR_USAGE;
+	return up->topology ? 0 : ERROR_USAGE;
+}
+
+/* All that can go wrong before anything is started.  Returns 0 or the exit code. */
+static int prepare(struct up *up, const char *given)
+{
+	struct host_profile profile;
+	struct error error = {0};
+	int code = up->from ? read_saved_topology(up) : read_topology(up, given);
+	int kvm;
+
+	if (code)
+		return code;
 	if (runtime_probe(up->topology->name, NULL) == RUNTIME_RUNNING) {
 		cli_error(
 			"lab %s is running; take it down with \"netlab down %s\", or start a second one from this topology "
@@ -269,6 +299,7 @@ static int start_and_follow(struct up *up)
 		.lab = up->topology->name,
 		.topology = up->topology->path,
 		.captures = up->captures,
+		.from = up->from,
 		.cold = up->cold,
 		.signal_fd = take_signals(),
 	};
@@ -294,9 +325,13 @@ static int start_and_follow(struct up *up)
 static int parse(struct up *up, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"name", required_argument, NULL, 'n'},    {"captures", required_argument, NULL, 'c'},
-		{"no-capture", no_argument, NULL, 'C'},    {"cold", no_argument, NULL, 'b'},
-		{"timeout", required_argument, NULL, 't'}, {NULL, 0, NULL, 0},
+		{"name", required_argument, NULL, 'n'},
+		{"captures", required_argument, NULL, 'c'},
+		{"no-capture", no_argument, NULL, 'C'},
+		{"cold", no_argument, NULL, 'b'},
+		{"from", required_argument, NULL, 'f'},
+		{"timeout", required_argument, NULL, 't'},
+		{NULL, 0, NULL, 0},
 	};
 	char *end;
 	int option;
@@ -308,6 +343,8 @@ static int parse(struct up *up, int argc, char **argv)
 			up->folder = optarg;
 		else if (option == 'C')
 			up->no_capture = true;
+		else if (option == 'f')
+			up->from = optarg;
 		else if (option == 'b')
 			up->cold = true;
 		else if (option != 't')
@@ -322,6 +359,8 @@ static int parse(struct up *up, int argc, char **argv)
 		return cli_usage(up->cli, "--captures needs a folder, and does not go with --no-capture");
 	if (argc - optind > 1)
 		return cli_usage(up->cli, "one topology at a time");
+	if (up->from && (argc > optind || up->cold))
+		return cli_usage(up->cli, "--from goes without a topology, which the snapshot has, and without --cold");
 	if (!up->name)
 		up->name = up->cli->lab;
 	return -1;

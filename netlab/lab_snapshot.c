@@ -1,0 +1,690 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/loop.h"
+#include "core/machine.h"
+#include "core/memory.h"
+#include "netlab/agent.h"
+#include "netlab/dataplane.h"
+#include "netlab/guest.h"
+#include "netlab/image.h"
+#include "netlab/json_text.h"
+#include "netlab/lab_internal.h"
+#include "netlab/snapshot.h"
+#include "netlab/topology.h"
+#include "netlab/version.h"
+
+/* Pausing, saving and restoring a lab.
+ *
+ * Saving: what does not change is written first; then all vCPUs are held, and when the last one is, all machines are
+ * drained.  From then on nothing moves: a NIC that is drained transmits nothing, and whatever another one transmitted
+ * before has reached its receivers, since a frame is forwarded in one go.  All that is in the control loop's hands
+ * (agents, consoles, disks) does not move either, since this runs in that loop.  So the states that are now taken, and
+ * the memory that is now written to files, are those of one instant.  Then all go on, and a thread waits for the files
+ * to be on disk and gives the snapshot its name.
+ *
+ * Restoring: the state is read and looked at first; then all guests end, each node is made what it was, and only when
+ * all have been do they go on. */
+
+#define TAG_LAB STATE_TAG('l', 'a', 'b', ' ')
+#define TAG_NAME STATE_TAG('n', 'a', 'm', 'e')
+#define TAG_END STATE_TAG('e', 'n', 'd', ' ')
+
+#define ENTROPY_SIZE 64
+
+struct lab_record {
+	uint64_t nodes;
+};
+
+/* Operations. */
+
+static void begin(struct lab *lab, const char *what, void (*go_on)(struct lab *lab), lab_done *done, void *opaque)
+{
+	lab->operation = (struct lab_operation){.what = what,
+						.go_on = go_on,
+						.done = done,
+						.opaque = opaque,
+						.started = loop_now(),
+						.folder = -1};
+}
+
+/* Lets go of what the operation holds; nothing is under way then. */
+static void let_go(struct lab *lab)
+{
+	struct lab_operation *operation = &lab->operation;
+
+	if (operation->folder >= 0)
+		close(operation->folder);
+	state_release(&operation->state);
+	free(operation->name);
+	*operation = (struct lab_operation){.folder = -1};
+}
+
+/* The end of it.  Takes 'result'. */
+static void finish(struct lab *lab, json_t *result)
+{
+	const struct lab_operation operation = lab->operation;
+	char failure[sizeof(operation.failure)];
+
+	snprintf(failure, sizeof(failure), "%s", operation.failure);
+	let_go(lab);
+	if (operation.done)
+		operation.done(operation.opaque, failure, result);
+	json_decref(result);
+}
+
+static void fail(struct lab *lab, const char *node, const struct error *error)
+{
+	struct lab_operation *operation = &lab->operation;
+
+	if (operation->failure[0])
+		return; /* The first one counts. */
+	snprintf(operation->failure, sizeof(operation->failure), "%s%s%s%.900s", node ? "node " : "", node ? node : "",
+		 node ? ": " : "", error->text);
+}
+
+void lab_operation_check(void *opaque)
+{
+	struct lab *lab = opaque;
+
+	if (!lab->operation.what || lab->operation.ending > 0)
+		return;
+	for (size_t i = 0; i < lab->node_count; i++) {
+		if (lab->nodes[i].freezing)
+			return;
+	}
+	if (lab->operation.go_on) {
+		void (*go_on)(struct lab * lab) = lab->operation.go_on;
+
+		lab->operation.go_on = NULL;
+		go_on(lab);
+	}
+}
+
+static void thaw_all(struct lab *lab)
+{
+	for (size_t i = 0; i < lab->node_count; i++)
+		node_thaw(&lab->nodes[i]);
+}
+
+void lab_operation_abandon(struct lab *lab)
+{
+	static const struct error down = {.text = "the lab is being taken down"};
+	struct lab_operation *operation = &lab->operation;
+
+	if (!operation->what)
+		return;
+	if (operation->has_thread)
+		pthread_join(operation->thread, NULL);
+	operation->has_thread = false;
+	fail(lab, NULL, &down);
+	if (operation->name && !operation->ends_guests)
+		snapshot_abandon(lab_name(lab), operation->name);
+	finish(lab, NULL);
+}
+
+void lab_forget(struct lab *lab, const void *opaque)
+{
+	if (lab->operation.opaque == opaque)
+		lab->operation.done = NULL;
+}
+
+static int check_free(const struct lab *lab, struct error *error)
+{
+	const char *what = lab_is_occupied(lab);
+
+	return what ? error_set(error, ERROR_FAILED, EBUSY, "%s", what) : 0;
+}
+
+/* Pausing. */
+
+static bool is_paused_one(const struct lab *lab, const struct node *node, const struct node *wanted)
+{
+	(void)lab;
+	return node->guest && (!wanted || wanted == node);
+}
+
+static void pause_frozen(struct lab *lab)
+{
+	for (size_t i = 0; i < lab->node_count; i++) {
+		if (lab->nodes[i].frozen && is_paused_one(lab, &lab->nodes[i], lab->operation.node))
+			node_set_paused(&lab->nodes[i], true);
+	}
+	finish(lab, json_object());
+}
+
+int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, struct error *error)
+{
+	if (check_free(lab, error) < 0)
+		return -EBUSY;
+	if (node && !node->guest)
+		return error_set(error, ERROR_FAILED, ESRCH, "%s is %s", node_name(node), node_state_name(node->state));
+	begin(lab, "nodes of the lab are being paused", pause_frozen, done, opaque);
+	lab->operation.node = node;
+	for (size_t i = 0; i < lab->node_count; i++) {
+		if (is_paused_one(lab, &lab->nodes[i], node))
+			node_freeze(&lab->nodes[i]);
+	}
+	loop_post(lab->context.control, lab_operation_check, lab);
+	return 0;
+}
+
+int lab_resume(struct lab *lab, struct node *node, struct error *error)
+{
+	if (check_free(lab, error) < 0)
+		return -EBUSY;
+	for (size_t i = 0; i < lab->node_count; i++) {
+		if (!is_paused_one(lab, &lab->nodes[i], node))
+			continue;
+		node_set_paused(&lab->nodes[i], false);
+		node_thaw(&lab->nodes[i]);
+	}
+	return 0;
+}
+
+/* Saving: before the pause. */
+
+static int copy_bytes(int from, int to)
+{
+	uint8_t bytes[65536];
+	ssize_t got;
+
+	while ((got = read(from, bytes, sizeof(bytes))) > 0) {
+		for (ssize_t done = 0; done < got;) {
+			ssize_t written = write(to, bytes + done, (size_t)(got - done));
+
+			if (written < 0)
+				return -errno;
+			done += written;
+		}
+	}
+	return got < 0 ? -errno : 0;
+}
+
+static int copy_file(const char *source, int folder, const char *name, struct error *error)
+{
+	int from = open(source, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int to = from >= 0 ? openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+	struct stat status;
+	int result = from >= 0 && to >= 0 ? copy_bytes(from, to) : -errno;
+
+	if (result == 0 && fstat(from, &status) == 0)
+		fchmod(to, status.st_mode & 0777);
+	if (from >= 0)
+		close(from);
+	if (to >= 0)
+		close(to);
+	return result == 0 ? 0 :
+			     error_set(error, ERROR_FAILED, -result, "cannot copy %s: %s", source, strerror(-result));
+}
+
+/* A disk is only ever replaced as a whole, so another name for it is as good as a copy. */
+static int keep_disk(const struct image *image, int folder, struct error *error)
+{
+	char name[300];
+
+	snprintf(name, sizeof(name), "disk-%s", image->name);
+	if (!image->disk || faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+	    linkat(AT_FDCWD, image->disk, folder, name, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	return copy_file(image->disk, folder, name, error);
+}
+
+static int write_text(int folder, const char *name, const char *text, struct error *error)
+{
+	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	size_t length = strlen(text);
+	int result = 0;
+
+	if (fd < 0 || write(fd, text, length) != (ssize_t)length)
+		result = error_set(error, ERROR_FAILED, errno, "cannot write %s: %s", name, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return result;
+}
+
+static int keep_files(struct lab *lab, struct error *error)
+{
+	const struct topology *topology = lab->topology;
+	int folder = lab->operation.folder;
+	int result = write_text(folder, "topology.yaml", topology->text, error);
+	char name[32];
+
+	for (size_t i = 0; result == 0 && i < topology->source_count; i++) {
+		snprintf(name, sizeof(name), "file-%zu", i);
+		result = copy_file(topology->sources[i], folder, name, error);
+	}
+	for (size_t i = 0; result == 0 && i < lab->node_count; i++)
+		result = keep_disk(lab->nodes[i].image, folder, error);
+	return result;
+}
+
+/* Saving: all are frozen. */
+
+static int write_memory(struct lab *lab, size_t index, struct error *error)
+{
+	char name[32];
+	int fd, result;
+
+	snprintf(name, sizeof(name), "memory-%zu", index);
+	fd = openat(lab->operation.folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set(error, ERROR_FAILED, errno, "cannot write its memory: %s", strerror(errno));
+	result = guest_memory_write(machine_memory(lab->nodes[index].guest->machine), fd, error);
+	close(fd);
+	return result;
+}
+
+struct dataplane_and_state {
+	struct dataplane *dataplane;
+	struct state *state;
+};
+
+/* loop_function, in the data plane's thread. */
+static void save_dataplane(void *opaque)
+{
+	const struct dataplane_and_state *both = opaque;
+
+	dataplane_save(both->dataplane, both->state);
+}
+
+static void save_states(struct lab *lab)
+{
+	struct state *state = &lab->operation.state;
+	struct dataplane_and_state both = {.dataplane = lab->context.dataplane, .state = state};
+	const struct lab_record record = {.nodes = lab->node_count};
+	struct error error = {.class = ERROR_NONE};
+
+	state_put(state, TAG_LAB, &record, sizeof(record));
+	state_put(state, TAG_NAME, lab_name(lab), strlen(lab_name(lab)));
+	loop_call(dataplane_loop(both.dataplane), save_dataplane, &both);
+	for (size_t i = 0; i < lab->node_count && !lab->operation.failure[0]; i++) {
+		struct node *node = &lab->nodes[i];
+
+		if (node_save(node, state, &error) < 0 || (node->guest && write_memory(lab, i, &error) < 0))
+			fail(lab, node_name(node), &error);
+	}
+	state_put(state, TAG_END, NULL, 0);
+}
+
+/* A node may have begun anew while others were being frozen. */
+static int check_nodes(const struct lab *lab, struct error *error)
+{
+	for (size_t i = 0; i < lab->node_count; i++) {
+		const struct node *node = &lab->nodes[i];
+
+		if (node->state == NODE_CREATED || node->state == NODE_BOOTING || node->state == NODE_CONFIGURING ||
+		    (node->state == NODE_PAUSED && node->paused_from != NODE_READY))
+			return error_set(error, ERROR_FAILED, EAGAIN,
+					 "%s is %s: a lab is saved when its nodes are ready, paused or stopped",
+					 node_name(node), node_state_name(node->state));
+	}
+	return 0;
+}
+
+/* Saving: in a thread, when the lab has gone on. */
+
+static int sync_file(int folder, const char *name)
+{
+	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+	int result = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return result;
+}
+
+static int sync_memory(const struct lab *lab, struct error *error)
+{
+	char name[32];
+
+	for (size_t i = 0; i < lab->node_count; i++) {
+		int result;
+
+		snprintf(name, sizeof(name), "memory-%zu", i);
+		result = sync_file(lab->operation.folder, name);
+		if (result < 0 && result != -ENOENT) /* Of a node without a guest. */
+			return error_set(error, ERROR_FAILED, -result, "cannot write %s: %s", name, strerror(-result));
+	}
+	return 0;
+}
+
+static int write_about(const struct lab *lab, struct error *error)
+{
+	struct utsname kernel;
+	json_t *about;
+	char *text;
+	int result;
+
+	uname(&kernel);
+	about = json_pack("{s:I, s:i, s:s, s:s, s:s, s:f}", "saved", (json_int_t)time(NULL), "nodes",
+			  (int)lab->node_count, "version", NETLAB_VERSION, "kernel", kernel.release, "backend",
+			  lab->host.backend_name, "pause", lab->operation.pause);
+	text = json_dumps(about, JSON_COMPACT);
+	result = text ? write_text(lab->operation.folder, "about", text, error) :
+			error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	free(text);
+	json_decref(about);
+	return result;
+}
+
+/* loop_function */
+static void saved(void *opaque)
+{
+	struct lab *lab = opaque;
+	struct lab_operation *operation = &lab->operation;
+
+	if (!operation->has_thread)
+		return; /* It was given up meanwhile. */
+	pthread_join(operation->thread, NULL);
+	operation->has_thread = false;
+	if (operation->failure[0])
+		snapshot_abandon(lab_name(lab), operation->name);
+	finish(lab, json_pack("{s:f}", "pause", operation->pause));
+}
+
+static void *write_out(void *opaque)
+{
+	struct lab *lab = opaque;
+	struct lab_operation *operation = &lab->operation;
+	struct error error = {.class = ERROR_NONE};
+
+	if (state_write(&operation->state, operation->folder, "state", &error) < 0 || sync_memory(lab, &error) < 0 ||
+	    write_about(lab, &error) < 0 || fsync(operation->folder) < 0 ||
+	    snapshot_commit(lab_name(lab), operation->name, &error) < 0)
+		fail(lab, NULL, &error);
+	loop_post(lab->context.control, saved, lab);
+	return NULL;
+}
+
+static void start_writing(struct lab *lab)
+{
+	struct lab_operation *operation = &lab->operation;
+	struct error error;
+	sigset_t all, before;
+	int result;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	result = pthread_create(&operation->thread, NULL, write_out, lab);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	operation->has_thread = result == 0;
+	if (result == 0)
+		return;
+	error_set(&error, ERROR_FAILED, result, "cannot start a thread: %s", strerror(result));
+	fail(lab, NULL, &error);
+}
+
+static void save_frozen(struct lab *lab)
+{
+	struct lab_operation *operation = &lab->operation;
+	struct error error = {.class = ERROR_NONE};
+
+	if (check_nodes(lab, &error) < 0) {
+		fail(lab, NULL, &error);
+	} else {
+		for (size_t i = 0; i < lab->node_count; i++) {
+			if (lab->nodes[i].guest)
+				machine_drain(lab->nodes[i].guest->machine);
+		}
+		save_states(lab);
+	}
+	thaw_all(lab);
+	operation->pause = (double)(loop_now() - operation->started) / 1e9;
+	if (!operation->failure[0])
+		start_writing(lab);
+	if (operation->has_thread)
+		return;
+	snapshot_abandon(lab_name(lab), operation->name);
+	finish(lab, NULL);
+}
+
+int lab_save(struct lab *lab, const char *name, bool replace, lab_done *done, void *opaque, struct error *error)
+{
+	int folder;
+
+	if (check_free(lab, error) < 0 || check_nodes(lab, error) < 0)
+		return -EBUSY;
+	if (!snapshot_name_is_valid(name))
+		return error_set(error, ERROR_USAGE, EINVAL,
+				 "\"%.64s\" cannot be a snapshot's name: letters, digits, "
+				 "'-', '_' and '.', at most %d",
+				 name, SNAPSHOT_NAME_MAX);
+	if (!replace && snapshot_exists(lab_name(lab), name))
+		return error_set(error, ERROR_FAILED, EEXIST, "lab %s has a snapshot \"%s\" already", lab_name(lab),
+				 name);
+	folder = snapshot_create(lab_name(lab), name, error);
+	if (folder < 0)
+		return folder;
+	begin(lab, "the lab is being saved", save_frozen, done, opaque);
+	lab->operation.name = strdup(name);
+	lab->operation.folder = folder;
+	if (!lab->operation.name || keep_files(lab, error) < 0) {
+		snapshot_abandon(lab_name(lab), name);
+		let_go(lab);
+		return -EIO;
+	}
+	lab->operation.started = loop_now();
+	for (size_t i = 0; i < lab->node_count; i++)
+		node_freeze(&lab->nodes[i]);
+	loop_post(lab->context.control, lab_operation_check, lab);
+	return 0;
+}
+
+/* Restoring. */
+
+/* loop_function, in the data plane's thread. */
+static void restore_dataplane(void *opaque)
+{
+	const struct dataplane_and_state *both = opaque;
+
+	dataplane_restore(both->dataplane, both->state);
+}
+
+static int restore_node(struct lab *lab, size_t index, struct error *error)
+{
+	struct node *node = &lab->nodes[index];
+	char *folder = snapshot_path(lab_name(lab), lab->operation.name), *disk = NULL;
+	struct node_saved_files files = {.memory_fd = -1};
+	char name[32];
+	int result;
+
+	snprintf(name, sizeof(name), "memory-%zu", index);
+	files.memory_fd = openat(lab->operation.folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (node->image->disk && asprintf(&disk, "%s/disk-%s", folder, node->image->name) < 0)
+		disk = NULL;
+	files.disk = disk;
+	result = node_restore(node, &lab->operation.state, &files, error);
+	if (files.memory_fd >= 0)
+		close(files.memory_fd);
+	free(disk);
+	free(folder);
+	return result;
+}
+
+/* Of nodes that come after one that failed nothing is known. */
+static int restore_nodes(struct lab *lab, struct error *error)
+{
+	size_t at = 0;
+	int result = 0;
+
+	while (at < lab->node_count && (result = restore_node(lab, at, error)) == 0)
+		at++;
+	if (result == 0)
+		return 0;
+	fail(lab, node_name(&lab->nodes[at]), error);
+	for (; at < lab->node_count; at++)
+		node_fail(&lab->nodes[at], lab->operation.failure);
+	return result;
+}
+
+static void ignore_output(void *opaque, bool is_error, const uint8_t *data, size_t size)
+{
+	(void)opaque;
+	(void)is_error;
+	(void)data;
+	(void)size;
+}
+
+static void ignore_end(void *opaque, int status, int signal)
+{
+	(void)opaque;
+	(void)status;
+	(void)signal;
+}
+
+static const struct agent_channel_ops ignore_ops = {.output = ignore_output, .ended = ignore_end};
+
+/* What time has passed it cannot know, and what it takes for chance must not come a second time. */
+static void tell_guest(const struct lab *lab, struct node *node)
+{
+	uint8_t entropy[ENTROPY_SIZE];
+	char text[3 * ENTROPY_SIZE + 64], line[128];
+	struct timespec now;
+	int length;
+
+	length = snprintf(line, sizeof(line), "[netlab: goes on from snapshot %s]\n", lab->operation.name);
+	lab_node_logged((struct lab *)(uintptr_t)lab, node, line, (size_t)length);
+	if (!node_agent(node) || getrandom(entropy, sizeof(entropy), 0) != (ssize_t)sizeof(entropy))
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	length = snprintf(text, sizeof(text), "time %lld.%09ld\nentropy ", (long long)now.tv_sec, now.tv_nsec);
+	for (size_t i = 0; i < sizeof(entropy); i++)
+		length += snprintf(text + length, sizeof(text) - (size_t)length, "%02x", entropy[i]);
+	snprintf(text + length, sizeof(text) - (size_t)length, "\n");
+	agent_configure(node_agent(node), text, &ignore_ops, node);
+}
+
+/* Reads the state up to where its nodes begin, and looks at what can be known of it. */
+static int read_state(struct lab *lab, struct error *error)
+{
+	struct lab_operation *operation = &lab->operation;
+	struct error reason = {.class = ERROR_NONE};
+	struct lab_record record;
+	char name[TOPOLOGY_NAME_MAX + 1];
+	size_t size;
+	int result = state_read(&operation->state, operation->folder, "state", &reason);
+
+	if (result < 0)
+		return error_set(error, ERROR_FAILED, -result, "the state of snapshot %s %s", operation->name,
+				 reason.text);
+	state_get(&operation->state, TAG_LAB, &record, sizeof(record));
+	state_get_up_to(&operation->state, TAG_NAME, name, sizeof(name) - 1, &size);
+	name[size] = '\0';
+	if (operation->state.bad || strcmp(name, lab_name(lab)) != 0 || record.nodes != lab->node_count)
+		return error_set(error, ERROR_FAILED, EBADMSG, "snapshot %s is not one of this lab", operation->name);
+	return 0;
+}
+
+/* A running lab can only become one that was built alike. */
+static int check_topology(const struct lab *lab, struct error *error)
+{
+	size_t length = strlen(lab->topology->text);
+	int fd = openat(lab->operation.folder, "topology.yaml", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char *text = malloc(length + 2);
+	ssize_t got = fd >= 0 && text ? pread(fd, text, length + 1, 0) : -1;
+	bool same = got == (ssize_t)length && memcmp(text, lab->topology->text, length) == 0;
+
+	free(text);
+	if (fd >= 0)
+		close(fd);
+	return same ? 0 :
+		      error_set(
+			      error, ERROR_FAILED, EINVAL,
+			      "lab %s has another topology than when snapshot %s was made; \"netlab down %s\" and then "
+			      "\"netlab up --from %s\" has the one of then",
+			      lab_name(lab), lab->operation.name, lab_name(lab), lab->operation.name);
+}
+
+static void restore_ended(struct lab *lab)
+{
+	struct lab_operation *operation = &lab->operation;
+	struct dataplane_and_state both = {.dataplane = lab->context.dataplane, .state = &operation->state};
+	struct error error = {.class = ERROR_NONE};
+
+	operation->ends_guests = false;
+	loop_call(dataplane_loop(both.dataplane), restore_dataplane, &both);
+	if (operation->state.bad) {
+		error_set(&error, ERROR_FAILED, EBADMSG,
+			  "what was saved of the lab's ports and networks is not of them");
+		fail(lab, NULL, &error);
+	} else if (restore_nodes(lab, &error) == 0) {
+		state_get(&operation->state, TAG_END, NULL, 0);
+	}
+	for (size_t i = 0; i < lab->node_count; i++) {
+		if (lab->nodes[i].guest)
+			tell_guest(lab, &lab->nodes[i]);
+	}
+	thaw_all(lab);
+	finish(lab, json_pack("{s:f}", "seconds", (double)(loop_now() - operation->started) / 1e9));
+}
+
+/* Opens the snapshot, as the operation that is begun here. */
+static int begin_restore(struct lab *lab, const char *name, lab_done *done, void *opaque, struct error *error)
+{
+	int folder = snapshot_open(lab_name(lab), name, error);
+	int result;
+
+	if (folder < 0)
+		return folder;
+	begin(lab, "the lab is being restored", restore_ended, done, opaque);
+	lab->operation.folder = folder;
+	lab->operation.name = strdup(name);
+	result = lab->operation.name ? read_state(lab, error) : -ENOMEM;
+	if (result < 0)
+		let_go(lab);
+	return result;
+}
+
+int lab_restore(struct lab *lab, const char *name, lab_done *done, void *opaque, struct error *error)
+{
+	int result = check_free(lab, error);
+
+	if (result == 0)
+		result = begin_restore(lab, name, done, opaque, error);
+	if (result < 0)
+		return result;
+	if (check_topology(lab, error) < 0) {
+		let_go(lab);
+		return -EINVAL;
+	}
+	lab->operation.ends_guests = true;
+	for (size_t i = 0; i < lab->node_count; i++)
+		lab->operation.ending += node_stop(&lab->nodes[i]);
+	if (lab->operation.ending == 0)
+		loop_post(lab->context.control, lab_operation_check, lab);
+	return 0;
+}
+
+struct start {
+	char failure[1024];
+};
+
+/* lab_done */
+static void started(void *opaque, const char *failure, json_t *result)
+{
+	struct start *start = opaque;
+
+	(void)result;
+	snprintf(start->failure, sizeof(start->failure), "%s", failure);
+}
+
+int lab_start_saved(struct lab *lab, struct error *error)
+{
+	struct start start = {.failure = ""};
+
+	if (begin_restore(lab, lab->from, started, &start, error) < 0)
+		return -EIO;
+	restore_ended(lab);
+	return start.failure[0] ? error_set(error, ERROR_FAILED, EIO, "%s", start.failure) : 0;
+}

@@ -125,7 +125,7 @@ struct machine *machine_create(int kvm_fd, const struct host_profile *host, cons
 	}
 	machine->kvm_fd = kvm_fd;
 	machine->vm_fd = -1;
-	machine->memory.fd = -1;
+	machine->memory.fd = machine->memory.base_fd = -1;
 	machine->host = host;
 	machine->control = control;
 	machine->ops = ops;

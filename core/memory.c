@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -22,7 +23,7 @@ int guest_memory_init(struct guest_memory *memory, uint64_t size, struct error *
 {
 	int errnum;
 
-	*memory = (struct guest_memory){.fd = -1};
+	*memory = (struct guest_memory){.fd = -1, .base_fd = -1};
 	if (check_size(size, error) < 0)
 		return -EINVAL;
 	size = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
@@ -51,7 +52,7 @@ int guest_memory_map(struct guest_memory *memory, int file_fd, uint64_t size, st
 {
 	struct stat status;
 
-	*memory = (struct guest_memory){.fd = -1};
+	*memory = (struct guest_memory){.fd = -1, .base_fd = -1};
 	if (check_size(size, error) < 0)
 		return -EINVAL;
 	/* Pages beyond the end of the file would be SIGBUS. */
@@ -64,8 +65,12 @@ int guest_memory_map(struct guest_memory *memory, int file_fd, uint64_t size, st
 				 (unsigned long long)size >> 20, strerror(errno));
 	}
 	memory->size = size;
+	memory->base_fd = fcntl(file_fd, F_DUPFD_CLOEXEC, 0);
 	madvise(memory->base, size, MADV_DONTDUMP);
-	return 0;
+	if (memory->base_fd >= 0)
+		return 0;
+	guest_memory_release(memory);
+	return error_set(error, ERROR_FAILED, EMFILE, "no descriptor is left for a guest's memory");
 }
 
 static bool is_zero(const uint8_t *page)
@@ -86,12 +91,114 @@ static uint64_t next_page(const struct guest_memory *memory, uint64_t at)
 	return (uint64_t)next & ~(PAGE_SIZE - 1);
 }
 
-int guest_memory_write(const struct guest_memory *memory, int file_fd, struct error *error)
+static int write_failed(int errnum, struct error *error)
+{
+	return error_set(error, ERROR_FAILED, errnum, "cannot write a guest's memory: %s", strerror(errnum));
+}
+
+static int copy_range(int from, int to, off_t at, off_t end)
+{
+	static const size_t part_size = 1 << 20;
+	off_t at_from = at, at_to = at;
+	uint8_t *part;
+	ssize_t got;
+
+	while (at_from < end && (got = copy_file_range(from, &at_from, to, &at_to, (size_t)(end - at_from), 0)) > 0)
+		;
+	if (at_from >= end)
+		return 0;
+	/* Not between these file systems. */
+	part = malloc(part_size);
+	if (!part)
+		return -ENOMEM;
+	for (; at_from < end; at_from += got) {
+		size_t wanted = (size_t)(end - at_from) < part_size ? (size_t)(end - at_from) : part_size;
+
+		got = pread(from, part, wanted, at_from);
+		if (got <= 0 || pwrite(to, part, (size_t)got, at_from) != got)
+			break;
+	}
+	free(part);
+	return at_from >= end ? 0 : errno ? -errno : -EIO;
+}
+
+int guest_memory_write_base(int base_fd, uint64_t size, int file_fd, struct error *error)
+{
+	off_t at = 0, end = 0;
+
+	if (ftruncate(file_fd, (off_t)size) < 0)
+		return write_failed(errno, error);
+	if (base_fd < 0)
+		return 0;
+	while ((at = lseek(base_fd, end, SEEK_DATA)) >= 0 && (uint64_t)at < size) {
+		int result;
+
+		end = lseek(base_fd, at, SEEK_HOLE);
+		if (end < 0)
+			return write_failed(errno, error);
+		result = copy_range(base_fd, file_fd, at, (uint64_t)end < size ? end : (off_t)size);
+		if (result < 0)
+			return write_failed(-result, error);
+	}
+	return at < 0 && errno != ENXIO ? write_failed(errno, error) : 0;
+}
+
+/* Pages a guest has of its own, in place of the file's: proc(5), /proc/PID/pagemap. */
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_SWAPPED (1ull << 62)
+#define PAGEMAP_FILE (1ull << 61)
+
+static bool is_own(uint64_t entry)
+{
+	return (entry & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) && !(entry & PAGEMAP_FILE);
+}
+
+static int write_range(const struct guest_memory *memory, int file_fd, uint64_t at, uint64_t end)
+{
+	while (at < end) {
+		ssize_t written = pwrite(file_fd, memory->base + at, end - at, (off_t)at);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			return written < 0 ? -errno : -EIO;
+		at += (uint64_t)written;
+	}
+	return 0;
+}
+
+/* What the guest has changed of the file it was mapped from. */
+static int write_own_pages(const struct guest_memory *memory, int file_fd)
+{
+	uint64_t entries[512], pages = memory->size / PAGE_SIZE, first = (uint64_t)(uintptr_t)memory->base / PAGE_SIZE;
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), result = pagemap < 0 ? -errno : 0;
+
+	for (uint64_t page = 0; page < pages && result == 0;) {
+		uint64_t count = pages - page < 512 ? pages - page : 512;
+
+		if (pread(pagemap, entries, count * 8, (off_t)((first + page) * 8)) != (ssize_t)(count * 8))
+			result = -EIO;
+		for (uint64_t i = 0, end; result == 0 && i < count; i = end + 1) {
+			for (end = i; end < count && is_own(entries[end]); end++)
+				;
+			result = write_range(memory, file_fd, (page + i) * PAGE_SIZE, (page + end) * PAGE_SIZE);
+		}
+		page += count;
+	}
+	if (pagemap >= 0)
+		close(pagemap);
+	return result;
+}
+
+int guest_memory_write_rest(const struct guest_memory *memory, int file_fd, struct error *error)
 {
 	uint64_t at = 0, end;
+	int result;
 
-	if (ftruncate(file_fd, (off_t)memory->size) < 0)
-		goto failed;
+	if (memory->base_fd >= 0) {
+		result = write_own_pages(memory, file_fd);
+		return result < 0 ? write_failed(-result, error) : 0;
+	}
 	while ((at = next_page(memory, at)) < memory->size) {
 		if (is_zero(memory->base + at)) {
 			at += PAGE_SIZE;
@@ -101,19 +208,12 @@ int guest_memory_write(const struct guest_memory *memory, int file_fd, struct er
 		     next_page(memory, end) == end && end < memory->size && !is_zero(memory->base + end);
 		     end += PAGE_SIZE)
 			;
-		while (at < end) {
-			ssize_t written = pwrite(file_fd, memory->base + at, end - at, (off_t)at);
-
-			if (written < 0 && errno == EINTR)
-				continue;
-			if (written <= 0)
-				goto failed;
-			at += (uint64_t)written;
-		}
+		result = write_range(memory, file_fd, at, end);
+		if (result < 0)
+			return write_failed(-result, error);
+		at = end;
 	}
 	return 0;
-failed:
-	return error_set(error, ERROR_FAILED, errno, "cannot write a guest's memory: %s", strerror(errno));
 }
 
 void guest_memory_release(struct guest_memory *memory)
@@ -122,5 +222,7 @@ void guest_memory_release(struct guest_memory *memory)
 		munmap(memory->base, memory->size);
 	if (memory->fd >= 0)
 		close(memory->fd);
-	*memory = (struct guest_memory){.fd = -1};
+	if (memory->base_fd >= 0)
+		close(memory->base_fd);
+	*memory = (struct guest_memory){.fd = -1, .base_fd = -1};
 }

@@ -26,6 +26,7 @@ struct guest_memory {
 	uint8_t *base;
 	uint64_t size; /* Bytes, a multiple of 4096. */
 	int fd;        /* The memfd, sealed against changes of its size; -1 for a saved guest's. */
+	int base_fd;   /* The file of a saved guest's; else -1. */
 };
 
 /* Maps 'size' bytes, rounded up to pages.  Pages are allocated when touched.  Returns 0 or a negative errno value
@@ -36,9 +37,11 @@ int guest_memory_init(struct guest_memory *memory, uint64_t size, struct error *
  * 'error' set. */
 int guest_memory_map(struct guest_memory *memory, int file_fd, uint64_t size, struct error *error);
 
-/* Writes the memory to an empty file; pages of zeroes become holes.  Returns 0 or a negative errno value with 'error'
- * set. */
-int guest_memory_write(const struct guest_memory *memory, int file_fd, struct error *error);
+/* Write the memory to an empty file, where pages of zeroes become holes: first what cannot change any more, while the
+ * guest still runs, by any thread, given the descriptor of the file it was mapped from (-1 when there is none); then the
+ * rest.  Each returns 0 or a negative errno value with 'error' set. */
+int guest_memory_write_base(int base_fd, uint64_t size, int file_fd, struct error *error);
+int guest_memory_write_rest(const struct guest_memory *memory, int file_fd, struct error *error);
 
 void guest_memory_release(struct guest_memory *memory);
 

@@ -50,6 +50,7 @@ struct daemon {
 	const char *from;     /* Name of a snapshot, or NULL. */
 	bool cold;            /* No clones. */
 	int report;           /* -1: none. */
+	char *origin;         /* Of the snapshot's topology, or NULL. */
 	struct runtime runtime;
 	struct topology *topology;
 	struct loop *loop;
@@ -189,7 +190,7 @@ static int open_log(struct daemon *daemon, struct error *error)
 	return 0;
 }
 
-static struct topology *read_topology(const struct daemon *daemon, struct error *error)
+static struct topology *read_topology(struct daemon *daemon, struct error *error)
 {
 	char *text = NULL;
 	size_t size;
@@ -205,6 +206,7 @@ static struct topology *read_topology(const struct daemon *daemon, struct error 
 
 		topology = topology_read_kept(folder, daemon->name, errors);
 		free(folder);
+		daemon->origin = snapshot_origin(daemon->name, daemon->from);
 	} else {
 		topology = topology_read(daemon->topology_path, daemon->name, errors);
 	}
@@ -218,10 +220,11 @@ static struct topology *read_topology(const struct daemon *daemon, struct error 
 static int write_topology_path(struct daemon *daemon, struct error *error)
 {
 	int fd = openat(daemon->runtime.folder, "topology", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	size_t length = strlen(daemon->topology->path);
+	const char *path = daemon->origin ? daemon->origin : daemon->topology->path;
+	size_t length = strlen(path);
 	int result = 0;
 
-	if (fd < 0 || write(fd, daemon->topology->path, length) != (ssize_t)length)
+	if (fd < 0 || write(fd, path, length) != (ssize_t)length)
 		result = error_set(error, ERROR_HOST, errno, "cannot write to %s: %s", daemon->runtime.path,
 				   strerror(errno));
 	if (fd >= 0)
@@ -318,6 +321,7 @@ static int build(struct daemon *daemon, struct error *error)
 	if (asprintf(&nodes, "%s/nodes", daemon->runtime.path) < 0)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 	lab_options.runtime = nodes;
+	lab_options.origin = daemon->origin;
 	daemon->lab = lab_create(daemon->topology, &lab_options, daemon->loop, error);
 	free(nodes);
 	if (!daemon->lab)
@@ -338,6 +342,7 @@ static void destroy(struct daemon *daemon)
 		close(daemon->signals.fd);
 	loop_destroy(daemon->loop);
 	topology_free(daemon->topology);
+	free(daemon->origin);
 	runtime_remove(&daemon->runtime);
 }
 

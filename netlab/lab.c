@@ -164,6 +164,7 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 	lab->topology = topology;
 	lab->captures = options->captures;
 	lab->cold = options->cold;
+	lab->origin = strdup(options->origin ? options->origin : topology->path);
 	lab->from = options->from ? strdup(options->from) : NULL;
 	lab->operation.folder = -1;
 	lab->created = loop_now();
@@ -312,6 +313,7 @@ void lab_destroy(struct lab *lab)
 	if (lab->context.kvm_fd >= 0)
 		close(lab->context.kvm_fd);
 	free(lab->networks);
+	free(lab->origin);
 	free(lab->from);
 	free(lab);
 }

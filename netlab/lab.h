@@ -39,6 +39,7 @@ enum node_state {
 struct lab_options {
 	const char *captures; /* Folder for this lab's captures, or NULL for none. */
 	const char *runtime;  /* Folder for the nodes' logs: RUNTIME/NODE.log. */
+	const char *origin;   /* Path of the topology it is of, where that is not the one it was read from, or NULL. */
 	const char *from;     /* Name of a snapshot of it to go on from, or NULL. */
 	bool cold;            /* Boot every node, rather than have it go on from a template (netlab/template.h). */
 };

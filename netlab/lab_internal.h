@@ -28,6 +28,12 @@ struct lab_template {
 };
 
 /* What is under way (netlab/lab_snapshot.c).  It goes on when no node is being frozen, and no guest is ending. */
+struct lab_operation_memory {
+	int base, file; /* Descriptors, or -1: what the memory was mapped from, and where it is saved. */
+	uint64_t size;
+	uint64_t started; /* Of the node: it is still the same guest. */
+};
+
 struct lab_operation {
 	const char *what; /* NULL: nothing is. */
 	void (*go_on)(struct lab *lab);
@@ -41,6 +47,7 @@ struct lab_operation {
 	char *name;
 	int folder; /* Of the snapshot, or -1. */
 	struct state state;
+	struct lab_operation_memory *memory; /* One per node, while the lab is saved. */
 	double pause; /* Seconds. */
 	pthread_t thread;
 	bool has_thread;
@@ -66,7 +73,8 @@ struct lab {
 	bool stopping;
 	size_t ending; /* Guests still to end. */
 	struct lab_operation operation;
-	char *from; /* Snapshot to start from, or NULL. */
+	char *origin; /* Path of its topology, for snapshots. */
+	char *from;   /* Snapshot to start from, or NULL. */
 	void (*stopped)(void *opaque);
 	void *stopped_opaque;
 };

@@ -26,7 +26,8 @@
 
 /* Pausing, saving and restoring a lab.
  *
- * Saving: what does not change is written first; then all vCPUs are held, and when the last one is, all machines are
+ * Saving: what does not change is written first, by a thread: files, and what guests still share with the template they
+ * went on from; then all vCPUs are held, and when the last one is, all machines are
  * drained.  From then on nothing moves: a NIC that is drained transmits nothing, and whatever another one transmitted
  * before has reached its receivers, since a frame is forwarded in one go.  All that is in the control loop's hands
  * (agents, consoles, disks) does not move either, since this runs in that loop.  So the states that are now taken, and
@@ -63,6 +64,13 @@ static void let_go(struct lab *lab)
 {
 	struct lab_operation *operation = &lab->operation;
 
+	for (size_t i = 0; operation->memory && i < lab->node_count; i++) {
+		if (operation->memory[i].base >= 0)
+			close(operation->memory[i].base);
+		if (operation->memory[i].file >= 0)
+			close(operation->memory[i].file);
+	}
+	free(operation->memory);
 	if (operation->folder >= 0)
 		close(operation->folder);
 	state_release(&operation->state);
@@ -128,7 +136,7 @@ void lab_operation_abandon(struct lab *lab)
 		pthread_join(operation->thread, NULL);
 	operation->has_thread = false;
 	fail(lab, NULL, &down);
-	if (operation->name && !operation->ends_guests)
+	if (operation->memory)
 		snapshot_abandon(lab_name(lab), operation->name);
 	finish(lab, NULL);
 }
@@ -192,6 +200,8 @@ int lab_resume(struct lab *lab, struct node *node, struct error *error)
 	return 0;
 }
 
+static void save_frozen(struct lab *lab);
+
 /* Saving: before the pause. */
 
 static int copy_bytes(int from, int to)
@@ -253,7 +263,7 @@ static int write_text(int folder, const char *name, const char *text, struct err
 	return result;
 }
 
-static int keep_files(struct lab *lab, struct error *error)
+static int keep_files(const struct lab *lab, struct error *error)
 {
 	const struct topology *topology = lab->topology;
 	int folder = lab->operation.folder;
@@ -269,21 +279,106 @@ static int keep_files(struct lab *lab, struct error *error)
 	return result;
 }
 
-/* Saving: all are frozen. */
-
-static int write_memory(struct lab *lab, size_t index, struct error *error)
+static int open_memory(struct lab *lab, struct error *error)
 {
+	struct lab_operation *operation = &lab->operation;
 	char name[32];
-	int fd, result;
 
-	snprintf(name, sizeof(name), "memory-%zu", index);
-	fd = openat(lab->operation.folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return error_set(error, ERROR_FAILED, errno, "cannot write its memory: %s", strerror(errno));
-	result = guest_memory_write(machine_memory(lab->nodes[index].guest->machine), fd, error);
-	close(fd);
-	return result;
+	operation->memory = calloc(lab->node_count + 1, sizeof(*operation->memory));
+	if (!operation->memory)
+		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	for (size_t i = 0; i < lab->node_count; i++)
+		operation->memory[i] = (struct lab_operation_memory){.base = -1, .file = -1};
+	for (size_t i = 0; i < lab->node_count; i++) {
+		const struct node *node = &lab->nodes[i];
+		struct lab_operation_memory *memory = &operation->memory[i];
+
+		memory->started = node->started;
+		if (!node->guest)
+			continue;
+		snprintf(name, sizeof(name), "memory-%zu", i);
+		memory->size = machine_memory(node->guest->machine)->size;
+		memory->base = fcntl(machine_memory(node->guest->machine)->base_fd, F_DUPFD_CLOEXEC, 0);
+		memory->file = openat(operation->folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (memory->file < 0)
+			return error_set(error, ERROR_FAILED, errno, "cannot make a file for a guest's memory: %s",
+					 strerror(errno));
+	}
+	return 0;
 }
+
+/* Threads of the operation. */
+
+static void start_thread(struct lab *lab, void *(*function)(void *opaque))
+{
+	struct lab_operation *operation = &lab->operation;
+	struct error error;
+	sigset_t all, before;
+	int result;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	result = pthread_create(&operation->thread, NULL, function, lab);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	operation->has_thread = result == 0;
+	if (result == 0)
+		return;
+	error_set(&error, ERROR_FAILED, result, "cannot start a thread: %s", strerror(result));
+	fail(lab, NULL, &error);
+}
+
+/* Returns false when the operation was given up before this was called. */
+static bool join_thread(struct lab *lab)
+{
+	if (!lab->operation.has_thread)
+		return false;
+	pthread_join(lab->operation.thread, NULL);
+	lab->operation.has_thread = false;
+	return true;
+}
+
+static void save_failed(struct lab *lab)
+{
+	snapshot_abandon(lab_name(lab), lab->operation.name);
+	finish(lab, NULL);
+}
+
+/* loop_function: now the guests. */
+static void prepared(void *opaque)
+{
+	struct lab *lab = opaque;
+
+	if (!join_thread(lab))
+		return;
+	if (lab->operation.failure[0]) {
+		save_failed(lab);
+		return;
+	}
+	lab->operation.go_on = save_frozen;
+	lab->operation.started = loop_now();
+	for (size_t i = 0; i < lab->node_count; i++)
+		node_freeze(&lab->nodes[i]);
+	loop_post(lab->context.control, lab_operation_check, lab);
+}
+
+static void *prepare(void *opaque)
+{
+	struct lab *lab = opaque;
+	const struct lab_operation_memory *memory = lab->operation.memory;
+	struct error error = {.class = ERROR_NONE};
+	int result = keep_files(lab, &error);
+
+	for (size_t i = 0; result == 0 && i < lab->node_count; i++) {
+		if (memory[i].file >= 0)
+			result = guest_memory_write_base(memory[i].base, memory[i].size, memory[i].file, &error);
+	}
+	if (result < 0)
+		fail(lab, NULL, &error);
+	loop_post(lab->context.control, prepared, lab);
+	return NULL;
+}
+
+/* Saving: all are frozen. */
 
 struct dataplane_and_state {
 	struct dataplane *dataplane;
@@ -311,7 +406,9 @@ static void save_states(struct lab *lab)
 	for (size_t i = 0; i < lab->node_count && !lab->operation.failure[0]; i++) {
 		struct node *node = &lab->nodes[i];
 
-		if (node_save(node, state, &error) < 0 || (node->guest && write_memory(lab, i, &error) < 0))
+		if (node_save(node, state, &error) < 0 ||
+		    (node->guest && guest_memory_write_rest(machine_memory(node->guest->machine),
+							    lab->operation.memory[i].file, &error) < 0))
 			fail(lab, node_name(node), &error);
 	}
 	state_put(state, TAG_END, NULL, 0);
@@ -320,8 +417,13 @@ static void save_states(struct lab *lab)
 /* A node may have begun anew while others were being frozen. */
 static int check_nodes(const struct lab *lab, struct error *error)
 {
+	const struct lab_operation_memory *memory = lab->operation.memory;
+
 	for (size_t i = 0; i < lab->node_count; i++) {
 		const struct node *node = &lab->nodes[i];
+
+		if (memory && node->guest && (memory[i].file < 0 || memory[i].started != node->started))
+			return error_set(error, ERROR_FAILED, EAGAIN, "%s began anew meanwhile", node_name(node));
 
 		if (node->state == NODE_CREATED || node->state == NODE_BOOTING || node->state == NODE_CONFIGURING ||
 		    (node->state == NODE_PAUSED && node->paused_from != NODE_READY))
@@ -334,27 +436,14 @@ static int check_nodes(const struct lab *lab, struct error *error)
 
 /* Saving: in a thread, when the lab has gone on. */
 
-static int sync_file(int folder, const char *name)
-{
-	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
-	int result = fd < 0 || fsync(fd) < 0 ? -errno : 0;
-
-	if (fd >= 0)
-		close(fd);
-	return result;
-}
-
 static int sync_memory(const struct lab *lab, struct error *error)
 {
-	char name[32];
-
 	for (size_t i = 0; i < lab->node_count; i++) {
-		int result;
+		int file = lab->operation.memory[i].file;
 
-		snprintf(name, sizeof(name), "memory-%zu", i);
-		result = sync_file(lab->operation.folder, name);
-		if (result < 0 && result != -ENOENT) /* Of a node without a guest. */
-			return error_set(error, ERROR_FAILED, -result, "cannot write %s: %s", name, strerror(-result));
+		if (file >= 0 && fsync(file) < 0)
+			return error_set(error, ERROR_FAILED, errno, "cannot write a guest's memory: %s",
+					 strerror(errno));
 	}
 	return 0;
 }
@@ -367,9 +456,9 @@ static int write_about(const struct lab *lab, struct error *error)
 	int result;
 
 	uname(&kernel);
-	about = json_pack("{s:I, s:i, s:s, s:s, s:s, s:f}", "saved", (json_int_t)time(NULL), "nodes",
-			  (int)lab->node_count, "version", NETLAB_VERSION, "kernel", kernel.release, "backend",
-			  lab->host.backend_name, "pause", lab->operation.pause);
+	about = json_pack("{s:I, s:o, s:i, s:s, s:s, s:s, s:f}", "saved", (json_int_t)time(NULL), "topology",
+			  json_text(lab->origin), "nodes", (int)lab->node_count, "version", NETLAB_VERSION, "kernel",
+			  kernel.release, "backend", lab->host.backend_name, "pause", lab->operation.pause);
 	text = json_dumps(about, JSON_COMPACT);
 	result = text ? write_text(lab->operation.folder, "about", text, error) :
 			error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
@@ -382,15 +471,13 @@ static int write_about(const struct lab *lab, struct error *error)
 static void saved(void *opaque)
 {
 	struct lab *lab = opaque;
-	struct lab_operation *operation = &lab->operation;
 
-	if (!operation->has_thread)
-		return; /* It was given up meanwhile. */
-	pthread_join(operation->thread, NULL);
-	operation->has_thread = false;
-	if (operation->failure[0])
-		snapshot_abandon(lab_name(lab), operation->name);
-	finish(lab, json_pack("{s:f}", "pause", operation->pause));
+	if (!join_thread(lab))
+		return;
+	if (lab->operation.failure[0])
+		save_failed(lab);
+	else
+		finish(lab, json_pack("{s:f}", "pause", lab->operation.pause));
 }
 
 static void *write_out(void *opaque)
@@ -405,24 +492,6 @@ static void *write_out(void *opaque)
 		fail(lab, NULL, &error);
 	loop_post(lab->context.control, saved, lab);
 	return NULL;
-}
-
-static void start_writing(struct lab *lab)
-{
-	struct lab_operation *operation = &lab->operation;
-	struct error error;
-	sigset_t all, before;
-	int result;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	result = pthread_create(&operation->thread, NULL, write_out, lab);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	operation->has_thread = result == 0;
-	if (result == 0)
-		return;
-	error_set(&error, ERROR_FAILED, result, "cannot start a thread: %s", strerror(result));
-	fail(lab, NULL, &error);
 }
 
 static void save_frozen(struct lab *lab)
@@ -442,11 +511,9 @@ static void save_frozen(struct lab *lab)
 	thaw_all(lab);
 	operation->pause = (double)(loop_now() - operation->started) / 1e9;
 	if (!operation->failure[0])
-		start_writing(lab);
-	if (operation->has_thread)
-		return;
-	snapshot_abandon(lab_name(lab), operation->name);
-	finish(lab, NULL);
+		start_thread(lab, write_out);
+	if (!operation->has_thread)
+		save_failed(lab);
 }
 
 int lab_save(struct lab *lab, const char *name, bool replace, lab_done *done, void *opaque, struct error *error)
@@ -466,19 +533,18 @@ int lab_save(struct lab *lab, const char *name, bool replace, lab_done *done, vo
 	folder = snapshot_create(lab_name(lab), name, error);
 	if (folder < 0)
 		return folder;
-	begin(lab, "the lab is being saved", save_frozen, done, opaque);
-	lab->operation.name = strdup(name);
+	begin(lab, "the lab is being saved", NULL, done, opaque);
 	lab->operation.folder = folder;
-	if (!lab->operation.name || keep_files(lab, error) < 0) {
-		snapshot_abandon(lab_name(lab), name);
-		let_go(lab);
-		return -EIO;
-	}
-	lab->operation.started = loop_now();
-	for (size_t i = 0; i < lab->node_count; i++)
-		node_freeze(&lab->nodes[i]);
-	loop_post(lab->context.control, lab_operation_check, lab);
-	return 0;
+	lab->operation.name = strdup(name);
+	if (lab->operation.name && open_memory(lab, error) == 0)
+		start_thread(lab, prepare);
+	if (lab->operation.has_thread)
+		return 0;
+	if (lab->operation.failure[0])
+		error_set(error, ERROR_FAILED, EAGAIN, "%s", lab->operation.failure);
+	snapshot_abandon(lab_name(lab), name);
+	let_go(lab);
+	return -EIO;
 }
 
 /* Restoring. */

@@ -292,6 +292,38 @@ static void add_size(int folder, json_int_t *size)
 		close(copy);
 }
 
+/* A new reference to what is in "about", or to an empty object. */
+static json_t *read_about(int folder)
+{
+	int fd = openat(folder, "about", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	json_t *about = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
+
+	if (fd >= 0)
+		close(fd);
+	if (json_is_object(about))
+		return about;
+	json_decref(about);
+	return json_object();
+}
+
+char *snapshot_origin(const char *lab, const char *name)
+{
+	struct error error;
+	int folder = snapshot_open(lab, name, &error);
+	json_t *about;
+	const char *path;
+	char *origin;
+
+	if (folder < 0)
+		return NULL;
+	about = read_about(folder);
+	path = json_string_value(json_object_get(about, "topology"));
+	origin = path ? allocate_copy(path) : NULL;
+	json_decref(about);
+	close(folder);
+	return origin;
+}
+
 struct listing {
 	const char *lab;
 	json_t *list;
@@ -300,7 +332,7 @@ struct listing {
 static void add_snapshot(int at, const char *name, void *opaque)
 {
 	struct listing *listing = opaque;
-	int folder, fd;
+	int folder;
 	json_t *about;
 	json_int_t size = 0;
 
@@ -311,19 +343,12 @@ static void add_snapshot(int at, const char *name, void *opaque)
 	folder = open_folder(at, name);
 	if (folder < 0)
 		return;
-	fd = openat(folder, "about", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	about = fd >= 0 ? json_loadfd(fd, 0, NULL) : NULL;
-	if (!json_is_object(about)) {
-		json_decref(about);
-		about = json_object();
-	}
+	about = read_about(folder);
 	add_size(folder, &size);
 	json_object_set_new(about, "lab", json_string(listing->lab));
 	json_object_set_new(about, "name", json_string(name));
 	json_object_set_new(about, "size", json_integer(size));
 	json_array_append_new(listing->list, about);
-	if (fd >= 0)
-		close(fd);
 	close(folder);
 }
 

@@ -40,6 +40,9 @@ int snapshot_open(const char *lab, const char *name, struct error *error);
 char *snapshot_path(const char *lab, const char *name);
 bool snapshot_exists(const char *lab, const char *name);
 
+/* The path of the topology the lab was started from, to be freed with free(), or NULL if that is not known. */
+char *snapshot_origin(const char *lab, const char *name);
+
 /* The name of the lab that has a snapshot of this name, to be freed with free(), or NULL with 'error' set when there is
  * none, or more than one. */
 char *snapshot_find_lab(const char *name, struct error *error);

@@ -121,12 +121,15 @@ void template_maker_stop(struct template_maker *maker)
 
 static int write_memory(const struct template_maker *maker, int folder, struct error *error)
 {
+	const struct guest_memory *memory = machine_memory(maker->guest->machine);
 	int fd = openat(folder, "memory", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
 	int result;
 
 	if (fd < 0)
 		return error_set(error, ERROR_FAILED, errno, "cannot write a guest's memory: %s", strerror(errno));
-	result = guest_memory_write(machine_memory(maker->guest->machine), fd, error);
+	result = guest_memory_write_base(memory->base_fd, memory->size, fd, error);
+	if (result == 0)
+		result = guest_memory_write_rest(memory, fd, error);
 	if (result == 0 && fsync(fd) < 0)
 		result = error_set(error, ERROR_FAILED, errno, "cannot write a guest's memory: %s", strerror(errno));
 	close(fd);

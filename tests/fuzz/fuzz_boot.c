@@ -73,7 +73,7 @@ static void put_bzimage(struct image *image, struct input *input)
 
 static void load(const uint8_t *image, size_t size)
 {
-	struct guest_memory memory = {.base = calloc(1, MEMORY_SIZE), .size = MEMORY_SIZE, .fd = -1};
+	struct guest_memory memory = {.base = calloc(1, MEMORY_SIZE), .size = MEMORY_SIZE, .fd = -1, .base_fd = -1};
 	const struct boot_kernel kernel = {.image = image, .size = size, .name = "fuzz"};
 	struct setup_header setup = {0};
 	uint64_t entry = 0, end = 0;

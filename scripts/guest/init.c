@@ -13,6 +13,7 @@
  * inherits them; NETLAB_CONSOLE=NAME names another terminal than hvc0 for the shell. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -37,8 +38,8 @@
 #define TOOLS_DEVICE "/dev/vda"
 #define TOOLS_FOLDER "/usr"
 
-/* Without an agent that configures the node, the shell comes this long after start. */
-#define SHELL_PATIENCE_MS 5000
+/* What is not to be started by itself is due then. */
+#define NEVER LLONG_MAX
 #define RESPAWN_PAUSE_MS 1000
 #define CONSOLE_PAUSE_MS 2000
 #define SHUTDOWN_PATIENCE_MS 1500
@@ -244,6 +245,9 @@ static void reap_children(struct service *agent, struct service *shell)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+		/* Without an agent the console is all there is. */
+		if (pid == agent->pid && !shell->pid)
+			shell->due = 0;
 		note_end(agent, pid);
 		note_end(shell, pid);
 	}
@@ -265,7 +269,7 @@ static long long start_due(struct service *agent, struct service *shell, const s
 	}
 	if (!agent->pid)
 		wait = agent->due - now;
-	if (!shell->pid && (wait < 0 || shell->due - now < wait))
+	if (!shell->pid && shell->due != NEVER && (wait < 0 || shell->due - now < wait))
 		wait = shell->due - now;
 	return wait;
 }
@@ -373,7 +377,7 @@ int main(void)
 	set_loopback_up();
 	calm_kernel();
 
-	shell.due = read_milliseconds() + SHELL_PATIENCE_MS;
+	shell.due = NEVER;
 	for (;;) {
 		long long wait = start_due(&agent, &shell, &signals);
 

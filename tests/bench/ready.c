@@ -3,8 +3,9 @@
  * =================================================================
  *
  * Brings the same lab up twice in this process, nodes on one network: each node booted, and each a clone; and prints
- * for both when the agents had greeted and when all nodes were set up, and what memory a node took.  The template is
- * made first if it is not there, and that is not counted.
+ * for both when the agents had greeted and when all nodes were set up; how long a node took by itself for the one and
+ * the other, on average; what memory it took; and what part of a processor it takes when all are idle.  The template
+ * is made first if it is not there, and that is not counted.
  *
  *      build/bench/ready [NODES [IMAGE]]       default: 4 of image lab
  *
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/loop.h"
@@ -21,6 +23,9 @@
 
 #define NODES_MAX 250
 #define GIVE_UP_SECONDS 600
+/* All is done, and some more seconds have passed, before the idle time begins. */
+#define SETTLE_SECONDS 10
+#define IDLE_SECONDS 20
 
 struct bench {
 	struct loop *loop;
@@ -30,6 +35,8 @@ struct bench {
 	uint64_t started;
 	size_t greeted, ready;
 	double greeted_at[2], ready_at[2]; /* The first and the last node, seconds. */
+	double started_at[NODES_MAX], configured_at[NODES_MAX];
+	double start_sum, set_up_sum; /* Seconds of all nodes. */
 	bool failed;
 };
 
@@ -37,13 +44,20 @@ static void changed(void *opaque, struct node *node)
 {
 	struct bench *bench = opaque;
 	double now = (double)(loop_now() - bench->started) / 1e9;
+	size_t index = (size_t)(node - lab_node(bench->lab, 0));
 
 	switch (node_state(node)) {
+	case NODE_BOOTING:
+		bench->started_at[index] = now;
+		break;
 	case NODE_CONFIGURING:
 		bench->greeted_at[bench->greeted++ > 0] = now;
+		bench->configured_at[index] = now;
+		bench->start_sum += now - bench->started_at[index];
 		break;
 	case NODE_READY:
 		bench->ready_at[bench->ready++ > 0] = now;
+		bench->set_up_sum += now - bench->configured_at[index];
 		break;
 	case NODE_CRASHED:
 		bench->failed = true;
@@ -97,11 +111,41 @@ static long private_memory(void)
 	return sum;
 }
 
-static void print(const char *name, const struct bench *bench, size_t nodes, long memory)
+/* Seconds of processor this process has used. */
+static double processor_time(void)
 {
-	printf("%-8s %6zu   %8.2f %8.2f   %8.2f %8.2f   %8.1f\n", name, nodes, bench->greeted_at[0],
+	struct timespec time;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void stop_loop(void *opaque)
+{
+	loop_stop(((struct bench *)opaque)->loop);
+}
+
+static void pass(struct bench *bench, unsigned int seconds)
+{
+	struct loop_timer timer = {.function = stop_loop, .opaque = bench};
+
+	loop_timer_set(bench->loop, &timer, loop_now() + seconds * 1000000000ull);
+	loop_run(bench->loop);
+}
+
+static void print(const char *name, struct bench *bench, size_t nodes, long memory)
+{
+	double before;
+
+	printf("%-6s %5zu   %6.2f %6.2f   %6.2f %6.2f   %6.3f %6.3f   %6.1f", name, nodes, bench->greeted_at[0],
 	       bench->greeted_at[nodes > 1], bench->ready_at[0], bench->ready_at[nodes > 1],
+	       bench->start_sum / (double)nodes, bench->set_up_sum / (double)nodes,
 	       (double)memory / 1024 / (double)nodes);
+	fflush(stdout);
+	pass(bench, SETTLE_SECONDS);
+	before = processor_time();
+	pass(bench, IDLE_SECONDS);
+	printf("   %6.2f\n", (processor_time() - before) / IDLE_SECONDS * 100 / (double)nodes);
 }
 
 /* Returns false when it did not get ready.  'name' is NULL for a lab that is only to make the template. */
@@ -125,9 +169,9 @@ static bool run(const char *name, const struct topology *topology, const char *r
 	bench.started = loop_now();
 	loop_post(bench.loop, start, &bench);
 	loop_run(bench.loop);
+	loop_timer_cancel(bench.loop, &bench.give_up);
 	if (!bench.failed && name)
 		print(name, &bench, topology->node_count, private_memory() - before);
-	loop_timer_cancel(bench.loop, &bench.give_up);
 	lab_unlisten(bench.lab, &bench.listener);
 	lab_stop(bench.lab, stopped, &bench);
 	loop_run(bench.loop);
@@ -185,8 +229,8 @@ int main(int argc, char **argv)
 	if (!one || !all)
 		return 1;
 	good = run(NULL, one, runtime, false);
-	printf("                   agents greeted        ready            MiB of\n");
-	printf("          nodes    first     last     first     last   each node\n");
+	printf("                 all greeted         all ready       one node   MiB of    %% of a\n");
+	printf("       nodes    first   last    first   last    start set up     each      CPU\n");
 	/* Booting many takes minutes, and tells no more than booting some. */
 	good = good && run("clone", all, runtime, false) && (nodes > 16 || run("cold", all, runtime, true));
 	remove_logs(runtime, all);

@@ -12,7 +12,7 @@ ln -s "$(dirname "$image")" "$work/data/netlab-kvm/images"
 export XDG_DATA_HOME=$work/data
 snapshots=$XDG_DATA_HOME/netlab-kvm/snapshots/lan
 
-bytes=3000000
+bytes=1500000
 
 mkdir lan
 cp "$top/labs/lan/topology.yaml" lan/

@@ -74,8 +74,9 @@ size_t lab_node_count(const struct lab *lab);
 struct node *lab_node(struct lab *lab, size_t index);
 struct node *lab_find_node(struct lab *lab, const char *name); /* NULL if there is none. */
 
-/* The whole status as JSON (a new reference), as docs/control-protocol.md describes it. */
-json_t *lab_status(struct lab *lab);
+/* The whole status as JSON (a new reference), as docs/control-protocol.md describes it; 'with_memory': and what memory
+ * the nodes take, which is not cheap to learn (core/memory_usage.h). */
+json_t *lab_status(struct lab *lab, bool with_memory);
 
 const char *node_name(const struct node *node);
 enum node_state node_state(const struct node *node);

@@ -48,6 +48,10 @@ const struct cli_command cli_commands[] = {
 			"and what a capture lost. A crashed node is shown with its registers. The JSON\n"
 			"form is described in docs/control-protocol.md.\n"
 			"\n"
+			"MEMORY is what a node may use, PRIVATE what this machine has given it alone, and\n"
+			"SHARED what it uses of its template. The line below the nodes counts what they\n"
+			"share once, and what they share with other labs in parts.\n"
+			"\n"
 			"Examples:\n"
 			"  netlab status\n"
 			"  netlab status office --format json | jq '.ports[] | {name, drops}'",

@@ -47,6 +47,7 @@ struct daemon {
 	const char *name;     /* NULL: the topology's. */
 	const char *captures; /* NULL: none. */
 	bool cold;            /* No clones. */
+	bool overcommit;      /* Too little memory is no reason not to start. */
 	int report;           /* -1: none. */
 	struct runtime runtime;
 	struct topology *topology;
@@ -59,7 +60,7 @@ struct daemon {
 };
 
 static const char usage[] =
-	"Usage: netlabd --topology FILE [--name NAME] [--captures FOLDER] [--cold] [--report-fd N]\n"
+	"Usage: netlabd --topology FILE [--name NAME] [--captures FOLDER] [--cold] [--overcommit] [--report-fd N]\n"
 	"Runs one lab. It is started by \"netlab up\", which \"netlab up --help\" explains.\n";
 
 static void report(struct daemon *daemon, const struct error *error)
@@ -83,10 +84,15 @@ static void report(struct daemon *daemon, const struct error *error)
 static int parse_options(struct daemon *daemon, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"topology", required_argument, NULL, 't'},  {"name", required_argument, NULL, 'n'},
-		{"captures", required_argument, NULL, 'c'},  {"cold", no_argument, NULL, 'C'},
-		{"report-fd", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'v'},         {NULL, 0, NULL, 0},
+		{"topology", required_argument, NULL, 't'},
+		{"name", required_argument, NULL, 'n'},
+		{"captures", required_argument, NULL, 'c'},
+		{"cold", no_argument, NULL, 'C'},
+		{"overcommit", no_argument, NULL, 'o'},
+		{"report-fd", required_argument, NULL, 'r'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -103,6 +109,9 @@ static int parse_options(struct daemon *daemon, int argc, char **argv)
 			break;
 		case 'C':
 			daemon->cold = true;
+			break;
+		case 'o':
+			daemon->overcommit = true;
 			break;
 		case 'r':
 			daemon->report = (int)strtol(optarg, NULL, 10);
@@ -196,18 +205,33 @@ static struct topology *read_topology(const struct daemon *daemon, struct error 
 	return topology;
 }
 
-static int write_topology_path(struct daemon *daemon, struct error *error)
+static int write_file(struct daemon *daemon, const char *name, const char *text, struct error *error)
 {
-	int fd = openat(daemon->runtime.folder, "topology", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	size_t length = strlen(daemon->topology->path);
+	int fd = openat(daemon->runtime.folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	size_t length = strlen(text);
 	int result = 0;
 
-	if (fd < 0 || write(fd, daemon->topology->path, length) != (ssize_t)length)
+	if (fd < 0 || write(fd, text, length) != (ssize_t)length)
 		result = error_set(error, ERROR_HOST, errno, "cannot write to %s: %s", daemon->runtime.path,
 				   strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return result;
+}
+
+/* What others may want to know of the lab.  Its memory is written before it is looked for, so that of two labs that
+ * start at once at least one sees the other. */
+static int describe_lab(struct daemon *daemon, struct error *error)
+{
+	uint64_t memory;
+	char number[24];
+	int result = lab_memory_wanted(daemon->topology, &memory, error);
+
+	if (result < 0)
+		return result;
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)memory);
+	result = write_file(daemon, "memory", number, error);
+	return result < 0 ? result : write_file(daemon, "topology", daemon->topology->path, error);
 }
 
 static void lab_stopped(void *opaque)
@@ -285,13 +309,15 @@ static int watch_signals(struct daemon *daemon, struct error *error)
 static int build(struct daemon *daemon, struct error *error)
 {
 	struct control_options control_options = {.stop = stop, .opaque = daemon};
-	struct lab_options lab_options = {.captures = daemon->captures, .cold = daemon->cold};
+	struct lab_options lab_options = {.captures = daemon->captures,
+					  .cold = daemon->cold,
+					  .overcommit = daemon->overcommit};
 	char *nodes = NULL;
 	int listener;
 
 	daemon->topology = read_topology(daemon, error);
 	if (!daemon->topology || runtime_claim(&daemon->runtime, daemon->topology->name, error) < 0 ||
-	    open_log(daemon, error) < 0 || write_topology_path(daemon, error) < 0)
+	    open_log(daemon, error) < 0 || describe_lab(daemon, error) < 0)
 		return -1;
 	daemon->loop = loop_create(error);
 	if (!daemon->loop || watch_signals(daemon, error) < 0)

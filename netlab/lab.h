@@ -39,6 +39,7 @@ struct lab_options {
 	const char *captures; /* Folder for this lab's captures, or NULL for none. */
 	const char *runtime;  /* Folder for the nodes' logs: RUNTIME/NODE.log. */
 	bool cold;            /* Boot every node, rather than have it go on from a template (netlab/template.h). */
+	bool overcommit;      /* Build it even if its nodes may come to need more memory than there is. */
 };
 
 /* Who wants to know of changes.  Zero-initialise, set 'changed' and 'opaque'. */
@@ -51,9 +52,13 @@ struct lab_listener {
 	struct lab_listener *next;
 };
 
-/* Whether the host has the memory the lab may come to need.  Returns 0 or a negative errno value with 'error' set.  No
+/* Sets '*bytes' to the memory that the nodes may come to need.  Returns 0, or a negative errno value with 'error' set.  No
  * lab is needed. */
-int lab_check_memory(const struct topology *topology, struct error *error);
+int lab_memory_wanted(const struct topology *topology, uint64_t *bytes, struct error *error);
+/* Whether the host has that memory, beside what this user's other labs may still come to need.  Returns 0, or a negative
+ * errno value with 'error' set.  With 'overcommit' it is no error that there is too little: the result is 1, and the text
+ * of 'error' is a warning.  No lab is needed. */
+int lab_check_memory(const struct topology *topology, bool overcommit, struct error *error);
 
 /* Builds everything; starts nothing.  'topology' must outlive the lab.  Checks memory against the host's.  Returns NULL
  * with 'error' set. */

@@ -18,6 +18,8 @@ const struct cli_command cli_commands[] = {
 			"  --no-capture         capture nothing\n"
 			"  --cold               boot every node, rather than have it go on from a template of\n"
 			"                       its image (\"netlab image --help\")\n"
+			"  --overcommit         start it even if its nodes may come to need more memory than\n"
+			"                       there is; should they, the kernel ends whole labs\n"
 			"  --timeout SECONDS    how long to wait for nodes to be ready (default: 300; 0: for ever)\n"
 			"\n"
 			"Examples:\n"

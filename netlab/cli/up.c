@@ -32,6 +32,7 @@ struct up {
 	const char *folder; /* --captures, or NULL. */
 	bool no_capture;
 	bool cold;
+	bool overcommit;
 	long timeout; /* Seconds; 0: none. */
 	struct topology *topology;
 	char *captures; /* Absolute path, or NULL. */
@@ -83,7 +84,7 @@ static int prepare(struct up *up, const char *given)
 	struct host_profile profile;
 	struct error error = {0};
 	char *path = cli_find_topology(given, &error);
-	int kvm;
+	int kvm, memory;
 
 	if (!path)
 		return cli_fail(&error);
@@ -104,11 +105,13 @@ static int prepare(struct up *up, const char *given)
 	close(kvm);
 	if (!check_images(up->topology, &error))
 		return cli_fail(&error);
-	if (lab_check_memory(up->topology, &error) < 0) {
+	memory = lab_check_memory(up->topology, up->overcommit, &error);
+	if (memory != 0) {
 		cli_put_text(stderr, error.text); /* In the form of the topology's other errors. */
 		fputc('\n', stderr);
-		return (int)error.class;
 	}
+	if (memory < 0)
+		return (int)error.class;
 	runtime_clean(up->topology->name);
 	set_captures(up);
 	return 0;
@@ -270,6 +273,7 @@ static int start_and_follow(struct up *up)
 		.topology = up->topology->path,
 		.captures = up->captures,
 		.cold = up->cold,
+		.overcommit = up->overcommit,
 		.signal_fd = take_signals(),
 	};
 	switch (launch_start(&up->launch, &error)) {
@@ -294,9 +298,13 @@ static int start_and_follow(struct up *up)
 static int parse(struct up *up, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"name", required_argument, NULL, 'n'},    {"captures", required_argument, NULL, 'c'},
-		{"no-capture", no_argument, NULL, 'C'},    {"cold", no_argument, NULL, 'b'},
-		{"timeout", required_argument, NULL, 't'}, {NULL, 0, NULL, 0},
+		{"name", required_argument, NULL, 'n'},
+		{"captures", required_argument, NULL, 'c'},
+		{"no-capture", no_argument, NULL, 'C'},
+		{"cold", no_argument, NULL, 'b'},
+		{"overcommit", no_argument, NULL, 'o'},
+		{"timeout", required_argument, NULL, 't'},
+		{NULL, 0, NULL, 0},
 	};
 	char *end;
 	int option;
@@ -310,6 +318,8 @@ static int parse(struct up *up, int argc, char **argv)
 			up->no_capture = true;
 		else if (option == 'b')
 			up->cold = true;
+		else if (option == 'o')
+			up->overcommit = true;
 		else if (option != 't')
 			return ERROR_USAGE;
 		else {

@@ -238,6 +238,7 @@ completion() {
 	expect_equal "$(candidates status t)" two-hosts
 	expect_equal "$(candidates --lab '')" two-hosts
 	expect_equal "$(candidates up --no)" --no-capture
+	expect_equal "$(candidates up --ov)" --overcommit
 	expect_equal "$(candidates up --captures t)" ""
 	expect_equal "$(candidates status --format '')" "json text"
 	expect_equal "$(candidates image '')" "build list prune warm"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What memory nodes take, as the status says it.
+# What memory nodes take, as the status says it; and which labs are not started, since there is too little.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -71,10 +71,83 @@ without_machine() {
 	netlab down
 }
 
+# in_machine AVAILABLE LIMIT ARGUMENTS...: netlab where the kernel has so many MiB available, and the control group is
+# limited to LIMIT MiB or "max".  Its files of that are others, for this one process and the netlabd it starts.
+in_machine() {
+	local available=$1 limit=$2
+	shift 2
+	[ "$limit" = max ] || limit=$((limit * mebibyte))
+	mkdir -p machine/groups
+	sed "s/^MemAvailable:.*/MemAvailable: $((available * 1024)) kB/" /proc/meminfo >machine/meminfo
+	echo "$limit" >machine/groups/memory.max
+	echo 0 >machine/groups/memory.current
+	# shellcheck disable=SC2016 # For the inner shell.
+	"${own_mounts[@]}" sh -c 'mount --bind "$0/meminfo" /proc/meminfo && mount --bind "$0/groups" /sys/fs/cgroup &&
+		exec "$@"' "$work/machine" timeout -k 10 $((patience + 60)) "$bin/netlab" "$@"
+}
+
+own_mounts=(unshare --mount)
+[ "$(id -u)" -eq 0 ] || own_mounts=(unshare --user --map-root-user --mount)
+
+need_mounts() {
+	"${own_mounts[@]}" mount --bind /proc/meminfo /proc/meminfo || skip "no mounts of one's own"
+}
+
+mkdir pair
+echo 'nodes: {a: , b: }' >pair/topology.yaml
+
+# refused PATTERN AVAILABLE LIMIT ARGUMENTS...: for want of memory.
+refused() {
+	local pattern=$1 output
+	shift
+	output=$(expect_status 2 in_machine "$@" 2>&1) || fail "$output"
+	expect_match "/pair/topology.yaml:1:1: error: $pattern" "$output"
+	expect_match '^  help: .*--overcommit' "$output"
+}
+
+too_little() {
+	need_mounts
+	refused 'the 2 nodes of lab pair may come to need 128 MiB of memory; this machine has 300 MiB free, .* 256 MiB' \
+		300 max up pair
+	no_daemons
+	[ -z "$(ls "$runtime")" ]
+}
+
+too_little_for_the_group() {
+	need_mounts
+	grep -q '^0::' /proc/self/cgroup || skip "no control groups of version 2"
+	refused '.* 128 MiB of memory; the limit of this control group leaves 350 MiB free' 2000 350 up pair
+}
+
+overcommit() {
+	need_mounts
+	in_machine 300 max up --no-capture --overcommit --timeout "$patience" pair 2>errors
+	cat errors
+	expect_equal "$(wc -l <errors)" 1
+	expect_match '/pair/topology.yaml:1:1: warning: .* need 128 MiB of memory; .* 300 MiB free' "$(cat errors)"
+	state_is a ready
+	state_is b ready
+}
+
+# There is room for one of the two.
+other_labs_count() {
+	need_mounts
+	refused 'the 2 nodes of lab second .*, of which running labs may still need ([5-9].|1[0-2].) MiB' \
+		400 max up --name second pair
+	kill -KILL "$(daemon_pid pair)"
+	wait_for no_daemons
+	in_machine 400 max up --no-capture --timeout "$patience" --name second pair
+	netlab down second
+}
+
 check "clones share what they have not written to" clones_share
 check "a node that booted shares nothing" booted_shares_nothing
 check "the lab's memory is that of its nodes" sum_of_all
 check "what a node writes is its own" written_is_private
 check "status shows it" shown_as_text
 check "a node without a machine has none" without_machine
+check "a lab that may come to need more memory than there is is refused" too_little
+check "the control group's limit counts" too_little_for_the_group
+check "up --overcommit starts it all the same, and says so" overcommit
+check "what running labs may come to need counts" other_labs_count
 finish

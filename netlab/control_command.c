@@ -86,7 +86,13 @@ static void ping(const struct control_request *request)
 
 static void status(const struct control_request *request)
 {
-	control_send_result(request->client, request->id, lab_status(request->client->control->lab));
+	const json_t *memory = json_object_get(request->message, "memory");
+
+	if (memory && !json_is_boolean(memory))
+		fail(request, "\"%s\" must be true or false", "memory");
+	else
+		control_send_result(request->client, request->id,
+				    lab_status(request->client->control->lab, json_is_true(memory)));
 }
 
 static void restart(const struct control_request *request)

@@ -226,8 +226,8 @@ static const struct control_stream_ops logs_ops = {
 	.close = logs_close,
 };
 
-/* Where to start so that no more than 'tail' bytes follow, the first of them beginning a line if there is
- * one. */
+/* Where to start so that no more than 'tail' bytes follow, the first of them beginning a line if one begins among
+ * them. */
 static off_t tail_place(int fd, off_t tail)
 {
 	struct stat status;
@@ -241,7 +241,8 @@ static off_t tail_place(int fd, off_t tail)
 	place = status.st_size - tail;
 	size = pread(fd, text, sizeof(text), place - 1);
 	end = size > 0 ? memchr(text, '\n', (size_t)size) : NULL;
-	return end ? place + (end - text) : place;
+	/* Nothing begins after the last line's end: the end of that line is better than nothing at all. */
+	return end && place + (end - text) < status.st_size ? place + (end - text) : place;
 }
 
 void control_logs(const struct control_request *request)

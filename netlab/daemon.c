@@ -49,6 +49,7 @@ struct daemon {
 	const char *captures; /* NULL: none. */
 	const char *from;     /* Name of a snapshot, or NULL. */
 	bool cold;            /* No clones. */
+	bool overcommit;      /* Too little memory is no reason not to start. */
 	int report;           /* -1: none. */
 	char *origin;         /* Of the snapshot's topology, or NULL. */
 	struct runtime runtime;
@@ -63,7 +64,7 @@ struct daemon {
 
 static const char usage[] = "Usage: netlabd --topology FILE [--name NAME] [OPTIONS]\n"
 			    "       netlabd --from SNAPSHOT --name LAB [OPTIONS]\n"
-			    "OPTIONS: [--captures FOLDER] [--cold] [--report-fd N]\n"
+			    "OPTIONS: [--captures FOLDER] [--cold] [--overcommit] [--report-fd N]\n"
 			    "Runs one lab. It is started by \"netlab up\", which \"netlab up --help\" explains.\n";
 
 static void report(struct daemon *daemon, const struct error *error)
@@ -92,6 +93,7 @@ static int parse_options(struct daemon *daemon, int argc, char **argv)
 		{"captures", required_argument, NULL, 'c'},
 		{"cold", no_argument, NULL, 'C'},
 		{"from", required_argument, NULL, 'f'},
+		{"overcommit", no_argument, NULL, 'o'},
 		{"report-fd", required_argument, NULL, 'r'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
@@ -115,6 +117,9 @@ static int parse_options(struct daemon *daemon, int argc, char **argv)
 			break;
 		case 'f':
 			daemon->from = optarg;
+			break;
+		case 'o':
+			daemon->overcommit = true;
 			break;
 		case 'r':
 			daemon->report = (int)strtol(optarg, NULL, 10);
@@ -217,19 +222,35 @@ static struct topology *read_topology(struct daemon *daemon, struct error *error
 	return topology;
 }
 
-static int write_topology_path(struct daemon *daemon, struct error *error)
+static int write_file(struct daemon *daemon, const char *name, const char *text, struct error *error)
 {
-	int fd = openat(daemon->runtime.folder, "topology", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	const char *path = daemon->origin ? daemon->origin : daemon->topology->path;
-	size_t length = strlen(path);
+	int fd = openat(daemon->runtime.folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	size_t length = strlen(text);
 	int result = 0;
 
-	if (fd < 0 || write(fd, path, length) != (ssize_t)length)
+	if (fd < 0 || write(fd, text, length) != (ssize_t)length)
 		result = error_set(error, ERROR_HOST, errno, "cannot write to %s: %s", daemon->runtime.path,
 				   strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return result;
+}
+
+/* What others may want to know of the lab.  Its memory is written before it is looked for, so that of two labs that
+ * start at once at least one sees the other. */
+static int describe_lab(struct daemon *daemon, struct error *error)
+{
+	uint64_t memory;
+	char number[24];
+	int result = lab_memory_wanted(daemon->topology, &memory, error);
+
+	if (result < 0)
+		return result;
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)memory);
+	result = write_file(daemon, "memory", number, error);
+	return result < 0 ? result :
+			    write_file(daemon, "topology", daemon->origin ? daemon->origin : daemon->topology->path,
+				       error);
 }
 
 static void lab_stopped(void *opaque)
@@ -307,13 +328,16 @@ static int watch_signals(struct daemon *daemon, struct error *error)
 static int build(struct daemon *daemon, struct error *error)
 {
 	struct control_options control_options = {.stop = stop, .opaque = daemon};
-	struct lab_options lab_options = {.captures = daemon->captures, .cold = daemon->cold, .from = daemon->from};
+	struct lab_options lab_options = {.captures = daemon->captures,
+					  .cold = daemon->cold,
+					  .overcommit = daemon->overcommit,
+					  .from = daemon->from};
 	char *nodes = NULL;
 	int listener;
 
 	daemon->topology = read_topology(daemon, error);
 	if (!daemon->topology || runtime_claim(&daemon->runtime, daemon->topology->name, error) < 0 ||
-	    open_log(daemon, error) < 0 || write_topology_path(daemon, error) < 0)
+	    open_log(daemon, error) < 0 || describe_lab(daemon, error) < 0)
 		return -1;
 	daemon->loop = loop_create(error);
 	if (!daemon->loop || watch_signals(daemon, error) < 0)

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,7 +11,6 @@
 #include "core/loop.h"
 #include "netlab/capture.h"
 #include "netlab/dataplane.h"
-#include "netlab/image.h"
 #include "netlab/lab_internal.h"
 #include "netlab/node.h"
 #include "netlab/node_log.h"
@@ -24,57 +22,10 @@
  * as many at once as the host profile allows.  So a capture is armed before the first vCPU runs.  Order of stop:
  * machines, all at once; then the data plane, then the captures; and only then is anybody told. */
 
-/* Memory of the host that is not given to guests. */
-#define HOST_MEMORY_RESERVE (256ull << 20)
-
 /* Nanoseconds after which a node that still boots no longer keeps others from it: its image may have no agent. */
 #define BOOT_PATIENCE 60000000000ull
 /* And one that went on from a template: its start-up commands may take their time. */
 #define CLONE_PATIENCE 1000000000ull
-
-static int check_memory(const struct topology *topology, uint64_t wanted, struct error *error)
-{
-	char line[128];
-	unsigned long long available = 0;
-	FILE *file = fopen("/proc/meminfo", "re");
-
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "MemAvailable: %llu kB", &available) == 1)
-			break;
-	}
-	if (file)
-		fclose(file);
-	available <<= 10;
-	if (available == 0 || wanted + HOST_MEMORY_RESERVE <= available)
-		return 0;
-	return error_set(
-		error, ERROR_USAGE, ENOMEM,
-		"%s:%u:%u: error: the %zu node%s of lab %s may come to need %llu MiB of memory, and this machine has "
-		"%llu MiB free\n"
-		"  help: give them less (memory:), leave nodes out, or stop other labs (netlab list)",
-		topology->path, topology->nodes_line, topology->nodes_column, topology->node_count,
-		topology->node_count == 1 ? "" : "s", topology->name, (unsigned long long)wanted >> 20,
-		available >> 20);
-}
-
-int lab_check_memory(const struct topology *topology, struct error *error)
-{
-	uint64_t wanted = 0;
-
-	for (size_t i = 0; i < topology->node_count; i++) {
-		const struct topology_node *node = &topology->nodes[i];
-		struct image *image = NULL;
-
-		if (node->memory == 0) {
-			image = image_load(node->image, error);
-			if (!image)
-				return -ENOENT;
-		}
-		wanted += image ? image->memory : node->memory;
-		image_free(image);
-	}
-	return check_memory(topology, wanted, error);
-}
 
 static int add_networks(struct lab *lab, struct error *error)
 {
@@ -131,7 +82,7 @@ static int add_nodes(struct lab *lab, struct error *error)
 
 static int build(struct lab *lab, const struct lab_options *options, struct error *error)
 {
-	if (lab_check_memory(lab->topology, error) < 0)
+	if (!options->overcommit && lab_check_memory(lab->topology, false, error) < 0)
 		return -ENOMEM;
 	lab->context.kvm_fd = host_probe(&lab->host, error);
 	if (lab->context.kvm_fd < 0)

@@ -42,6 +42,7 @@ struct lab_options {
 	const char *origin;   /* Path of the topology it is of, where that is not the one it was read from, or NULL. */
 	const char *from;     /* Name of a snapshot of it to go on from, or NULL. */
 	bool cold;            /* Boot every node, rather than have it go on from a template (netlab/template.h). */
+	bool overcommit;      /* Build it even if its nodes may come to need more memory than there is. */
 };
 
 /* Who wants to know of changes.  Zero-initialise, set 'changed' and 'opaque'. */
@@ -54,9 +55,13 @@ struct lab_listener {
 	struct lab_listener *next;
 };
 
-/* Whether the host has the memory the lab may come to need.  Returns 0 or a negative errno value with 'error' set.  No
+/* Sets '*bytes' to the memory that the nodes may come to need.  Returns 0, or a negative errno value with 'error' set.  No
  * lab is needed. */
-int lab_check_memory(const struct topology *topology, struct error *error);
+int lab_memory_wanted(const struct topology *topology, uint64_t *bytes, struct error *error);
+/* Whether the host has that memory, beside what this user's other labs may still come to need.  Returns 0, or a negative
+ * errno value with 'error' set.  With 'overcommit' it is no error that there is too little: the result is 1, and the text
+ * of 'error' is a warning.  No lab is needed. */
+int lab_check_memory(const struct topology *topology, bool overcommit, struct error *error);
 
 /* Builds everything; starts nothing.  'topology' must outlive the lab.  Checks memory against the host's.  Returns NULL
  * with 'error' set. */
@@ -92,8 +97,9 @@ size_t lab_node_count(const struct lab *lab);
 struct node *lab_node(struct lab *lab, size_t index);
 struct node *lab_find_node(struct lab *lab, const char *name); /* NULL if there is none. */
 
-/* The whole status as JSON (a new reference), as docs/control-protocol.md describes it. */
-json_t *lab_status(struct lab *lab);
+/* The whole status as JSON (a new reference), as docs/control-protocol.md describes it; 'with_memory': and what memory
+ * the nodes take, which is not cheap to learn (core/memory_usage.h). */
+json_t *lab_status(struct lab *lab, bool with_memory);
 
 const char *node_name(const struct node *node);
 enum node_state node_state(const struct node *node);

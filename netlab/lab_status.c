@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/loop.h"
+#include "core/memory.h"
+#include "core/memory_usage.h"
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_net.h"
@@ -182,9 +185,45 @@ static json_t *port_status(struct lab *lab, const struct node_interface *interfa
 			 (json_int_t)counters.capture_lost, "capture_file", file);
 }
 
-json_t *lab_status(struct lab *lab)
+/* Adds what memory the nodes and the lab take to their status.  What cannot be learned is left out. */
+static void add_memory(const struct lab *lab, json_t *status)
 {
-	json_t *nodes = json_array(), *ports = json_array(), *networks = json_array();
+	struct memory_range *ranges = calloc(lab->node_count + 1, sizeof(*ranges));
+	struct memory_usage total = {.private = 0}, rest;
+
+	for (size_t i = 0; ranges && i < lab->node_count; i++) {
+		const struct guest_memory *memory;
+
+		if (!lab->nodes[i].guest)
+			continue; /* Its range is empty. */
+		memory = machine_memory(lab->nodes[i].guest->machine);
+		ranges[i].base = memory->base;
+		ranges[i].size = memory->size;
+	}
+	if (!ranges || memory_usage_read_own(ranges, lab->node_count, &rest) < 0)
+		goto out;
+	for (size_t i = 0; i < lab->node_count; i++) {
+		json_t *node = json_array_get(json_object_get(status, "nodes"), i);
+		const struct memory_usage *usage = &ranges[i].usage;
+
+		if (!lab->nodes[i].guest)
+			continue;
+		json_object_set_new(node, "memory_private", json_integer((json_int_t)usage->private));
+		json_object_set_new(node, "memory_shared", json_integer((json_int_t)usage->shared));
+		total.private += usage->private;
+		total.proportional += usage->proportional;
+	}
+	json_object_set_new(status, "memory",
+			    json_pack("{s:I, s:I, s:I}", "private", (json_int_t)total.private, "shared",
+				      (json_int_t)total.proportional, "netlabd",
+				      (json_int_t)rest.private + (json_int_t)rest.proportional));
+out:
+	free(ranges);
+}
+
+json_t *lab_status(struct lab *lab, bool with_memory)
+{
+	json_t *nodes = json_array(), *ports = json_array(), *networks = json_array(), *status;
 
 	for (size_t i = 0; i < lab->node_count; i++) {
 		struct node *node = &lab->nodes[i];
@@ -196,8 +235,11 @@ json_t *lab_status(struct lab *lab)
 	for (size_t i = 0; i < lab->topology->network_count; i++)
 		json_array_append_new(networks, json_pack("{s:s, s:I}", "name", lab->topology->networks[i].name, "macs",
 							  (json_int_t)network_mac_count(lab->networks[i])));
-	return json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
-			 json_text(lab->topology->path), "captures", json_text(lab->captures), "uptime",
-			 (double)(loop_now() - lab->created) / 1e9, "host", host_status(&lab->host), "nodes", nodes,
-			 "networks", networks, "ports", ports);
+	status = json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
+			   json_text(lab->topology->path), "captures", json_text(lab->captures), "uptime",
+			   (double)(loop_now() - lab->created) / 1e9, "host", host_status(&lab->host), "nodes", nodes,
+			   "networks", networks, "ports", ports);
+	if (with_memory)
+		add_memory(lab, status);
+	return status;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/host.h"
+#include "core/host_memory.h"
 #include "netlab/allocate.h"
 #include "netlab/cli/cli.h"
 #include "netlab/image.h"
@@ -149,18 +150,16 @@ static void check_image(json_t *findings)
 
 static void check_memory(json_t *findings)
 {
-	unsigned long long available = 0;
-	FILE *file = fopen("/proc/meminfo", "re");
-	char line[128], text[32];
+	struct host_memory memory = {.available = 0};
+	char text[32];
+	bool is_little;
 
-	while (file && fgets(line, sizeof(line), file))
-		if (!strncmp(line, "MemAvailable:", 13))
-			available = strtoull(line + 13, NULL, 10) << 10;
-	if (file)
-		fclose(file);
-	find(findings, "memory", available < MEMORY_WARNING ? "warning" : "ok",
-	     available < MEMORY_WARNING ? "End programs you do not need, or give nodes less memory." : "",
-	     "%s available; a node of the image \"lab\" takes up to 64M", cli_size((json_int_t)available, text));
+	host_memory_read("", &memory);
+	is_little = memory.available < MEMORY_WARNING;
+	find(findings, "memory", is_little ? "warning" : "ok",
+	     is_little ? "End programs you do not need, or give nodes less memory." : "",
+	     "%s available%s; a node of the image \"lab\" takes up to 64M",
+	     cli_size((json_int_t)memory.available, text), memory.is_limited ? " to this control group" : "");
 }
 
 static void check_runtime(json_t *findings)

@@ -56,7 +56,7 @@ static char *find_netlabd(struct error *error)
 static int spawn(struct launch *launch, const char *netlabd, struct error *error)
 {
 	char number[16];
-	char *argv[12] = {
+	char *argv[16] = {
 		"netlabd",
 		"--name",
 		(char *)launch->lab,
@@ -75,6 +75,8 @@ static int spawn(struct launch *launch, const char *netlabd, struct error *error
 	}
 	if (launch->cold)
 		argv[argc++] = "--cold";
+	if (launch->overcommit)
+		argv[argc++] = "--overcommit";
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return error_set(error, ERROR_FAILED, errno, "cannot make a pipe: %s", strerror(errno));
 	/* A copy that outlives exec: a descriptor given to dup2 as itself may lose or keep its flag. */

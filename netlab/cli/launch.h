@@ -15,6 +15,7 @@ struct launch {
 	const char *topology; /* Absolute path. */
 	const char *from;     /* A snapshot, in place of the topology, or NULL. */
 	bool cold;            /* No clones. */
+	bool overcommit;      /* Too little memory is no reason not to start. */
 	const char *captures; /* Absolute path, or NULL for none. */
 	int signal_fd;        /* A signalfd that interrupts. */
 	pid_t pid;            /* netlabd's, a child of ours; 0 when it has ended. */

@@ -28,13 +28,21 @@ static void put_head(const json_t *status)
 	printf("\n\n");
 }
 
+/* A size that is not known of every node. */
+static void add_size(struct table *table, const json_t *node, const char *name)
+{
+	char text[32];
+
+	table_add(table, "%s", json_object_get(node, name) ? cli_size(integer(node, name), text) : "-");
+}
+
 static void put_nodes(const json_t *nodes)
 {
-	struct table table = {.columns = 6, .right = 1u << 3 | 1u << 4};
-	static const char *const heads[] = {"NODE", "STATE", "AFTER", "MEMORY", "CPUS", "REASON"};
+	struct table table = {.columns = 8, .right = 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6};
+	static const char *const heads[] = {"NODE", "STATE", "AFTER", "MEMORY", "PRIVATE", "SHARED", "CPUS", "REASON"};
 	char seconds[32], memory[32];
 
-	for (size_t i = 0; i < 6; i++)
+	for (size_t i = 0; i < table.columns; i++)
 		table_add(&table, "%s", heads[i]);
 	for (size_t i = 0; i < json_array_size(nodes); i++) {
 		const json_t *node = json_array_get(nodes, i);
@@ -43,10 +51,23 @@ static void put_nodes(const json_t *nodes)
 		table_add(&table, "%s", cli_string(node, "state"));
 		table_add(&table, "%s", cli_duration(json_number_value(json_object_get(node, "seconds")), seconds));
 		table_add(&table, "%s", cli_size(integer(node, "memory"), memory));
+		add_size(&table, node, "memory_private");
+		add_size(&table, node, "memory_shared");
 		table_add(&table, "%lld", integer(node, "cpus"));
 		table_add(&table, "%s", cli_string(node, "reason"));
 	}
 	table_print(&table, stdout, 0);
+}
+
+static void put_memory(const json_t *memory)
+{
+	char private[32], shared[32], netlabd[32];
+
+	if (!memory)
+		return;
+	printf("\nMemory: %s private to nodes, %s for what they share, %s for netlabd itself\n",
+	       cli_size(integer(memory, "private"), private), cli_size(integer(memory, "shared"), shared),
+	       cli_size(integer(memory, "netlabd"), netlabd));
 }
 
 /* "3 receive-ring-full, 1 not-ready", to be freed. */
@@ -130,6 +151,18 @@ static void put_troubles(const json_t *nodes)
 	}
 }
 
+static json_t *ask(const char *lab, struct error *error)
+{
+	json_t *status = NULL;
+	struct client client;
+
+	if (client_open(&client, lab, error) == 0) {
+		status = client_call(&client, json_pack("{s:s, s:b}", "command", "status", "memory", 1), error);
+		client_close(&client);
+	}
+	return status;
+}
+
 int cli_status(struct cli *cli, int argc, char **argv)
 {
 	struct error error = {0};
@@ -141,7 +174,7 @@ int cli_status(struct cli *cli, int argc, char **argv)
 	if (argc - optind > 1)
 		return cli_usage(cli, "one lab at a time");
 	lab = cli_find_lab(cli, argv[optind], &error);
-	status = lab ? client_call_once(lab, "status", &error) : NULL;
+	status = lab ? ask(lab, &error) : NULL;
 	free(lab);
 	if (!status)
 		return cli_fail(&error);
@@ -150,6 +183,7 @@ int cli_status(struct cli *cli, int argc, char **argv)
 	} else {
 		put_head(status);
 		put_nodes(json_object_get(status, "nodes"));
+		put_memory(json_object_get(status, "memory"));
 		put_ports(json_object_get(status, "ports"));
 		put_troubles(json_object_get(status, "nodes"));
 	}

@@ -34,6 +34,7 @@ struct up {
 	const char *from;   /* --from, or NULL. */
 	bool no_capture;
 	bool cold;
+	bool overcommit;
 	long timeout; /* Seconds; 0: none. */
 	struct topology *topology;
 	char *captures; /* Absolute path, or NULL. */
@@ -117,7 +118,7 @@ static int prepare(struct up *up, const char *given)
 	struct host_profile profile;
 	struct error error = {0};
 	int code = up->from ? read_saved_topology(up) : read_topology(up, given);
-	int kvm;
+	int kvm, memory;
 
 	if (code)
 		return code;
@@ -134,11 +135,13 @@ static int prepare(struct up *up, const char *given)
 	close(kvm);
 	if (!check_images(up->topology, &error))
 		return cli_fail(&error);
-	if (lab_check_memory(up->topology, &error) < 0) {
+	memory = lab_check_memory(up->topology, up->overcommit, &error);
+	if (memory != 0) {
 		cli_put_text(stderr, error.text); /* In the form of the topology's other errors. */
 		fputc('\n', stderr);
-		return (int)error.class;
 	}
+	if (memory < 0)
+		return (int)error.class;
 	runtime_clean(up->topology->name);
 	set_captures(up);
 	return 0;
@@ -301,6 +304,7 @@ static int start_and_follow(struct up *up)
 		.captures = up->captures,
 		.from = up->from,
 		.cold = up->cold,
+		.overcommit = up->overcommit,
 		.signal_fd = take_signals(),
 	};
 	switch (launch_start(&up->launch, &error)) {
@@ -330,6 +334,7 @@ static int parse(struct up *up, int argc, char **argv)
 		{"no-capture", no_argument, NULL, 'C'},
 		{"cold", no_argument, NULL, 'b'},
 		{"from", required_argument, NULL, 'f'},
+		{"overcommit", no_argument, NULL, 'o'},
 		{"timeout", required_argument, NULL, 't'},
 		{NULL, 0, NULL, 0},
 	};
@@ -347,6 +352,8 @@ static int parse(struct up *up, int argc, char **argv)
 			up->from = optarg;
 		else if (option == 'b')
 			up->cold = true;
+		else if (option == 'o')
+			up->overcommit = true;
 		else if (option != 't')
 			return ERROR_USAGE;
 		else {

@@ -140,7 +140,7 @@ struct node *lab_find_node(struct lab *lab, const char *name)
 	return NULL;
 }
 
-json_t *lab_status(struct lab *lab)
+json_t *lab_status(struct lab *lab, bool with_memory)
 {
 	char *text = calloc(lab->status_size + 1, 1);
 	json_t *status = NULL;
@@ -148,6 +148,8 @@ json_t *lab_status(struct lab *lab)
 	if (text) {
 		memset(text, 'x', lab->status_size);
 		status = json_pack("{s:s, s:s}", "lab", lab_name(lab), "filling", text);
+		if (with_memory)
+			json_object_set_new(status, "memory", json_object());
 		free(text);
 	}
 	return status;

@@ -80,6 +80,7 @@ static void test_wrong_requests(void **state)
 		{"{\"id\":1,\"command\":\"explode\"}", "unknown-command", 1},
 		{"{\"id\":1,\"command\":\"\"}", "unknown-command", 1},
 		{"{\"command\":\"events\"}", "bad-request", -1},
+		{"{\"id\":1,\"command\":\"status\",\"memory\":1}", "bad-request", 1},
 		{"{\"id\":1,\"command\":\"restart\"}", "bad-request", 1},
 		{"{\"id\":1,\"command\":\"restart\",\"node\":{}}", "bad-request", 1},
 		{"{\"id\":1,\"command\":\"restart\",\"node\":\"h9\"}", "no-such-node", 1},
@@ -117,6 +118,19 @@ static void test_wrong_requests(void **state)
 	expect_alive(fixture);
 	assert_null(fixture->lab.channels);
 	assert_null(fixture->control->clients->streams);
+}
+
+/* What memory the lab takes is found out only for those who ask. */
+static void test_status(void **state)
+{
+	struct fixture *fixture = *state;
+
+	say(fixture, "{\"id\":1,\"command\":\"status\"}");
+	expect(fixture, "{'id':1,'result':{'lab':'office','filling':''}}");
+	say(fixture, "{\"id\":2,\"command\":\"status\",\"memory\":false}");
+	expect(fixture, "{'id':2,'result':{'lab':'office','filling':''}}");
+	say(fixture, "{\"id\":3,\"command\":\"status\",\"memory\":true}");
+	expect(fixture, "{'id':3,'result':{'lab':'office','filling':'','memory':{}}}");
 }
 
 static void test_half_lines(void **state)
@@ -283,6 +297,7 @@ int main(void)
 		TEST(test_malformed_lines),
 		TEST(test_deep_nesting),
 		TEST(test_wrong_requests),
+		TEST(test_status),
 		TEST(test_half_lines),
 		TEST(test_many_lines_at_once),
 		TEST(test_huge_line),

@@ -310,6 +310,46 @@ static void test_logs(void **state)
 	expect_error(fixture, 3, "failed");
 }
 
+/* The end of the log, from the start of a line where there is one. */
+static void test_tail(void **state)
+{
+	static const struct {
+		const char *log;
+		unsigned int tail;
+		const char *expected; /* Base64, or NULL for nothing. */
+	} cases[] = {
+		{"one\ntwo\n", 0, NULL},
+		{"one\ntwo\n", 1, "Cg=="},
+		{"one\ntwo\n", 3, "d28K"},
+		{"one\ntwo\n", 4, "dHdvCg=="},
+		{"one\ntwo\n", 5, "dHdvCg=="},
+		{"one\ntwo\n", 7, "dHdvCg=="},
+		{"one\ntwo\n", 8, "b25lCnR3bwo="},
+		{"one\ntwo\n", 9, "b25lCnR3bwo="},
+		{"one\ntwo", 2, "d28="},
+		{"one\ntwo", 4, "dHdv"},
+		{"", 5, NULL},
+	};
+	struct fixture *fixture = *state;
+
+	for (int i = 0; i < (int)(sizeof(cases) / sizeof(cases[0])); i++) {
+		char text[128];
+
+		write_log(fixture, cases[i].log, O_TRUNC);
+		snprintf(text, sizeof(text), "{\"id\":%d,\"command\":\"logs\",\"node\":\"h1\",\"tail\":%u}", i,
+			 cases[i].tail);
+		say(fixture, text);
+		snprintf(text, sizeof(text), "{'id':%d,'event':'started'}", i);
+		expect(fixture, text);
+		snprintf(text, sizeof(text), "{'id':%d,'event':'output','stream':'stdout','data':'%s'}", i,
+			 cases[i].expected ? cases[i].expected : "");
+		if (cases[i].expected)
+			expect(fixture, text);
+		snprintf(text, sizeof(text), "{'id':%d,'result':{}}", i);
+		expect(fixture, text);
+	}
+}
+
 static void test_long_log_to_slow_reader(void **state)
 {
 	struct fixture *fixture = *state;
@@ -402,6 +442,7 @@ int main(void)
 		TEST(test_events),
 		TEST(test_console),
 		TEST(test_logs),
+		TEST(test_tail),
 		TEST(test_long_log_to_slow_reader),
 		TEST(test_restart),
 		TEST(test_down),

@@ -15,12 +15,14 @@
 
 bool progress_node_settled(const struct progress_node *node)
 {
-	return !strcmp(node->state, "ready") || !strcmp(node->state, "crashed") || !strcmp(node->state, "stopped");
+	return !strcmp(node->state, "ready") || !strcmp(node->state, "paused") || !strcmp(node->state, "crashed") ||
+	       !strcmp(node->state, "stopped");
 }
 
 bool progress_node_failed(const struct progress_node *node)
 {
-	return progress_node_settled(node) && (strcmp(node->state, "ready") || node->reason[0]);
+	return progress_node_settled(node) && strcmp(node->state, "paused") &&
+	       (strcmp(node->state, "ready") || node->reason[0]);
 }
 
 void progress_begin(struct progress *progress, struct client *client)

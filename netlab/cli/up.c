@@ -198,8 +198,11 @@ static void put_success(const struct up *up)
 	for (size_t i = 0; i < up->progress.count; i++)
 		if (up->progress.nodes[i].seconds > slowest)
 			slowest = up->progress.nodes[i].seconds;
-	printf("\nLab %s is up: %zu node%s ready in %s.\n", up->topology->name, up->progress.count,
-	       up->progress.count == 1 ? "" : "s", cli_duration(slowest, duration));
+	if (up->from)
+		printf("Lab %s goes on where it was when %s was saved.\n", up->topology->name, up->from);
+	else
+		printf("\nLab %s is up: %zu node%s ready in %s.\n", up->topology->name, up->progress.count,
+		       up->progress.count == 1 ? "" : "s", cli_duration(slowest, duration));
 	printf("  captures  ");
 	cli_put_text(stdout, up->captures ? up->captures : "none (--no-capture)");
 	lab_words(up, words);
@@ -255,7 +258,7 @@ static int finish(const struct up *up, struct client *client)
 	bool failed = false;
 
 	for (size_t i = 0; i < up->progress.count; i++)
-		failed = failed || progress_node_failed(&up->progress.nodes[i]);
+		failed = failed || (!up->from && progress_node_failed(&up->progress.nodes[i]));
 	if (up->cli->json) {
 		status = client_call(client, json_pack("{s:s}", "command", "status"), &error);
 		if (!status)
@@ -273,11 +276,11 @@ static int follow(struct up *up, struct client *client)
 	struct error error = {0};
 	long long deadline = up->timeout ? cli_milliseconds() + up->timeout * 1000 : 0;
 
-	if (!up->cli->json)
+	if (!up->cli->json && !up->from)
 		printf("Lab %s: %zu node%s\n", up->topology->name, up->topology->node_count,
 		       up->topology->node_count == 1 ? "" : "s");
 	fflush(stdout);
-	up->progress.quiet = up->cli->json;
+	up->progress.quiet = up->cli->json || up->from; /* Its nodes became ready long ago. */
 	progress_begin(&up->progress, client);
 	switch (progress_wait(&up->progress, client, up->launch.signal_fd, deadline, &error)) {
 	case PROGRESS_SETTLED:
@@ -329,14 +332,10 @@ static int start_and_follow(struct up *up)
 static int parse(struct up *up, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"name", required_argument, NULL, 'n'},
-		{"captures", required_argument, NULL, 'c'},
-		{"no-capture", no_argument, NULL, 'C'},
-		{"cold", no_argument, NULL, 'b'},
-		{"from", required_argument, NULL, 'f'},
-		{"overcommit", no_argument, NULL, 'o'},
-		{"timeout", required_argument, NULL, 't'},
-		{NULL, 0, NULL, 0},
+		{"name", required_argument, NULL, 'n'},    {"captures", required_argument, NULL, 'c'},
+		{"no-capture", no_argument, NULL, 'C'},    {"cold", no_argument, NULL, 'b'},
+		{"from", required_argument, NULL, 'f'},    {"overcommit", no_argument, NULL, 'o'},
+		{"timeout", required_argument, NULL, 't'}, {NULL, 0, NULL, 0},
 	};
 	char *end;
 	int option;

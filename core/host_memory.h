@@ -24,8 +24,8 @@ struct host_memory {
  * /proc and /sys. */
 int host_memory_read(const char *root, struct host_memory *memory);
 
-/* Returns the bytes that a process alone has in RAM and swap, without what it has mapped of files; 0 if there is no such
- * process. */
+/* Returns the bytes that a process alone has in RAM and swap, without what it has mapped of files; 0 if there is no
+ * such process. */
 uint64_t host_memory_of_process(const char *root, pid_t pid);
 
 #endif /* host_memory.h */

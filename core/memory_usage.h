@@ -14,8 +14,8 @@
  *
  * The tables that KVM keeps for a guest are in nobody's account and so not here.
  *
- * The kernel looks at every page to fill smaps: 100 mappings of 64 MiB, all of it in use, took 58 ms, and 100 clones that
- * had just started 30 ms.  So ask once for all ranges, and only when somebody wants to know.
+ * The kernel looks at every page to fill smaps: 100 mappings of 64 MiB, all of it in use, took 58 ms, and 100 clones
+ * that had just started 30 ms.  So ask once for all ranges, and only when somebody wants to know.
  *
  * Thread-safety: any thread.
  */
@@ -38,9 +38,9 @@ struct memory_range {
 	struct memory_usage usage;
 };
 
-/* Sets the usage of each of the ranges, which must not overlap, from text in the form of /proc/PID/smaps; and '*rest' to
- * that of all that is in none of them.  A mapping belongs to the range in which it begins.  Returns 0; or -EBADMSG if
- * the text is something else, and then the numbers are of no use. */
+/* Sets the usage of each of the ranges, which must not overlap, from text in the form of /proc/PID/smaps; and '*rest'
+ * to that of all that is in none of them.  A mapping belongs to the range in which it begins.  Returns 0; or -EBADMSG
+ * if the text is something else, and then the numbers are of no use. */
 int memory_usage_read(FILE *smaps, struct memory_range *ranges, size_t count, struct memory_usage *rest);
 /* The same for this process, now.  Returns 0 or a negative errno value. */
 int memory_usage_read_own(struct memory_range *ranges, size_t count, struct memory_usage *rest);

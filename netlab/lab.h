@@ -55,12 +55,12 @@ struct lab_listener {
 	struct lab_listener *next;
 };
 
-/* Sets '*bytes' to the memory that the nodes may come to need.  Returns 0, or a negative errno value with 'error' set.  No
- * lab is needed. */
+/* Sets '*bytes' to the memory that the nodes may come to need.  Returns 0, or a negative errno value with 'error' set.
+ * No lab is needed. */
 int lab_memory_wanted(const struct topology *topology, uint64_t *bytes, struct error *error);
-/* Whether the host has that memory, beside what this user's other labs may still come to need.  Returns 0, or a negative
- * errno value with 'error' set.  With 'overcommit' it is no error that there is too little: the result is 1, and the text
- * of 'error' is a warning.  No lab is needed. */
+/* Whether the host has that memory, beside what this user's other labs may still come to need.  Returns 0, or a
+ * negative errno value with 'error' set.  With 'overcommit' it is no error that there is too little: the result is 1,
+ * and the text of 'error' is a warning.  No lab is needed. */
 int lab_check_memory(const struct topology *topology, bool overcommit, struct error *error);
 
 /* Builds everything; starts nothing.  'topology' must outlive the lab.  Checks memory against the host's.  Returns NULL

@@ -10,10 +10,10 @@
 #include "netlab/runtime.h"
 #include "netlab/topology.h"
 
-/* Whether the host has the memory for a lab.  Nodes get theirs page by page as they touch it, so what a lab takes at its
- * start says nothing of what it may come to need, and neither does what the host has free say of what running labs still
- * have a right to.  A host that runs out of memory kills whole labs; so the worst case is what counts, and who knows
- * better than that says so (overcommit). */
+/* Whether the host has the memory for a lab.  Nodes get theirs page by page as they touch it, so what a lab takes at
+ * its start says nothing of what it may come to need, and neither does what the host has free say of what running labs
+ * still have a right to.  A host that runs out of memory kills whole labs; so the worst case is what counts, and who
+ * knows better than that says so (overcommit). */
 
 /* Memory of the host that is not given to guests. */
 #define HOST_MEMORY_RESERVE (256ull << 20)

@@ -216,8 +216,8 @@ vectors_are_used() {
 
 # Nothing in the machine made an unmodified kernel complain.
 kernel_is_content() {
-	passed log
-	expect_no_match 'BUG|WARNING:|Call Trace|[Ff]irmware [Bb]ug|unchecked MSR|Spurious|nobody cared' "$(output_of log)"
+	passed "$1"
+	expect_no_match 'BUG|WARNING:|Call Trace|[Ff]irmware [Bb]ug|unchecked MSR|Spurious|nobody cared' "$(output_of "$1")"
 }
 
 captures_show() {
@@ -226,8 +226,8 @@ captures_show() {
 	passed captures
 	tar -xf captures.tar
 	for host in h1 h2; do
-		expect_equal "$(frames "captures/two-hosts/$host-eth0.pcap" 'icmp.type==8' | wc -l)" 3
-		expect_equal "$(frames "captures/two-hosts/$host-eth0.pcap" 'icmp.type==0' | wc -l)" 3
+		expect_equal "$(frames "captures/two-hosts/$host-eth0.pcap" 'icmp.type==8' | wc -l)" 4
+		expect_equal "$(frames "captures/two-hosts/$host-eth0.pcap" 'icmp.type==0' | wc -l)" 4
 	done
 }
 
@@ -245,8 +245,12 @@ check "they are clones of one that booted" nodes_are_clones
 check "it is Debian's kernel" passed kernel 'cloud-amd64'
 check "they ping each other" passed ping '3 (packets )?received'
 check "MSI-X: a vector for each queue" vectors_are_used
-check "the guest's kernel has nothing to complain of" kernel_is_content
+check "the guest's kernel has nothing to complain of" kernel_is_content log
+check "the lab is saved, and brought back to that instant" passed snapshot '^one$' '1 (packets )?received'
+check "the guest's kernel has nothing to complain of then" kernel_is_content log-after
 check "down leaves nothing" passed down
+check "the lab starts from what was saved" passed up-from '^one$' '1 (packets )?received'
+check "down leaves nothing of that" passed down-from
 check "a bzImage that unpacks itself comes up" passed up-processors
 check "with two processors" passed processors '^2$'
 check "and pings a guest with one" passed ping-processors '3 (packets )?received'

@@ -24,8 +24,9 @@
 
 /* Nanoseconds after which a node that still boots no longer keeps others from it: its image may have no agent. */
 #define BOOT_PATIENCE 60000000000ull
-/* And one that went on from a template: its start-up commands may take their time. */
-#define CLONE_PATIENCE 1000000000ull
+/* And one that went on from a template.  Where ring 0 is emulated, a guest among many has hardly the time for its timer
+ * interrupts, so it is better that others wait than that all try at once. */
+#define CLONE_PATIENCE 30000000000ull
 
 static int add_networks(struct lab *lab, struct error *error)
 {
@@ -143,6 +144,13 @@ static int start_node(struct lab *lab, struct node *node, struct error *error)
 	return error_set(error, node_error.class, -result, "node %s: %s", node_name(node), node_error.text);
 }
 
+static bool is_starting(const struct node *node)
+{
+	if (node->is_clone && node->state == NODE_CONFIGURING)
+		return !node->has_network; /* Its start-up commands may take their time. */
+	return node->state == NODE_BOOTING;
+}
+
 /* Counts the clones that are being set up, or else the guests that boot; and sets '*again' to when the first of them
  * has had its time, if that is earlier. */
 static unsigned int count_starting(const struct lab *lab, bool clones, uint64_t *again)
@@ -154,8 +162,7 @@ static unsigned int count_starting(const struct lab *lab, bool clones, uint64_t 
 		const struct node *node = &lab->nodes[i];
 		uint64_t end = node->started + (clones ? CLONE_PATIENCE : BOOT_PATIENCE);
 
-		if (node->is_clone != clones || end <= now ||
-		    (node->state != NODE_BOOTING && (!clones || node->state != NODE_CONFIGURING)))
+		if (node->is_clone != clones || end <= now || !is_starting(node))
 			continue;
 		count++;
 		if (end < *again)
@@ -297,6 +304,12 @@ void lab_node_changed(struct lab *lab, struct node *node)
 		if (listener->changed)
 			listener->changed(listener->opaque, node);
 	}
+}
+
+void lab_node_has_network(struct lab *lab)
+{
+	if (!lab->stopping)
+		loop_post(lab->context.control, lab_start_more, lab);
 }
 
 void lab_node_logged(struct lab *lab, struct node *node, const char *text, size_t size)

@@ -210,6 +210,12 @@ static void on_agent_lost(void *opaque, const char *reason)
 	}
 }
 
+void node_has_network(struct node *node)
+{
+	node->has_network = true;
+	lab_node_has_network(node->lab);
+}
+
 void node_setup_done(struct node *node, const char *failure)
 {
 	snprintf(node->reason, sizeof(node->reason), "%s", failure);
@@ -384,7 +390,7 @@ void node_describe(const struct node *node, struct guest_options *options)
 
 int node_build_guest(struct node *node, const struct guest_options *options, struct error *error)
 {
-	node->greeted = false;
+	node->greeted = node->has_network = false;
 	node->guest = guest_create(options, &guest_ops, node, error);
 	if (!node->guest)
 		return -EIO;

@@ -65,7 +65,8 @@ struct node {
 	uint64_t started; /* loop_now() when its vCPUs started. */
 	char reason[1024];
 	bool restart_wanted;
-	bool greeted; /* The guest has been heard of since it started. */
+	bool has_network; /* Its interfaces are set up. */
+	bool greeted;     /* The guest has been heard of since it started. */
 	bool has_registers;
 	struct vcpu_registers registers; /* Of the last crash. */
 
@@ -133,10 +134,14 @@ int node_restore(struct node *node, struct state *state, const struct node_saved
 /* Gives a node up that could not be started: it counts as crashed, for this reason. */
 void node_fail(struct node *node, const char *reason);
 
+/* For node_setup.c: its interfaces are set up. */
+void node_has_network(struct node *node);
 /* For node_setup.c: everything is set up, but for 'failure' ("" if nothing failed). */
 void node_setup_done(struct node *node, const char *failure);
 
 /* For nodes, in netlab/lab.c. */
+/* Others may start now. */
+void lab_node_has_network(struct lab *lab);
 /* The template for the node, or NULL: it boots. */
 struct template *lab_node_template(struct lab *lab, const struct node *node);
 /* That template does not work: it is not used again, and made anew by the next lab that wants it. */

@@ -219,6 +219,8 @@ static void on_ended(void *opaque, int status, int signal)
 	if (status == AGENT_LOST)
 		return; /* The agent is gone; when it comes back, all is set up anew. */
 	setup->node->greeted = true;
+	if (!setup->node->has_network && (!setup->text || setup->text[setup->text_at] == '\0'))
+		node_has_network(setup->node);
 	if (signal != 0)
 		snprintf(how, sizeof(how), "signal %d", signal);
 	else

@@ -12,6 +12,7 @@
  * h1 is ready and has an agent, h2 boots and has none. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,10 @@ struct lab {
 	bool refuses;                   /* The agent opens no channels. */
 	size_t input_limit;             /* For new channels. */
 	size_t status_size;             /* Length of a string in the status. */
+	const char *occupied;           /* What is under way, so that nothing else may be. */
+	char task[32];                  /* "save one": what was asked for last. */
+	lab_done *done;                 /* Who waits for that. */
+	void *done_opaque;
 };
 
 static inline void standin_create(struct lab *lab, const char *log_path)
@@ -104,7 +109,58 @@ static inline void standin_destroy(struct lab *lab)
 	}
 }
 
+static inline int standin_begin(struct lab *lab, const char *task, lab_done *done, void *opaque, struct error *error)
+{
+	if (lab->occupied)
+		return error_set(error, ERROR_FAILED, EBUSY, "%s", lab->occupied);
+	snprintf(lab->task, sizeof(lab->task), "%s", task);
+	lab->done = done;
+	lab->done_opaque = opaque;
+	return 0;
+}
+
+static inline void standin_finish(struct lab *lab, const char *failure)
+{
+	json_t *result = json_pack("{s:f}", "pause", 0.5);
+
+	lab->done(lab->done_opaque, failure, result);
+	json_decref(result);
+	lab->done = NULL;
+}
+
 /* netlab/lab.h */
+
+int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, struct error *error)
+{
+	return standin_begin(lab, node ? "pause h1" : "pause", done, opaque, error);
+}
+
+int lab_resume(struct lab *lab, struct node *node, struct error *error)
+{
+	return standin_begin(lab, node ? "resume h1" : "resume", NULL, NULL, error);
+}
+
+int lab_save(struct lab *lab, const char *name, bool replace, lab_done *done, void *opaque, struct error *error)
+{
+	char task[32];
+
+	snprintf(task, sizeof(task), "%s %.16s", replace ? "replace" : "save", name);
+	return standin_begin(lab, task, done, opaque, error);
+}
+
+int lab_restore(struct lab *lab, const char *name, lab_done *done, void *opaque, struct error *error)
+{
+	char task[32];
+
+	snprintf(task, sizeof(task), "restore %.16s", name);
+	return standin_begin(lab, task, done, opaque, error);
+}
+
+void lab_forget(struct lab *lab, const void *opaque)
+{
+	if (lab->done_opaque == opaque)
+		lab->done = NULL;
+}
 
 void lab_listen(struct lab *lab, struct lab_listener *listener)
 {

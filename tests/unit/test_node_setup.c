@@ -61,6 +61,11 @@ void lab_node_logged(struct lab *lab, struct node *node, const char *text, size_
 	strncat(lab->log, text, size);
 }
 
+void node_has_network(struct node *node)
+{
+	node->has_network = true;
+}
+
 void node_setup_done(struct node *node, const char *failure)
 {
 	snprintf(node->lab->failure, sizeof(node->lab->failure), "%s", failure);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "netlab/lab.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,19 +29,36 @@
 /* Nanoseconds after which a node that still boots no longer keeps others from it: its image may have no agent. */
 #define BOOT_PATIENCE 60000000000ull
 
-static int check_memory(const struct topology *topology, uint64_t wanted, struct error *error)
+/* Reads the line "KEY: NUMBER kB" of a file in /proc.  Returns bytes, 0 if there is none. */
+static unsigned long long read_size(const char *path, const char *key)
 {
 	char line[128];
-	unsigned long long available = 0;
-	FILE *file = fopen("/proc/meminfo", "re");
+	unsigned long long number = 0;
+	FILE *file = fopen(path, "re");
 
 	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "MemAvailable: %llu kB", &available) == 1)
+		if (strncmp(line, key, strlen(key)) == 0 && sscanf(line + strlen(key), ": %llu kB", &number) == 1)
 			break;
 	}
 	if (file)
 		fclose(file);
-	available <<= 10;
+	return number << 10;
+}
+
+/* What the lab that is being changed has of it already counts as free: 'wanted' is for all of the lab. */
+static unsigned long long read_available_memory(void)
+{
+	unsigned long long available = read_size("/proc/meminfo", "MemAvailable");
+
+	if (available > 0)
+		available += read_size("/proc/self/status", "RssAnon") + read_size("/proc/self/status", "RssShmem");
+	return available;
+}
+
+static int check_memory(const struct topology *topology, uint64_t wanted, struct error *error)
+{
+	unsigned long long available = read_available_memory();
+
 	if (available == 0 || wanted + HOST_MEMORY_RESERVE <= available)
 		return 0;
 	return error_set(
@@ -92,10 +108,7 @@ static int add_networks(struct lab *lab, struct error *error)
 
 static struct port *endpoint_port(const struct lab *lab, const struct topology_endpoint *endpoint)
 {
-	const struct node_interface *interfaces = lab->nodes[endpoint->node].interfaces;
-
-	assert(interfaces); /* node_init() made them. */
-	return interfaces[endpoint->interface].port;
+	return lab->nodes[endpoint->node]->interfaces[endpoint->interface].port;
 }
 
 static void join(struct lab *lab, const struct topology_link *link)
@@ -110,19 +123,25 @@ static void join(struct lab *lab, const struct topology_link *link)
 		port_join_port(endpoint_port(lab, a), endpoint_port(lab, b));
 }
 
+void lab_join_all(void *opaque)
+{
+	struct lab *lab = opaque;
+
+	for (size_t i = 0; i < lab->topology->link_count; i++)
+		join(lab, &lab->topology->links[i]);
+}
+
 static int add_nodes(struct lab *lab, struct error *error)
 {
-	lab->nodes = calloc(lab->topology->node_count + 1, sizeof(*lab->nodes));
+	lab->nodes = calloc(lab->topology->node_count + 1, sizeof(struct node *));
 	if (!lab->nodes)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 	for (; lab->node_count < lab->topology->node_count; lab->node_count++) {
-		struct node *node = &lab->nodes[lab->node_count];
-		int result = node_init(node, &lab->topology->nodes[lab->node_count], &lab->context, error);
+		struct node *node = node_create(&lab->topology->nodes[lab->node_count], &lab->context, error);
 
-		if (result < 0) {
-			node_release(node);
-			return result;
-		}
+		if (!node)
+			return -EIO;
+		lab->nodes[lab->node_count] = node;
 	}
 	return 0;
 }
@@ -145,8 +164,7 @@ static int build(struct lab *lab, const struct lab_options *options, struct erro
 	}
 	if (add_networks(lab, error) < 0 || add_nodes(lab, error) < 0)
 		return -EIO;
-	for (size_t i = 0; i < lab->topology->link_count; i++)
-		join(lab, &lab->topology->links[i]);
+	lab_join_all(lab);
 	return 0;
 }
 
@@ -162,13 +180,16 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 	lab->topology = topology;
 	lab->captures = options->captures;
 	lab->cold = options->cold;
+	lab->runtime = strdup(options->runtime);
 	lab->created = loop_now();
 	lab->context = (struct node_context){.lab = lab,
 					     .kvm_fd = -1,
 					     .host = &lab->host,
 					     .control = control,
-					     .runtime = options->runtime};
-	if (build(lab, options, error) < 0) {
+					     .runtime = lab->runtime};
+	if (!lab->runtime)
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	if (!lab->runtime || build(lab, options, error) < 0) {
 		lab_destroy(lab);
 		return NULL;
 	}
@@ -195,9 +216,9 @@ static unsigned int count_booting(const struct lab *lab, uint64_t *first)
 
 	*first = UINT64_MAX;
 	for (size_t i = 0; i < lab->node_count; i++) {
-		uint64_t end = lab->nodes[i].started + BOOT_PATIENCE;
+		uint64_t end = lab->nodes[i]->started + BOOT_PATIENCE;
 
-		if (lab->nodes[i].state != NODE_BOOTING || end <= now)
+		if (lab->nodes[i]->state != NODE_BOOTING || end <= now)
 			continue;
 		count++;
 		if (end < *first)
@@ -215,9 +236,9 @@ static int start_waiting(struct lab *lab, struct error *error)
 	int result = 0;
 
 	for (size_t i = 0; result == 0 && i < lab->node_count; i++) {
-		struct node *node = &lab->nodes[i];
+		struct node *node = lab->nodes[i];
 
-		if (node->state != NODE_CREATED || lab_awaits_template(lab, node))
+		if (node->state != NODE_CREATED || node->held || lab_awaits_template(lab, node))
 			continue;
 		if (lab_node_template(lab, node) || count_booting(lab, &again) < lab->host.boots_at_once)
 			result = start_node(lab, node, error);
@@ -264,12 +285,13 @@ static void finish_stop(void *opaque)
 void lab_stop(struct lab *lab, void (*stopped)(void *opaque), void *opaque)
 {
 	lab->stopping = true;
+	lab_converge_abandon(lab);
 	loop_timer_cancel(lab->context.control, &lab->start_more);
 	lab->stopped = stopped;
 	lab->stopped_opaque = opaque;
 	lab->ending = lab_stop_templates(lab);
 	for (size_t i = 0; i < lab->node_count; i++)
-		lab->ending += node_stop(&lab->nodes[i]);
+		lab->ending += node_stop(lab->nodes[i]);
 	/* Never from within: the caller may not expect it. */
 	if (lab->ending == 0)
 		loop_post(lab->context.control, finish_stop, lab);
@@ -279,6 +301,8 @@ void lab_guest_ended(struct lab *lab)
 {
 	if (lab->stopping && --lab->ending == 0)
 		finish_stop(lab);
+	else if (lab->converge) /* Not from within: the node is still ending. */
+		loop_post(lab->context.control, lab_converge_go_on, lab);
 }
 
 void lab_destroy(struct lab *lab)
@@ -286,7 +310,7 @@ void lab_destroy(struct lab *lab)
 	if (!lab)
 		return;
 	for (size_t i = 0; i < lab->node_count; i++)
-		node_release(&lab->nodes[i]);
+		node_destroy(lab->nodes[i]);
 	free(lab->nodes);
 	lab_close_templates(lab);
 	dataplane_destroy(lab->context.dataplane);
@@ -294,6 +318,10 @@ void lab_destroy(struct lab *lab)
 	if (lab->context.kvm_fd >= 0)
 		close(lab->context.kvm_fd);
 	free(lab->networks);
+	for (size_t i = 0; i < lab->later_topology_count; i++)
+		topology_free(lab->later_topologies[i]);
+	free(lab->later_topologies);
+	free(lab->runtime);
 	free(lab);
 }
 
@@ -324,6 +352,15 @@ void lab_node_changed(struct lab *lab, struct node *node)
 		next = listener->next;
 		if (listener->changed)
 			listener->changed(listener->opaque, node);
+	}
+}
+
+void lab_node_removed(struct lab *lab, struct node *node)
+{
+	for (struct lab_listener *listener = lab->listeners, *next; listener; listener = next) {
+		next = listener->next;
+		if (listener->removed)
+			listener->removed(listener->opaque, node);
 	}
 }
 
@@ -361,6 +398,11 @@ bool lab_is_stopping(const struct lab *lab)
 	return lab->stopping;
 }
 
+const char *lab_topology_path(const struct lab *lab)
+{
+	return lab->topology->path;
+}
+
 const char *lab_name(const struct lab *lab)
 {
 	return lab->topology->name;
@@ -373,14 +415,14 @@ size_t lab_node_count(const struct lab *lab)
 
 struct node *lab_node(struct lab *lab, size_t index)
 {
-	return &lab->nodes[index];
+	return lab->nodes[index];
 }
 
 struct node *lab_find_node(struct lab *lab, const char *name)
 {
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (strcmp(node_name(&lab->nodes[i]), name) == 0)
-			return &lab->nodes[i];
+		if (strcmp(node_name(lab->nodes[i]), name) == 0)
+			return lab->nodes[i];
 	}
 	return NULL;
 }

@@ -59,7 +59,7 @@ static json_t *link_status(const struct lab *lab, const struct node_interface *i
 
 		if (endpoint->is_network)
 			return json_string(lab->topology->networks[endpoint->network].name);
-		other = &lab->nodes[endpoint->node].interfaces[endpoint->interface];
+		other = &lab->nodes[endpoint->node]->interfaces[endpoint->interface];
 		if (other != interface)
 			return json_string(other->port_name);
 	}
@@ -169,8 +169,7 @@ static json_t *port_status(struct lab *lab, const struct node_interface *interfa
 					    json_integer((json_int_t)counters.dropped[reason]));
 	}
 	if (lab->capture) {
-		/* It was added when the lab started, and this only finds its number. */
-		int number = capture_add_port(lab->capture, interface->port_name, NULL);
+		int number = capture_find_port(lab->capture, interface->port_name);
 
 		if (number >= 0)
 			file = json_text(capture_file(lab->capture, number));
@@ -187,7 +186,7 @@ json_t *lab_status(struct lab *lab)
 	json_t *nodes = json_array(), *ports = json_array(), *networks = json_array();
 
 	for (size_t i = 0; i < lab->node_count; i++) {
-		struct node *node = &lab->nodes[i];
+		struct node *node = lab->nodes[i];
 
 		json_array_append_new(nodes, node_status(lab, node));
 		for (size_t j = 0; j < node->topology->interface_count; j++)

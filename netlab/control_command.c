@@ -205,6 +205,8 @@ static const struct command commands[] = {
 	{.name = "ping", .function = ping},
 	{.name = "status", .function = status},
 	{.name = "restart", .function = restart},
+	{.name = "plan", .function = control_plan},
+	{.name = "converge", .function = control_converge, .is_stream = true},
 	{.name = "down", .function = down},
 	{.name = "events", .function = control_events, .is_stream = true},
 	{.name = "exec", .function = control_exec, .is_stream = true},

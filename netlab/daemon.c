@@ -196,13 +196,13 @@ static struct topology *read_topology(const struct daemon *daemon, struct error 
 	return topology;
 }
 
-static int write_topology_path(struct daemon *daemon, struct error *error)
+static int write_topology_path(struct daemon *daemon, const char *path, struct error *error)
 {
 	int fd = openat(daemon->runtime.folder, "topology", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	size_t length = strlen(daemon->topology->path);
+	size_t length = strlen(path);
 	int result = 0;
 
-	if (fd < 0 || write(fd, daemon->topology->path, length) != (ssize_t)length)
+	if (fd < 0 || write(fd, path, length) != (ssize_t)length)
 		result = error_set(error, ERROR_HOST, errno, "cannot write to %s: %s", daemon->runtime.path,
 				   strerror(errno));
 	if (fd >= 0)
@@ -228,6 +228,16 @@ static void stop(void *opaque)
 	daemon->stopping = true;
 	log_line("stopping lab %s", lab_name(daemon->lab));
 	lab_stop(daemon->lab, lab_stopped, daemon);
+}
+
+/* The lab is another topology's from now on. */
+static void converged(void *opaque)
+{
+	struct daemon *daemon = opaque;
+	struct error error = {.class = ERROR_NONE};
+
+	if (write_topology_path(daemon, lab_topology_path(daemon->lab), &error) < 0)
+		log_line("%s", error.text);
 }
 
 static void signal_arrived(void *opaque, uint32_t events)
@@ -284,14 +294,14 @@ static int watch_signals(struct daemon *daemon, struct error *error)
 /* Builds everything up to a lab that could be started. */
 static int build(struct daemon *daemon, struct error *error)
 {
-	struct control_options control_options = {.stop = stop, .opaque = daemon};
+	struct control_options control_options = {.stop = stop, .converged = converged, .opaque = daemon};
 	struct lab_options lab_options = {.captures = daemon->captures, .cold = daemon->cold};
 	char *nodes = NULL;
 	int listener;
 
 	daemon->topology = read_topology(daemon, error);
 	if (!daemon->topology || runtime_claim(&daemon->runtime, daemon->topology->name, error) < 0 ||
-	    open_log(daemon, error) < 0 || write_topology_path(daemon, error) < 0)
+	    open_log(daemon, error) < 0 || write_topology_path(daemon, daemon->topology->path, error) < 0)
 		return -1;
 	daemon->loop = loop_create(error);
 	if (!daemon->loop || watch_signals(daemon, error) < 0)

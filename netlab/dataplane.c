@@ -257,6 +257,38 @@ static void age(void *opaque)
 	loop_timer_set(network->dataplane->loop, &network->ageing, again);
 }
 
+/* Calls 'function' in the data plane's thread, if there is one. */
+static void call(struct dataplane *dataplane, loop_function *function, void *opaque)
+{
+	if (dataplane->running)
+		loop_call(dataplane->loop, function, opaque);
+	else
+		function(opaque);
+}
+
+/* loop_function */
+static void insert_network(void *opaque)
+{
+	struct network *network = opaque;
+
+	SLIST_INSERT_HEAD(&network->dataplane->networks, network, next);
+}
+
+/* loop_function */
+static void take_network_out(void *opaque)
+{
+	struct network *network = opaque;
+
+	loop_timer_cancel(network->dataplane->loop, &network->ageing);
+	SLIST_REMOVE(&network->dataplane->networks, network, network, next);
+}
+
+void dataplane_remove_network(struct network *network)
+{
+	call(network->dataplane, take_network_out, network);
+	free_network(network);
+}
+
 struct network *dataplane_add_network(struct dataplane *dataplane, const char *name, size_t mac_table_size,
 				      unsigned int mac_aging)
 {
@@ -273,8 +305,16 @@ struct network *dataplane_add_network(struct dataplane *dataplane, const char *n
 	}
 	network->ageing = (struct loop_timer){.function = age, .opaque = network};
 	TAILQ_INIT(&network->ports);
-	SLIST_INSERT_HEAD(&dataplane->networks, network, next);
+	call(dataplane, insert_network, network);
 	return network;
+}
+
+/* loop_function */
+static void insert_port(void *opaque)
+{
+	struct port *port = opaque;
+
+	TAILQ_INSERT_TAIL(&port->dataplane->ports, port, next);
 }
 
 struct port *dataplane_add_port(struct dataplane *dataplane, const char *name)
@@ -291,18 +331,83 @@ struct port *dataplane_add_port(struct dataplane *dataplane, const char *name)
 		free_port(port);
 		return NULL;
 	}
-	TAILQ_INSERT_TAIL(&dataplane->ports, port, next);
+	call(dataplane, insert_port, port);
 	return port;
+}
+
+/* A port and its number in the capture. */
+struct captured_port {
+	struct port *port;
+	int number;
+};
+
+/* loop_function */
+static void set_capture_port(void *opaque)
+{
+	const struct captured_port *captured = opaque;
+
+	captured->port->capture_port = captured->number;
+}
+
+int dataplane_capture_port(struct port *port, struct error *error)
+{
+	struct captured_port captured = {.port = port};
+	struct dataplane *dataplane = port->dataplane;
+
+	if (!dataplane->capture || !dataplane->running)
+		return 0; /* dataplane_start() will do it. */
+	captured.number = capture_add_port(dataplane->capture, port->name, error);
+	if (captured.number < 0)
+		return captured.number;
+	call(dataplane, set_capture_port, &captured);
+	return 0;
+}
+
+static void part(struct port *port)
+{
+	if (port->peer)
+		port->peer->peer = NULL;
+	port->peer = NULL;
+	if (!port->network)
+		return;
+	switch_forget_port(port->network->table, &port->learnt);
+	TAILQ_REMOVE(&port->network->ports, port, next_in_network);
+	port->network = NULL;
+}
+
+/* loop_function */
+static void take_port_out(void *opaque)
+{
+	struct port *port = opaque;
+	struct dataplane *dataplane = port->dataplane;
+
+	part(port);
+	TAILQ_REMOVE(&dataplane->ports, port, next);
+	if (dataplane->capture)
+		capture_end_port(dataplane->capture, port->capture_port);
+}
+
+void dataplane_remove_port(struct port *port)
+{
+	call(port->dataplane, take_port_out, port);
+	free_port(port);
 }
 
 void port_join_port(struct port *a, struct port *b)
 {
+	if (a->peer == b)
+		return;
+	part(a);
+	part(b);
 	a->peer = b;
 	b->peer = a;
 }
 
 void port_join_network(struct port *port, struct network *network)
 {
+	if (port->network == network)
+		return;
+	part(port);
 	port->network = network;
 	TAILQ_INSERT_TAIL(&network->ports, port, next_in_network);
 }

@@ -101,10 +101,10 @@ static int copy_range(int from, int to, off_t at, off_t end)
 	static const size_t part_size = 1 << 20;
 	off_t at_from = at, at_to = at;
 	uint8_t *part;
-	ssize_t got;
+	ssize_t got = 1;
 
-	while (at_from < end && (got = copy_file_range(from, &at_from, to, &at_to, (size_t)(end - at_from), 0)) > 0)
-		;
+	while (at_from < end && got > 0)
+		got = copy_file_range(from, &at_from, to, &at_to, (size_t)(end - at_from), 0);
 	if (at_from >= end)
 		return 0;
 	/* Not between these file systems. */

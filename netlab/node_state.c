@@ -144,10 +144,10 @@ static int restore_guest(struct node *node, struct state *state, const struct no
 	result = check_processor(&options, state, error);
 	if (result == 0)
 		result = node_build_guest(node, &options, error);
-	if (node->guest)
-		node->guest->options.image = node->image;
-	if (result == 0)
-		result = machine_restore(node->guest->machine, state, error);
+	if (result < 0 || !node->guest)
+		return result;
+	node->guest->options.image = node->image;
+	result = machine_restore(node->guest->machine, state, error);
 	if (result < 0)
 		return result;
 	agent_restore(node->guest->agent, state);

@@ -149,7 +149,7 @@ static int prepare(struct up *up, const char *given)
 	struct error error = {0};
 	int code = up->from ? read_saved_topology(up) : read_topology(up, given);
 
-	if (code)
+	if (code || !up->topology)
 		return code;
 	set_captures(up);
 	up->is_running = runtime_probe(up->topology->name, NULL) == RUNTIME_RUNNING;

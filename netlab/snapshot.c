@@ -73,18 +73,19 @@ static int remove_folder(int at, const char *name)
 	DIR *files = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *file;
 
-	if (!files) {
-		if (fd >= 0)
-			close(fd);
-		return fd < 0 ? fd : -ENOMEM;
-	}
 	/* Without its state nobody takes the rest for a snapshot. */
-	unlinkat(fd, "state", 0);
-	while ((file = readdir(files))) {
+	if (files)
+		unlinkat(fd, "state", 0);
+	while (files && (file = readdir(files))) {
 		if (strcmp(file->d_name, ".") != 0 && strcmp(file->d_name, "..") != 0)
 			unlinkat(fd, file->d_name, 0);
 	}
-	closedir(files);
+	if (files)
+		closedir(files);
+	else if (fd >= 0)
+		close(fd);
+	else
+		return fd;
 	return unlinkat(at, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 

@@ -16,6 +16,7 @@
 
 #include "core/state.h"
 #include "core/vcpu_state.h"
+#include "tests/state_bytes.h"
 
 #define ENTRIES_MAX 1024
 
@@ -169,25 +170,9 @@ static void restore(const struct fixture *fixture, struct state *state)
 	state_release(state);
 }
 
-/* Where a section's bytes stand in the state, after its tag and size. */
-static void *find_section(const struct state *state, uint32_t tag, size_t *size)
-{
-	uint32_t header[2];
-	size_t at = 0;
-
-	for (;; at += sizeof(header) + header[1]) {
-		assert_true(at < state->size);
-		memcpy(header, state->bytes + at, sizeof(header));
-		if (header[0] == tag)
-			break;
-	}
-	*size = header[1];
-	return state->bytes + at + sizeof(header);
-}
-
 static struct kvm_msr_entry *find_msrs(const struct state *state, size_t *count)
 {
-	struct kvm_msr_entry *entries = find_section(state, STATE_TAG('m', 's', 'r', 's'), count);
+	struct kvm_msr_entry *entries = state_section(state, STATE_TAG('m', 's', 'r', 's'), 0, count);
 
 	*count /= sizeof(*entries);
 	return entries;
@@ -413,9 +398,8 @@ static void another_frequency_is_refused(void **state)
 	const struct fixture *fixture = fixture_of(state);
 	struct state bytes = save(fixture);
 	struct error error = {0};
+	void *at = state_section(&bytes, STATE_TAG('t', 'k', 'h', 'z'), 0, NULL);
 	int32_t frequency;
-	size_t size;
-	void *at = find_section(&bytes, STATE_TAG('t', 'k', 'h', 'z'), &size);
 
 	memcpy(&frequency, at, sizeof(frequency));
 	if (frequency <= 0) {

@@ -20,6 +20,9 @@
 
 #define ENTRIES_MAX 1024
 
+#define TAG_MSRS STATE_TAG('m', 's', 'r', 's')
+#define TAG_FREQUENCY STATE_TAG('t', 'k', 'h', 'z')
+
 #define MSR_TSC 0x10
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_STAR 0xc0000081
@@ -170,24 +173,49 @@ static void restore(const struct fixture *fixture, struct state *state)
 	state_release(state);
 }
 
-static struct kvm_msr_entry *find_msrs(const struct state *state, size_t *count)
+/* Copies the MSRs of the state; returns how many. */
+static size_t read_saved(const struct state *state, struct kvm_msr_entry entries[ENTRIES_MAX])
 {
-	struct kvm_msr_entry *entries = state_section(state, STATE_TAG('m', 's', 'r', 's'), 0, count);
+	size_t size;
+	const void *section = state_section(state, TAG_MSRS, 0, &size);
 
-	*count /= sizeof(*entries);
-	return entries;
+	assert_true(size <= ENTRIES_MAX * sizeof(entries[0]));
+	memcpy(entries, section, size);
+	return size / sizeof(entries[0]);
 }
 
-static struct kvm_msr_entry *find_msr(const struct state *state, uint32_t index)
+/* Returns false where it is not in the state. */
+static bool find_saved(const struct state *state, uint32_t index, uint64_t *value)
 {
-	size_t count;
-	struct kvm_msr_entry *entries = find_msrs(state, &count);
+	struct kvm_msr_entry entries[ENTRIES_MAX];
+	size_t count = read_saved(state, entries);
+
+	for (size_t i = 0; i < count; i++) {
+		*value = entries[i].data;
+		if (entries[i].index == index)
+			return true;
+	}
+	return false;
+}
+
+static uint64_t saved_msr(const struct state *state, uint32_t index)
+{
+	uint64_t value;
+
+	assert_true(find_saved(state, index, &value));
+	return value;
+}
+
+static void change_saved(const struct state *state, uint32_t index, uint64_t value)
+{
+	struct kvm_msr_entry entries[ENTRIES_MAX];
+	size_t count = read_saved(state, entries);
 
 	for (size_t i = 0; i < count; i++) {
 		if (entries[i].index == index)
-			return &entries[i];
+			entries[i].data = value;
 	}
-	return NULL;
+	memcpy(state_section(state, TAG_MSRS, 0, NULL), entries, count * sizeof(entries[0]));
 }
 
 static void every_msr_is_in_the_state(void **state)
@@ -195,9 +223,9 @@ static void every_msr_is_in_the_state(void **state)
 	const struct fixture *fixture = fixture_of(state);
 	struct kvm_msr_list *list = calloc(1, sizeof(*list) + ENTRIES_MAX * sizeof(list->indices[0]));
 	struct state bytes = save(fixture);
+	struct kvm_msr_entry entries[ENTRIES_MAX];
 	unsigned int given = 0;
 	uint64_t value;
-	size_t count;
 
 	assert_non_null(list);
 	list->nmsrs = ENTRIES_MAX;
@@ -206,11 +234,10 @@ static void every_msr_is_in_the_state(void **state)
 		if (!get_msr(&fixture->saved, list->indices[i], &value))
 			continue;
 		given++;
-		if (!find_msr(&bytes, list->indices[i]))
+		if (!find_saved(&bytes, list->indices[i], &value))
 			fail_msg("MSR %#x is missing", list->indices[i]);
 	}
-	find_msrs(&bytes, &count);
-	assert_int_equal(count, given);
+	assert_int_equal(read_saved(&bytes, entries), given);
 	free(list);
 	state_release(&bytes);
 }
@@ -225,7 +252,7 @@ static void msrs_of_the_clock_are_in_the_state(void **state)
 
 	for (size_t i = 0; i < sizeof(msrs) / sizeof(msrs[0]); i++) {
 		if (get_msr(&fixture->saved, msrs[i], &value))
-			assert_non_null(find_msr(&bytes, msrs[i]));
+			assert_true(find_saved(&bytes, msrs[i], &value));
 	}
 	state_release(&bytes);
 }
@@ -261,11 +288,10 @@ static void restored_vcpu_has_the_same_msrs(void **state)
 {
 	const struct fixture *fixture = fixture_of(state);
 	struct state bytes = save(fixture);
-	struct kvm_msr_entry *entries;
+	struct kvm_msr_entry entries[ENTRIES_MAX];
+	size_t count = read_saved(&bytes, entries);
 	struct error error = {0};
-	size_t count;
 
-	entries = find_msrs(&bytes, &count);
 	assert_int_equal(vcpu_state_restore(fixture->restored.vm, fixture->restored.vcpu, true, &bytes, &error), 0);
 	for (size_t i = 0; i < count; i++) {
 		if (entries[i].index != MSR_TSC && msr_of(&fixture->restored, entries[i].index) != entries[i].data)
@@ -293,8 +319,8 @@ static struct state save_with_timer(const struct fixture *fixture, uint64_t coun
 
 	use_deadlines(fixture);
 	state = save(fixture);
-	find_msr(&state, MSR_TSC)->data = counter;
-	find_msr(&state, MSR_TSC_DEADLINE)->data = deadline;
+	change_saved(&state, MSR_TSC, counter);
+	change_saved(&state, MSR_TSC_DEADLINE, deadline);
 	return state;
 }
 
@@ -318,8 +344,8 @@ static void deadline_is_as_far_as_it_was(void **state)
 	use_deadlines(fixture);
 	assert_true(set_msr(&fixture->saved, MSR_TSC_DEADLINE, counter + FAR));
 	bytes = save(fixture);
-	assert_true(find_msr(&bytes, MSR_TSC_DEADLINE)->data == counter + FAR);
-	expect_left(fixture, &bytes, counter + FAR - find_msr(&bytes, MSR_TSC)->data);
+	assert_true(saved_msr(&bytes, MSR_TSC_DEADLINE) == counter + FAR);
+	expect_left(fixture, &bytes, counter + FAR - saved_msr(&bytes, MSR_TSC));
 }
 
 /* Saved long ago. */
@@ -388,7 +414,7 @@ static void no_deadline_without_a_timer_that_has_one(void **state)
 	const struct fixture *fixture = fixture_of(state);
 	struct state bytes = save(fixture);
 
-	find_msr(&bytes, MSR_TSC_DEADLINE)->data = FAR;
+	change_saved(&bytes, MSR_TSC_DEADLINE, FAR);
 	restore(fixture, &bytes);
 	assert_true(msr_of(&fixture->restored, MSR_TSC_DEADLINE) == 0);
 }
@@ -398,7 +424,7 @@ static void another_frequency_is_refused(void **state)
 	const struct fixture *fixture = fixture_of(state);
 	struct state bytes = save(fixture);
 	struct error error = {0};
-	void *at = state_section(&bytes, STATE_TAG('t', 'k', 'h', 'z'), 0, NULL);
+	void *at = state_section(&bytes, TAG_FREQUENCY, 0, NULL);
 	int32_t frequency;
 
 	memcpy(&frequency, at, sizeof(frequency));

@@ -707,6 +707,7 @@ void dataplane_save(struct dataplane *dataplane, struct state *state)
 	const struct network *network;
 	const struct port *port;
 
+	dataplane_end_turn(dataplane);
 	TAILQ_FOREACH(port, &dataplane->ports, next)
 		saved.ports++;
 	SLIST_FOREACH(network, &dataplane->networks, next)
@@ -763,7 +764,9 @@ static struct network *find_network(struct dataplane *dataplane, char name[SAVED
 	return network;
 }
 
-static bool restore_address(struct network *network, struct state *state, uint64_t now)
+/* '*age' is that of the address before this one, which is as old at least.  Where the clock began later than the address
+ * was seen, when that was is below 0 and wraps around: its age, the difference, is right. */
+static bool restore_address(struct network *network, struct state *state, uint64_t now, uint64_t *age)
 {
 	struct address_state saved;
 	struct port *port;
@@ -771,9 +774,10 @@ static bool restore_address(struct network *network, struct state *state, uint64
 	if (!state_get(state, TAG_ADDRESS, &saved, sizeof(saved)))
 		return false;
 	port = find_port(network->dataplane, saved.port);
-	if (!port || port->network != network || saved.address >> 48 != 0)
+	if (!port || port->network != network || saved.address >> 48 != 0 || saved.age > *age)
 		return false;
-	switch_learn(network->table, &port->learnt, saved.address, saved.age < now ? now - saved.age : 0);
+	*age = saved.age;
+	switch_learn(network->table, &port->learnt, saved.address, now - saved.age);
 	return true;
 }
 
@@ -781,7 +785,7 @@ static bool restore_network(struct dataplane *dataplane, struct state *state)
 {
 	struct network_state saved;
 	struct network *network;
-	uint64_t now = loop_now();
+	uint64_t now = loop_now(), age = INT64_MAX; /* More than any clock has counted. */
 	struct port *port;
 
 	if (!state_get(state, TAG_NETWORK, &saved, sizeof(saved)) || !(network = find_network(dataplane, saved.name)))
@@ -789,7 +793,7 @@ static bool restore_network(struct dataplane *dataplane, struct state *state)
 	TAILQ_FOREACH(port, &network->ports, next_in_network)
 		switch_forget_port(network->table, &port->learnt);
 	for (uint64_t i = 0; i < saved.addresses; i++) {
-		if (!restore_address(network, state, now))
+		if (!restore_address(network, state, now, &age))
 			return false;
 	}
 	if (saved.addresses > 0)

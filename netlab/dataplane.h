@@ -138,7 +138,9 @@ void port_transmit(struct port *port, const struct frame *frame);
 void port_refused(struct port *port, size_t size);
 
 /* Counters of all ports, and the addresses all networks remember.  What is restored must have all ports and networks
- * that were saved, by their names; the state is bad when it has not.  In the data plane's thread. */
+ * that were saved, by their names; the state is bad when it has not.  In the data plane's thread.
+ *
+ * Saving ends the turn first: guests that are saved after it have been told of all frames they were given. */
 void dataplane_save(struct dataplane *dataplane, struct state *state);
 void dataplane_restore(struct dataplane *dataplane, struct state *state);
 

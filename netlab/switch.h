@@ -22,7 +22,8 @@
  * their fair share.  (An evil station can still claim another's address, as on any switch without port
  * security.)
  *
- * Time is a parameter, in nanoseconds of a clock that never runs backwards; the module reads no clock.
+ * Time is a parameter, in nanoseconds of a clock that never runs backwards; the module reads no clock.  Only differences
+ * count, so a time before the clock's beginning may be given as what it wraps around to.
  *
  * Thread-safety: one thread at a time; switch_count() any thread.
  */

@@ -47,7 +47,9 @@ static int open_folder(int at, const char *name)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	return fd;
 }
 
 /* The folder with a lab's snapshots.  Returns a descriptor or a negative errno value. */
@@ -60,7 +62,7 @@ static int open_lab(const char *lab, bool make)
 	if (result == 0 && make)
 		result = folder_make(path);
 	if (result == 0)
-		result = open_folder(AT_FDCWD, path);
+		result = open_folder(AT_FDCWD, path); /* Its descriptor. */
 	free(base);
 	free(path);
 	return result;

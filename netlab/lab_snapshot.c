@@ -594,23 +594,6 @@ static int restore_nodes(struct lab *lab, struct error *error)
 	return result;
 }
 
-static void ignore_output(void *opaque, bool is_error, const uint8_t *data, size_t size)
-{
-	(void)opaque;
-	(void)is_error;
-	(void)data;
-	(void)size;
-}
-
-static void ignore_end(void *opaque, int status, int signal)
-{
-	(void)opaque;
-	(void)status;
-	(void)signal;
-}
-
-static const struct agent_channel_ops ignore_ops = {.output = ignore_output, .ended = ignore_end};
-
 /* What time has passed it cannot know, and what it takes for chance must not come a second time. */
 static void tell_guest(const struct lab *lab, struct node *node)
 {
@@ -628,7 +611,7 @@ static void tell_guest(const struct lab *lab, struct node *node)
 	for (size_t i = 0; i < sizeof(entropy); i++)
 		length += snprintf(text + length, sizeof(text) - (size_t)length, "%02x", entropy[i]);
 	snprintf(text + length, sizeof(text) - (size_t)length, "\n");
-	agent_configure(node_agent(node), text, &ignore_ops, node);
+	agent_configure(node_agent(node), text, NULL, NULL);
 }
 
 /* Reads the state up to where its nodes begin, and looks at what can be known of it. */

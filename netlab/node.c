@@ -155,28 +155,11 @@ static void on_logged(void *opaque, const char *text, size_t size)
 	lab_node_logged(node->lab, node, text, size);
 }
 
-static void ignore_output(void *opaque, bool is_error, const uint8_t *data, size_t size)
-{
-	(void)opaque;
-	(void)is_error;
-	(void)data;
-	(void)size;
-}
-
-static void ignore_end(void *opaque, int status, int signal)
-{
-	(void)opaque;
-	(void)status;
-	(void)signal;
-}
-
-static const struct agent_channel_ops console_ops = {.output = ignore_output, .ended = ignore_end};
-
 /* Once more does no harm. */
 static void start_console(struct node *node)
 {
 	if (node->console_wanted && agent_greeting_value(node->guest->agent, "init") > 0)
-		agent_configure(node->guest->agent, "console\n", &console_ops, node);
+		agent_configure(node->guest->agent, "console\n", NULL, NULL);
 }
 
 void node_console_attach(struct node *node)

@@ -112,8 +112,8 @@ int node_start(struct node *node, struct template *template, struct error *error
 /* Asks the machine to end; node_ended() of the lab follows.  Returns false when there is none. */
 bool node_stop(struct node *node);
 
-/* Has its vCPUs held; lab_node_frozen() follows, also when its guest ends first.  Returns false when that will not come:
- * there is no guest, or it is frozen. */
+/* Has its vCPUs held; lab_node_frozen() follows, also when its guest ends first.  Returns false when that will not
+ * come: there is no guest, or it is frozen. */
 bool node_freeze(struct node *node);
 /* Has them go on, unless it is paused. */
 void node_thaw(struct node *node);

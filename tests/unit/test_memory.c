@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest memory: the one way from a guest-physical address to a pointer, at its edges; and its way to a file and back. */
+/* Guest memory: the one way from a guest-physical address to a pointer, at its edges; and its way to a file and back.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

@@ -21,8 +21,9 @@
  * tells.  It is then set to the present, so that the timer fires (again): one interrupt too many does no harm, one too
  * few leaves an idle guest asleep for ever.
  *
- * What is kept of a deadline is the time that was left, not its number.  The two are the same where KVM sets the guest's
- * time-stamp counter to what it was.  A pagetable-based KVM does not: there it stays the host's own, which has gone on,
+ * What is kept of a deadline is the time that was left, not its number.  The two are the same where KVM sets the
+ * guest's time-stamp counter to what it was.  A pagetable-based KVM does not: there it stays the host's own, which has
+ * gone on,
  * or begun anew when the host did.  By its number the timer would then fire at once, or after as long as the other host
  * had been up. */
 
@@ -31,7 +32,7 @@
 #define MSR_TSC 0x10
 #define MSR_TSC_DEADLINE 0x6e0
 
-/* Ticks that may pass between setting the counter and reading it.  If it was not set, it hardly is what it was to be. */
+/* Ticks that may pass between setting the counter and reading it.  If it was not set, it is hardly within them. */
 #define TSC_PASSED 0x100000000ull
 
 #define LAPIC_TIMER 0x320

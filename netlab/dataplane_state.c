@@ -138,8 +138,8 @@ static struct network *find_network(struct dataplane *dataplane, char name[SAVED
 	return network;
 }
 
-/* '*age' is that of the address before this one, which is as old at least.  Where the clock began later than the address
- * was seen, when that was is below 0 and wraps around: its age, the difference, is right. */
+/* '*age' is that of the address before this one, which is as old at least.  Where the clock began later than the
+ * address was seen, when that was is below 0 and wraps around: its age, the difference, is right. */
 static bool restore_address(struct network *network, struct state *state, uint64_t now, uint64_t *age)
 {
 	struct address_state saved;

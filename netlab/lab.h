@@ -70,8 +70,8 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 		       struct error *error);
 /* Arms the captures, then starts every node; those that must wait for others to boot are started later. */
 int lab_start(struct lab *lab, struct error *error);
-/* What takes a while: pausing, saving, restoring.  One at a time.  'done' is called in the control loop when it is over,
- * never from within: 'failure' says why it failed, or is ""; 'result' is a JSON object, which stays the caller's. */
+/* What takes a while: pausing, saving, restoring.  One at a time.  'done' is called in the control loop when it is
+ * over, never from within: 'failure' says why it failed, or is ""; 'result' is a JSON object, which stays the caller's. */
 typedef void lab_done(void *opaque, const char *failure, json_t *result);
 /* Holds the vCPUs of a node, or (NULL) of all, until lab_resume().  Returns 0, or a negative errno value with 'error'
  * set, and then 'done' is not called. */

@@ -147,7 +147,7 @@ static bool set_msr(const struct machine_of_one *machine, uint32_t index, uint64
 
 static uint64_t msr_of(const struct machine_of_one *machine, uint32_t index)
 {
-	uint64_t value;
+	uint64_t value = 0;
 
 	assert_true(get_msr(machine, index, &value));
 	return value;
@@ -200,7 +200,7 @@ static bool find_saved(const struct state *state, uint32_t index, uint64_t *valu
 
 static uint64_t saved_msr(const struct state *state, uint32_t index)
 {
-	uint64_t value;
+	uint64_t value = 0;
 
 	assert_true(find_saved(state, index, &value));
 	return value;
@@ -225,7 +225,7 @@ static void every_msr_is_in_the_state(void **state)
 	struct state bytes = save(fixture);
 	struct kvm_msr_entry entries[ENTRIES_MAX];
 	unsigned int given = 0;
-	uint64_t value;
+	uint64_t value = 0;
 
 	assert_non_null(list);
 	list->nmsrs = ENTRIES_MAX;
@@ -248,7 +248,7 @@ static void msrs_of_the_clock_are_in_the_state(void **state)
 	static const uint32_t msrs[] = {MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW};
 	const struct fixture *fixture = fixture_of(state);
 	struct state bytes = save(fixture);
-	uint64_t value;
+	uint64_t value = 0;
 
 	for (size_t i = 0; i < sizeof(msrs) / sizeof(msrs[0]); i++) {
 		if (get_msr(&fixture->saved, msrs[i], &value))
@@ -270,7 +270,7 @@ static void msrs_are_set_again(void **state)
 	};
 	const struct fixture *fixture = fixture_of(state);
 	struct state bytes;
-	uint64_t value;
+	uint64_t value = 0;
 
 	for (size_t i = 0; i < sizeof(msrs) / sizeof(msrs[0]); i++) {
 		if (get_msr(&fixture->saved, msrs[i].index, &value))

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/loop.h"
+#include "devices/virtio_balloon.h"
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_net.h"
@@ -36,6 +37,7 @@ static json_t *devices_status(const struct node *node)
 	if (node->guest) {
 		add_device(devices, "console", virtio_console_quarantine_reason(node->guest->console));
 		add_device(devices, "rng", virtio_rng_quarantine_reason(node->guest->rng));
+		add_device(devices, "balloon", virtio_balloon_quarantine_reason(node->guest->balloon));
 	}
 	if (node->guest && node->guest->disk)
 		add_device(devices, "disk", virtio_blk_quarantine_reason(node->guest->disk));

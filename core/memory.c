@@ -216,6 +216,23 @@ int guest_memory_write_rest(const struct guest_memory *memory, int file_fd, stru
 	return 0;
 }
 
+int guest_memory_discard(const struct guest_memory *memory, uint64_t address, uint64_t length)
+{
+	uint64_t first, end;
+
+	if (!guest_memory_slice(memory, address, length))
+		return -EFAULT;
+	first = (address + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	end = (address + length) & ~(PAGE_SIZE - 1);
+	if (first >= end)
+		return 0;
+	/* A memfd keeps its pages unless they are taken out of the file; of a file's private mapping only the copies
+	 * are there to be dropped. */
+	if (madvise(memory->base + first, end - first, memory->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0)
+		return -errno;
+	return 0;
+}
+
 void guest_memory_release(struct guest_memory *memory)
 {
 	if (memory->base)

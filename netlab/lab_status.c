@@ -6,6 +6,7 @@
 #include "core/loop.h"
 #include "core/memory.h"
 #include "core/memory_usage.h"
+#include "devices/virtio_balloon.h"
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_net.h"
@@ -39,6 +40,7 @@ static json_t *devices_status(const struct node *node)
 	if (node->guest) {
 		add_device(devices, "console", virtio_console_quarantine_reason(node->guest->console));
 		add_device(devices, "rng", virtio_rng_quarantine_reason(node->guest->rng));
+		add_device(devices, "balloon", virtio_balloon_quarantine_reason(node->guest->balloon));
 	}
 	if (node->guest && node->guest->disk)
 		add_device(devices, "disk", virtio_blk_quarantine_reason(node->guest->disk));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest memory: the one way from a guest-physical address to a pointer, at its edges; and its way to a file and back.
- */
+/* Guest memory: the one way from a guest-physical address to a pointer, at its edges; its way to a file and back; and
+ * what is given back. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -19,6 +19,7 @@
 #include "core/memory.h"
 
 #define SIZE 0x10000u
+#define PAGE 0x1000u
 
 static int set_up(void **state)
 {
@@ -122,7 +123,6 @@ static void sizes(void **state)
 }
 
 /* More pages than are looked at at a time. */
-#define PAGE 4096u
 #define PAGES 1200u
 
 /* In memory, where the size of a hole is that of a page. */
@@ -367,6 +367,96 @@ static void files_that_cannot_be_written(void **state)
 	close(file);
 }
 
+static void fill(const struct guest_memory *memory, uint8_t value)
+{
+	memset(memory->base, value, memory->size);
+}
+
+/* Only the bytes from 'from' to 'to' have that value, and the others the value they were filled with. */
+static void expect_changed(const struct guest_memory *memory, unsigned int from, unsigned int to, uint8_t value,
+			   uint8_t filled)
+{
+	for (unsigned int i = 0; i < SIZE; i++)
+		assert_int_equal(memory->base[i], i >= from && i < to ? value : filled);
+}
+
+static blkcnt_t blocks(const struct guest_memory *memory)
+{
+	struct stat status;
+
+	assert_int_equal(fstat(memory->fd, &status), 0);
+	return status.st_blocks;
+}
+
+static void discarded_pages_are_the_hosts(void **state)
+{
+	const struct guest_memory *memory = *state;
+	blkcnt_t before;
+
+	fill(memory, 0x5a);
+	before = blocks(memory);
+	assert_int_equal(guest_memory_discard(memory, PAGE, 3 * PAGE), 0);
+	assert_int_equal(before - blocks(memory), 3 * PAGE / 512);
+	expect_changed(memory, PAGE, 4 * PAGE, 0, 0x5a);
+	assert_int_equal(guest_memory_discard(memory, 0, SIZE), 0);
+	assert_int_equal(blocks(memory), 0);
+	expect_changed(memory, 0, SIZE, 0, 0);
+}
+
+static void only_whole_pages_are_discarded(void **state)
+{
+	const struct guest_memory *memory = *state;
+
+	fill(memory, 0x5a);
+	assert_int_equal(guest_memory_discard(memory, PAGE, 0), 0);
+	assert_int_equal(guest_memory_discard(memory, PAGE, PAGE - 1), 0);
+	assert_int_equal(guest_memory_discard(memory, PAGE + 1, PAGE - 1), 0);
+	assert_int_equal(guest_memory_discard(memory, PAGE + 1, 2 * PAGE - 2), 0);
+	assert_int_equal(guest_memory_discard(memory, SIZE - 1, 1), 0);
+	expect_changed(memory, 0, 0, 0, 0x5a);
+	assert_int_equal(guest_memory_discard(memory, PAGE + 1, 3 * PAGE - 2), 0);
+	expect_changed(memory, 2 * PAGE, 3 * PAGE, 0, 0x5a);
+}
+
+static void only_ram_is_discarded(void **state)
+{
+	const struct guest_memory *memory = *state;
+
+	fill(memory, 0x5a);
+	assert_int_equal(guest_memory_discard(memory, SIZE, PAGE), -EFAULT);
+	assert_int_equal(guest_memory_discard(memory, SIZE - PAGE, 2 * PAGE), -EFAULT);
+	assert_int_equal(guest_memory_discard(memory, 0, UINT64_MAX), -EFAULT);
+	assert_int_equal(guest_memory_discard(memory, PAGE, UINT64_MAX - PAGE + 1), -EFAULT);
+	assert_int_equal(guest_memory_discard(memory, UINT64_MAX - PAGE + 1, 2 * PAGE), -EFAULT);
+	expect_changed(memory, 0, 0, 0, 0x5a);
+}
+
+/* Of a saved guest's memory the changes are discarded, and the file is as it was. */
+static void discarded_pages_are_the_files_again(void **state)
+{
+	int fd = memfd_create("saved", MFD_CLOEXEC);
+	struct guest_memory memory;
+	struct error error;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(guest_memory_init(&memory, SIZE, &error), 0);
+	fill(&memory, 0x11);
+	save_memory(&memory, fd);
+	guest_memory_release(&memory);
+
+	assert_int_equal(guest_memory_map(&memory, fd, SIZE, &error), 0);
+	fill(&memory, 0x5a);
+	assert_int_equal(guest_memory_discard(&memory, PAGE, 2 * PAGE), 0);
+	expect_changed(&memory, PAGE, 3 * PAGE, 0x11, 0x5a);
+	guest_memory_release(&memory);
+
+	assert_int_equal(guest_memory_map(&memory, fd, SIZE, &error), 0);
+	expect_changed(&memory, 0, SIZE, 0x11, 0);
+	guest_memory_release(&memory);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -384,6 +474,10 @@ int main(void)
 		cmocka_unit_test(copies_are_apart),
 		cmocka_unit_test(files_of_another_size_are_not_mapped),
 		cmocka_unit_test(files_that_cannot_be_written),
+		cmocka_unit_test(discarded_pages_are_the_hosts),
+		cmocka_unit_test(only_whole_pages_are_discarded),
+		cmocka_unit_test(only_ram_is_discarded),
+		cmocka_unit_test(discarded_pages_are_the_files_again),
 	};
 
 	return cmocka_run_group_tests_name("memory", tests, set_up, tear_down);

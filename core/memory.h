@@ -38,8 +38,8 @@ int guest_memory_init(struct guest_memory *memory, uint64_t size, struct error *
 int guest_memory_map(struct guest_memory *memory, int file_fd, uint64_t size, struct error *error);
 
 /* Write the memory to an empty file, where pages of zeroes become holes: first what cannot change any more, while
- * the guest still runs, by any thread, given the descriptor of the file it was mapped from (-1 when there is none); then
- * the rest.  Each returns 0 or a negative errno value with 'error' set. */
+ * the guest still runs, by any thread, given the descriptor of the file it was mapped from (-1 when there is none);
+ * then the rest.  Each returns 0 or a negative errno value with 'error' set. */
 int guest_memory_write_base(int base_fd, uint64_t size, int file_fd, struct error *error);
 int guest_memory_write_rest(const struct guest_memory *memory, int file_fd, struct error *error);
 

@@ -27,6 +27,10 @@ static void on_transmit(void *opaque, const struct frame *frame)
 	frame_copy(frame, wire->frame, frame->size);
 	wire->size = frame->size;
 	wire->frames++;
+	if (wire->frames == 10 && wire->at_tenth)
+		loop_post(guest->bench->plane, wire->at_tenth, wire->opaque);
+	if (guest->port)
+		port_transmit(guest->port, frame);
 	if (wire->answers) {
 		virtio_net_receive(guest->net, frame);
 		virtio_net_flush(guest->net);
@@ -100,15 +104,25 @@ static void *run_loop(void *opaque)
 	return NULL;
 }
 
-static void build_guest(struct bench *bench, unsigned int index)
+/* loop_function */
+static void destroy_machine(void *opaque)
 {
-	struct guest *guest = &bench->guests[index];
+	struct guest *guest = opaque;
+
+	machine_destroy(guest->machine);
+	guest->machine = NULL;
+}
+
+void guest_build(struct guest *guest, unsigned int cpus, int memory_fd)
+{
+	struct bench *bench = guest->bench;
 	struct error error = {.class = ERROR_NONE};
-	const struct machine_options options = {.name = index == 0 ? "enemy" : "bystander",
+	const struct machine_options options = {.name = guest->index == 0 ? "enemy" : "bystander",
 						.memory = BENCH_MEMORY,
-						.cpus = 1};
+						.cpus = cpus,
+						.memory_fd = memory_fd};
 	const struct virtio_net_options net = {
-		.mac = {0x52, 0x54, 0, 0, 0, (uint8_t)index},
+		.mac = {0x52, 0x54, 0, 0, 0, (uint8_t)guest->index},
 		.mtu = BENCH_MTU,
 		.slot = BENCH_SLOT_NET,
 		.name = options.name,
@@ -120,7 +134,10 @@ static void build_guest(struct bench *bench, unsigned int index)
 						       .ops = &console_ops,
 						       .opaque = guest};
 
-	guest->bench = bench;
+	if (guest->machine)
+		loop_call(bench->control, destroy_machine, guest);
+	guest->cpus = cpus;
+	guest->started = guest->ended = false;
 	guest->machine = machine_create(bench->kvm_fd, &bench->host, &options, bench->control, &machine_ops, guest,
 					&error);
 	assert_non_null(guest->machine);
@@ -129,6 +146,33 @@ static void build_guest(struct bench *bench, unsigned int index)
 	guest->rng = virtio_rng_create(guest->machine, bench->control, BENCH_SLOT_RNG, &error);
 	assert_true(guest->net && guest->console && guest->rng);
 	assert_int_equal(uart_create(guest->machine, &uart_ops, guest, &error), 0);
+}
+
+static enum port_result on_deliver(void *opaque, const struct frame *frame)
+{
+	struct guest *guest = opaque;
+
+	return virtio_net_receive(guest->net, frame) == VIRTIO_NET_DELIVERED ? PORT_DELIVERED : PORT_RING_FULL;
+}
+
+static void on_flush(void *opaque)
+{
+	virtio_net_flush(((struct guest *)opaque)->net);
+}
+
+/* loop_function */
+static void plug(void *opaque)
+{
+	static const struct port_ops port_ops = {.deliver = on_deliver, .flush = on_flush};
+	struct guest *guest = opaque;
+
+	port_plug(guest->port, &port_ops, guest);
+}
+
+void guest_plug(struct guest *guest, struct port *port)
+{
+	guest->port = port;
+	loop_call(guest->bench->plane, plug, guest);
 }
 
 int bench_set_up(void **state)
@@ -144,10 +188,14 @@ int bench_set_up(void **state)
 	bench->kvm_fd = host_probe(&bench->host, &error);
 	assert_true(bench->kvm_fd >= 0);
 	bench->control = loop_create(&error);
-	bench->plane = loop_create(&error);
-	assert_true(bench->control && bench->plane);
-	for (unsigned int i = 0; i < BENCH_MACHINES; i++)
-		build_guest(bench, i);
+	bench->dataplane = dataplane_create(&error);
+	assert_true(bench->control && bench->dataplane);
+	bench->plane = dataplane_loop(bench->dataplane);
+	for (unsigned int i = 0; i < BENCH_MACHINES; i++) {
+		bench->guests[i].bench = bench;
+		bench->guests[i].index = i;
+		guest_build(&bench->guests[i], 1, 0);
+	}
 	assert_int_equal(pthread_create(&bench->control_thread, NULL, run_loop, bench->control), 0);
 	assert_int_equal(pthread_create(&bench->plane_thread, NULL, run_loop, bench->plane), 0);
 	/* The loop says of itself that it runs only once it does. */
@@ -196,7 +244,7 @@ int bench_tear_down(void **state)
 	pthread_join(bench->control_thread, NULL);
 	pthread_join(bench->plane_thread, NULL);
 	loop_destroy(bench->control);
-	loop_destroy(bench->plane);
+	dataplane_destroy(bench->dataplane);
 	close(bench->kvm_fd);
 	free(bench);
 	return 0;

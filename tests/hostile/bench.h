@@ -24,6 +24,7 @@
 #include "devices/virtio_net.h"
 #include "devices/virtio_rng.h"
 #include "driver.h"
+#include "netlab/dataplane.h"
 
 #define BENCH_MACHINES 2
 /* As many times as a chain has buffers, it is more than 32 bits hold. */
@@ -45,6 +46,9 @@ struct wire {
 	unsigned int frames;
 	unsigned int refused[VIRTIO_NET_OFFLOAD + 1];
 	bool answers; /* Gives each frame back to its sender before it returns, as a gateway's answer may come. */
+	/* Posted at the tenth frame to the data plane's loop, which runs it later in the same turn. */
+	loop_function *at_tenth;
+	void *opaque;
 };
 
 /* What came out of the console and the UART, and what the console's ports are.  Of the control loop. */
@@ -60,11 +64,13 @@ struct heard {
 
 struct guest {
 	struct bench *bench;
+	unsigned int index, cpus;
 	struct machine *machine;
 	struct virtio_net *net;
 	struct virtio_console *console;
 	struct virtio_rng *rng;
 	struct wire wire;
+	struct port *port; /* Where what the NIC sends goes, too, if there is one. */
 	struct heard ports[VIRTIO_CONSOLE_PORTS];
 	struct heard uart;
 	struct driver nic;
@@ -76,6 +82,7 @@ struct guest {
 struct bench {
 	int kvm_fd;
 	struct host_profile host;
+	struct dataplane *dataplane;
 	struct loop *control, *plane;
 	pthread_t control_thread, plane_thread;
 	struct guest guests[BENCH_MACHINES];
@@ -90,6 +97,12 @@ int bench_tear_down(void **state);
 struct bench *bench_of(void **state);
 
 void bench_settle(struct bench *bench);
+
+/* Makes the guest's machine anew, with 'cpus' CPUs and the memory in a file, or new memory when 'memory_fd' is 0.  The
+ * one before, if there is one, has ended or never started. */
+void guest_build(struct guest *guest, unsigned int cpus, int memory_fd);
+/* Plugs the NIC into a port of the bench's data plane. */
+void guest_plug(struct guest *guest, struct port *port);
 
 /* Looks at a number in each turn of the control loop, from bench_watch() until the number is 'until'. */
 struct turns {

@@ -658,7 +658,8 @@ static struct network *find_network(struct dataplane *dataplane, char name[SAVED
 	return network;
 }
 
-static bool restore_address(struct network *network, struct state *state, uint64_t now)
+/* '*age' is that of the one before, which is no younger: the switch counts on that. */
+static bool restore_address(struct network *network, struct state *state, uint64_t now, uint64_t *age)
 {
 	struct address_state saved;
 	struct port *port;
@@ -666,8 +667,9 @@ static bool restore_address(struct network *network, struct state *state, uint64
 	if (!state_get(state, TAG_ADDRESS, &saved, sizeof(saved)))
 		return false;
 	port = find_port(network->dataplane, saved.port);
-	if (!port || port->network != network || saved.address >> 48 != 0)
+	if (!port || port->network != network || saved.address >> 48 != 0 || saved.age > *age)
 		return false;
+	*age = saved.age;
 	switch_learn(network->table, &port->learnt, saved.address, saved.age < now ? now - saved.age : 0);
 	return true;
 }
@@ -676,15 +678,16 @@ static bool restore_network(struct dataplane *dataplane, struct state *state)
 {
 	struct network_state saved;
 	struct network *network;
-	uint64_t now = loop_now();
+	uint64_t now = loop_now(), age = UINT64_MAX;
 	struct port *port;
 
-	if (!state_get(state, TAG_NETWORK, &saved, sizeof(saved)) || !(network = find_network(dataplane, saved.name)))
+	if (!state_get(state, TAG_NETWORK, &saved, sizeof(saved)) || saved.addresses > SWITCH_TABLE_SIZE_MAX ||
+	    !(network = find_network(dataplane, saved.name)))
 		return false;
 	TAILQ_FOREACH(port, &network->ports, next_in_network)
 		switch_forget_port(network->table, &port->learnt);
 	for (uint64_t i = 0; i < saved.addresses; i++) {
-		if (!restore_address(network, state, now))
+		if (!restore_address(network, state, now, &age))
 			return false;
 	}
 	if (saved.addresses > 0)

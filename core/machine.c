@@ -28,7 +28,9 @@
  * itself out as its last act; the one that is last posts to the control loop, which joins them all and tells the owner.
  *
  * Pausing is the same with a barrier: each vCPU thread comes to machine_vcpu_paused() and waits there, and the last
- * posts. */
+ * posts.  When they are to pause again before any of them has left, it is machine_pause() that posts.
+ *
+ * The threads of a machine that was restored start when it is resumed.  Until then there is nothing to end. */
 
 #define PORT_HANDLERS_MAX 8
 #define IRQCHIPS 3 /* Two PICs and the IOAPIC. */
@@ -71,7 +73,7 @@ struct machine {
 	unsigned int paused_count;
 	void (*paused)(void *opaque);
 	void *paused_opaque;
-	bool started;
+	_Atomic bool held; /* Restored, and not resumed or ended yet: there are no threads. */
 };
 
 static int init_vm(struct machine *machine, struct error *error)
@@ -222,7 +224,6 @@ static void start_threads(struct machine *machine)
 
 	/* One more than there are: 'ended' is not called while threads are still being started. */
 	machine->running = 1;
-	machine->started = true;
 	for (unsigned int i = 0; i < machine->cpu_count; i++) {
 		machine->running++;
 		if (vcpu_start(machine->vcpus[i], &error) < 0) {
@@ -251,12 +252,30 @@ int machine_start(struct machine *machine, const struct machine_options *options
 	return result;
 }
 
+/* loop_function */
+static void all_paused(void *opaque)
+{
+	struct machine *machine = opaque;
+	void (*paused)(void *opaque) = NULL;
+
+	pthread_mutex_lock(&machine->pause_lock);
+	if (machine->pausing && machine->paused_count == machine->cpu_count && !machine_is_ending(machine)) {
+		paused = machine->paused;
+		machine->paused = NULL;
+	}
+	pthread_mutex_unlock(&machine->pause_lock);
+	if (paused)
+		paused(machine->paused_opaque);
+}
+
 void machine_pause(struct machine *machine, void (*paused)(void *opaque), void *opaque)
 {
 	pthread_mutex_lock(&machine->pause_lock);
 	machine->paused = paused;
 	machine->paused_opaque = opaque;
 	machine->pausing = true;
+	if (machine->paused_count == machine->cpu_count)
+		loop_post(machine->control, all_paused, machine);
 	pthread_mutex_unlock(&machine->pause_lock);
 	kick_all(machine);
 }
@@ -264,18 +283,14 @@ void machine_pause(struct machine *machine, void (*paused)(void *opaque), void *
 void machine_resume(struct machine *machine)
 {
 	pci_bus_resume(machine->pci);
+	if (atomic_exchange(&machine->held, false)) {
+		start_threads(machine);
+		return;
+	}
 	pthread_mutex_lock(&machine->pause_lock);
 	machine->pausing = false;
 	pthread_cond_broadcast(&machine->pause_changed);
 	pthread_mutex_unlock(&machine->pause_lock);
-}
-
-static void all_paused(void *opaque)
-{
-	struct machine *machine = opaque;
-
-	if (machine->paused && machine->pausing && !machine_is_ending(machine))
-		machine->paused(machine->paused_opaque);
 }
 
 bool machine_is_pausing(const struct machine *machine)
@@ -329,6 +344,8 @@ void machine_end(struct machine *machine, enum machine_end end, const char *form
 	pthread_mutex_lock(&machine->pause_lock);
 	pthread_cond_broadcast(&machine->pause_changed);
 	pthread_mutex_unlock(&machine->pause_lock);
+	if (atomic_exchange(&machine->held, false))
+		loop_post(machine->control, all_ended, machine);
 	kick_all(machine);
 }
 
@@ -591,8 +608,6 @@ int machine_restore(struct machine *machine, struct state *state, struct error *
 	state_get(state, TAG_END, NULL, 0);
 	if (state->bad)
 		return error_set(error, ERROR_FAILED, EBADMSG, "the state is not that of a machine with these devices");
-	machine->paused = NULL;
-	machine->pausing = true;
-	start_threads(machine);
+	machine->held = true;
 	return 0;
 }

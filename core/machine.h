@@ -75,7 +75,8 @@ struct machine *machine_create(int kvm_fd, const struct host_profile *host, cons
 int machine_start(struct machine *machine, const struct machine_options *options, struct error *error);
 
 /* Makes the vCPUs from a state instead of a kernel; they are paused, and so are the devices.  The loops of all devices
- * must be running, the control loop too.  Where it fails, the machine has not started. */
+ * must be running, the control loop too.  Where it fails, the machine has not started; nor has it before the first
+ * machine_resume(), so that it may be destroyed, or saved again, as it is. */
 int machine_restore(struct machine *machine, struct state *state, struct error *error);
 
 /* Has all vCPUs stop between two instructions, and then calls 'paused' in the control loop; not when the machine ends

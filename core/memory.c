@@ -101,10 +101,10 @@ static int copy_range(int from, int to, off_t at, off_t end)
 	static const size_t part_size = 1 << 20;
 	off_t at_from = at, at_to = at;
 	uint8_t *part;
-	ssize_t got;
+	ssize_t got = 1;
 
-	while (at_from < end && (got = copy_file_range(from, &at_from, to, &at_to, (size_t)(end - at_from), 0)) > 0)
-		;
+	while (at_from < end && got > 0)
+		got = copy_file_range(from, &at_from, to, &at_to, (size_t)(end - at_from), 0);
 	if (at_from >= end)
 		return 0;
 	/* Not between these file systems. */
@@ -213,6 +213,23 @@ int guest_memory_write_rest(const struct guest_memory *memory, int file_fd, stru
 			return write_failed(-result, error);
 		at = end;
 	}
+	return 0;
+}
+
+int guest_memory_discard(const struct guest_memory *memory, uint64_t address, uint64_t length)
+{
+	uint64_t first, end;
+
+	if (!guest_memory_slice(memory, address, length))
+		return -EFAULT;
+	first = (address + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	end = (address + length) & ~(PAGE_SIZE - 1);
+	if (first >= end)
+		return 0;
+	/* A memfd keeps its pages unless they are taken out of the file; of a file's private mapping only the copies
+	 * are there to be dropped. */
+	if (madvise(memory->base + first, end - first, memory->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0)
+		return -errno;
 	return 0;
 }
 

@@ -12,7 +12,7 @@
  * guest_memory_slice() is the only way from a guest-physical address and length to a pointer.  What the pointer
  * leads to belongs to an enemy who may change it at any instant: copy first, then look.
  *
- * Thread-safety: read-only after creation; any thread may call guest_memory_slice().
+ * Thread-safety: read-only after creation; any thread may call guest_memory_slice() and guest_memory_discard().
  */
 
 #include <stdint.h>
@@ -37,9 +37,9 @@ int guest_memory_init(struct guest_memory *memory, uint64_t size, struct error *
  * 'error' set. */
 int guest_memory_map(struct guest_memory *memory, int file_fd, uint64_t size, struct error *error);
 
-/* Write the memory to an empty file, where pages of zeroes become holes: first what cannot change any more, while the
- * guest still runs, by any thread, given the descriptor of the file it was mapped from (-1 when there is none); then the
- * rest.  Each returns 0 or a negative errno value with 'error' set. */
+/* Write the memory to an empty file, where pages of zeroes become holes: first what cannot change any more, while
+ * the guest still runs, by any thread, given the descriptor of the file it was mapped from (-1 when there is none);
+ * then the rest.  Each returns 0 or a negative errno value with 'error' set. */
 int guest_memory_write_base(int base_fd, uint64_t size, int file_fd, struct error *error);
 int guest_memory_write_rest(const struct guest_memory *memory, int file_fd, struct error *error);
 
@@ -53,5 +53,10 @@ static inline void *guest_memory_slice(const struct guest_memory *memory, uint64
 		return 0;
 	return memory->base + address;
 }
+
+/* Gives the whole pages among the 'length' bytes at guest-physical 'address' back to the host.  What was in them is
+ * lost: when they are touched again they are zeroes, or what the file has that was mapped.  Returns 0 or a negative
+ * errno value: EFAULT unless all of the bytes are RAM, or why the host would not have them. */
+int guest_memory_discard(const struct guest_memory *memory, uint64_t address, uint64_t length);
 
 #endif /* memory.h */

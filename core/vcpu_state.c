@@ -19,12 +19,21 @@
  *
  * A deadline of 0 may mean that the timer has just fired and its interrupt was not yet injected, which no other state
  * tells.  It is then set to the present, so that the timer fires (again): one interrupt too many does no harm, one too
- * few leaves an idle guest asleep for ever. */
+ * few leaves an idle guest asleep for ever.
+ *
+ * What is kept of a deadline is the time that was left, not its number.  The two are the same where KVM sets the
+ * guest's time-stamp counter to what it was.  A pagetable-based KVM does not: there it stays the host's own, which has
+ * gone on,
+ * or begun anew when the host did.  By its number the timer would then fire at once, or after as long as the other host
+ * had been up. */
 
 #define MSRS_MAX 1024
 
 #define MSR_TSC 0x10
 #define MSR_TSC_DEADLINE 0x6e0
+
+/* Ticks that may pass between setting the counter and reading it.  If it was not set, it is hardly within them. */
+#define TSC_PASSED 0x100000000ull
 
 #define LAPIC_TIMER 0x320
 #define LAPIC_TIMER_MASKED (1u << 16)
@@ -179,32 +188,46 @@ static void leave_tsc(int vcpu_fd, uint64_t value)
 	write_msr(vcpu_fd, &entry);
 }
 
-/* Sets all but the timer's deadline, which goes to '*deadline'. */
-static int restore_msrs(int vcpu_fd, bool is_first, struct state *state, uint64_t *deadline, struct error *error)
+/* Returns the counter as the guest will find it.  A KVM that does not set it yet remembers what it was told, and takes
+ * the difference, if that is ahead, off all deadlines the guest will set: so it is told what the counter is. */
+static uint64_t settle_tsc(int vcpu_fd, uint64_t wanted)
+{
+	struct kvm_msr_entry entry = {.index = MSR_TSC};
+
+	if (!read_msr(vcpu_fd, &entry))
+		return wanted;
+	if (entry.data - wanted > TSC_PASSED)
+		write_msr(vcpu_fd, &entry);
+	return entry.data;
+}
+
+/* The local APIC's timer as it was saved, in ticks of the time-stamp counter. */
+struct saved_timer {
+	uint64_t counter, deadline;
+};
+
+/* Sets all but the timer's deadline, which goes to '*timer', as the counter does. */
+static int restore_msrs(int vcpu_fd, bool is_first, struct state *state, struct saved_timer *timer, struct error *error)
 {
 	struct kvm_msr_entry *entries = calloc(MSRS_MAX, sizeof(*entries));
-	uint64_t now = 0;
 	size_t size;
 
 	if (!entries)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 	if (!state_get_up_to(state, TAG_MSRS, entries, MSRS_MAX * sizeof(*entries), &size))
 		size = 0;
-	*deadline = 0;
 	for (size_t i = 0; i < size / sizeof(*entries); i++) {
 		if (entries[i].index == MSR_TSC) {
-			now = entries[i].data;
+			timer->counter = entries[i].data;
 			if (is_first)
-				leave_tsc(vcpu_fd, now);
+				leave_tsc(vcpu_fd, entries[i].data);
 		}
 		if (entries[i].index == MSR_TSC_DEADLINE)
-			*deadline = entries[i].data;
+			timer->deadline = entries[i].data;
 		/* What KVM gave and does not take are read-only ones, which are as they must be. */
 		else
 			write_msr(vcpu_fd, &entries[i]);
 	}
-	if (*deadline == 0)
-		*deadline = now;
 	free(entries);
 	return 0;
 }
@@ -234,13 +257,14 @@ static int restore_floating_point(int vm_fd, int vcpu_fd, struct state *state, s
 	return result;
 }
 
-static void restore_deadline(int vcpu_fd, const struct kvm_lapic_state *lapic, uint64_t deadline)
+static void restore_deadline(int vcpu_fd, const struct kvm_lapic_state *lapic, const struct saved_timer *timer)
 {
-	const struct kvm_msr_entry entry = {.index = MSR_TSC_DEADLINE, .data = deadline};
-	uint32_t timer;
+	uint64_t left = timer->deadline > timer->counter ? timer->deadline - timer->counter : 0;
+	struct kvm_msr_entry entry = {.index = MSR_TSC_DEADLINE, .data = settle_tsc(vcpu_fd, timer->counter) + left};
+	uint32_t mode;
 
-	memcpy(&timer, lapic->regs + LAPIC_TIMER, sizeof(timer));
-	if ((timer & LAPIC_TIMER_MODE) == LAPIC_TIMER_TSC_DEADLINE && !(timer & LAPIC_TIMER_MASKED))
+	memcpy(&mode, lapic->regs + LAPIC_TIMER, sizeof(mode));
+	if ((mode & LAPIC_TIMER_MODE) == LAPIC_TIMER_TSC_DEADLINE && !(mode & LAPIC_TIMER_MASKED))
 		write_msr(vcpu_fd, &entry);
 }
 
@@ -264,14 +288,14 @@ int vcpu_state_restore(int vm_fd, int vcpu_fd, bool is_first, struct state *stat
 	struct kvm_vcpu_events events;
 	struct kvm_debugregs debug;
 	struct kvm_mp_state mp;
-	uint64_t deadline = 0;
+	struct saved_timer timer = {0};
 	int result;
 
 	if (state_get(state, TAG_SPECIAL, &special, sizeof(special)) && ioctl(vcpu_fd, KVM_SET_SREGS, &special) < 0)
 		return failed(error, "cannot set special registers");
 	if (!has_same_tsc(vcpu_fd, state))
 		return error_set(error, ERROR_FAILED, EINVAL, "it was saved on a processor with another clock");
-	result = restore_msrs(vcpu_fd, is_first, state, &deadline, error);
+	result = restore_msrs(vcpu_fd, is_first, state, &timer, error);
 	if (result < 0)
 		return result;
 	if (state_get(state, TAG_GENERAL, &general, sizeof(general)) && ioctl(vcpu_fd, KVM_SET_REGS, &general) < 0)
@@ -287,7 +311,7 @@ int vcpu_state_restore(int vm_fd, int vcpu_fd, bool is_first, struct state *stat
 		return error_set(error, ERROR_FAILED, EBADMSG, "the state of a vCPU is not what this KVM has");
 	if (ioctl(vcpu_fd, KVM_SET_LAPIC, &lapic) < 0)
 		return failed(error, "cannot set a local APIC");
-	restore_deadline(vcpu_fd, &lapic, deadline);
+	restore_deadline(vcpu_fd, &lapic, &timer);
 	if (ioctl(vcpu_fd, KVM_SET_VCPU_EVENTS, &events) < 0 || ioctl(vcpu_fd, KVM_SET_MP_STATE, &mp) < 0)
 		return failed(error, "cannot set a vCPU's events");
 	if (has(vm_fd, KVM_CAP_DEBUGREGS) && ioctl(vcpu_fd, KVM_SET_DEBUGREGS, &debug) < 0)

@@ -49,7 +49,7 @@ struct virtio_net {
 	void *opaque;
 	uint8_t mac[6];
 	uint16_t mtu;
-	bool stopped; /* Its machine is being saved or restored: nothing is transmitted. */
+	bool stopped;                 /* Its machine is being saved or restored: nothing is transmitted. */
 	struct loop_task more;        /* Goes on with a batch that was cut short. */
 	struct virtqueue_chain chain; /* Transmit. */
 	/* Receive.  An answer to a frame may come back to its sender while that is still at its transmit chain. */

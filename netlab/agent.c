@@ -183,6 +183,23 @@ static void send_message(struct agent *agent, uint32_t channel, uint16_t type, c
 	agent_resume(agent);
 }
 
+static struct agent_channel *find_channel(struct agent *agent, uint32_t id)
+{
+	struct agent_channel *channel = agent->channels;
+
+	while (channel && channel->id != id)
+		channel = channel->next;
+	return channel;
+}
+
+/* One that no open channel has, when they have all been used once. */
+static uint32_t new_id(struct agent *agent)
+{
+	while (agent->next_id == 0 || find_channel(agent, agent->next_id))
+		agent->next_id++;
+	return agent->next_id++;
+}
+
 static struct agent_channel *open_channel(struct agent *agent, uint16_t type, const void *payload, size_t size,
 					  const struct agent_channel_ops *ops, void *opaque)
 {
@@ -194,9 +211,7 @@ static struct agent_channel *open_channel(struct agent *agent, uint16_t type, co
 	if (!channel)
 		return NULL;
 	channel->agent = agent;
-	channel->id = agent->next_id++;
-	if (agent->next_id == 0)
-		agent->next_id = 1;
+	channel->id = new_id(agent);
 	channel->ops = ops;
 	channel->opaque = opaque;
 	channel->send_window = channel->receive_window = AGENT_WINDOW;
@@ -349,15 +364,6 @@ void agent_channel_abandon(struct agent_channel *channel)
 	channel->ops = NULL;
 	agent_channel_signal(channel, hangup);
 	agent_channel_end_input(channel);
-}
-
-static struct agent_channel *find_channel(struct agent *agent, uint32_t id)
-{
-	struct agent_channel *channel = agent->channels;
-
-	while (channel && channel->id != id)
-		channel = channel->next;
-	return channel;
 }
 
 static void greet(struct agent *agent, const uint8_t *payload, size_t size)
@@ -645,7 +651,7 @@ void agent_restore(struct agent *agent, struct state *state)
 	    (get_32(agent->message) > AGENT_MESSAGE_MAX || agent->filled >= HEADER_SIZE + get_32(agent->message)))
 		state->bad = true;
 	restore_backlog(agent, state);
-	agent->next_id = saved.next_id ? saved.next_id : 1;
+	agent->next_id = saved.next_id;
 	agent->open = saved.open == 1;
 	agent->connected = saved.connected == 1;
 	agent->broken = saved.broken == 1;

@@ -84,7 +84,9 @@ struct agent_terminal { /* NULL where no terminal is wanted. */
 	uint16_t rows, columns;
 };
 
-/* Each returns a new channel, or NULL when the agent is not connected or the message would be too long.  argv and
+/* 'ops' may be NULL: then nobody hears what becomes of it, and the result only says whether it was asked for.
+ *
+ * Each returns a new channel, or NULL when the agent is not connected or the message would be too long.  argv and
  * environment end with NULL; 'mode' is for a file that is not there yet. */
 struct agent_channel *agent_exec(struct agent *agent, const char *const *argv, const char *const *environment,
 				 const struct agent_terminal *terminal, const struct agent_channel_ops *ops,

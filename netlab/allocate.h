@@ -8,7 +8,8 @@
  * Allocation for code that runs before a lab starts and whose needs are bounded by the size of a file the user
  * wrote: reading topologies and images.  When memory runs out these print one line and abort(), since nothing
  * has been built yet and nothing useful can go on.  So they never return NULL, and must not be used where a
- * guest's input decides how much is asked for.
+ * guest's input decides how much is asked for.  For a lab that is changed while it runs, netlab/lab_plan.c first
+ * makes sure that there is enough.
  *
  * Thread-safety: any thread. */
 

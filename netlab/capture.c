@@ -26,6 +26,11 @@
  * looks again.  Only when it finds nothing then does it wait to be woken.  So a busy lab costs a thousand
  * wake-ups a second at most, and the producer's system call only when traffic starts after silence; and one
  * who watches the files waits little longer than that pause.
+ *
+ * The table of ports has its full size from the start, so that it never moves under the producer and the writer; pages
+ * of it that are not used take no memory.  A port's end is a record without a frame: when the writer comes to it, all
+ * of the port's frames are in the file.  What passes a port's number on (a call to the producer's loop, the ring)
+ * orders what was written before it.
  */
 
 #define BLOCK_SIZE (256u << 10)
@@ -43,25 +48,32 @@
 /* Records after which files are written out, even if the ring never runs empty. */
 #define WRITER_BATCH 65536
 
+enum capture_port_state {
+	CAPTURE_OPEN,
+	CAPTURE_ENDING, /* The record that says so is in the ring. */
+	CAPTURE_ENDED,  /* The file is closed. */
+};
+
 struct capture_port {
 	char *name;
 	struct capture_file *file;
+	_Atomic enum capture_port_state state;
 	_Atomic uint64_t lost; /* By the ring, counted by the producer. */
 };
 
 struct capture_record {
 	uint64_t time;
 	uint32_t port;
-	uint8_t bytes[];
+	uint8_t bytes[]; /* None: the port has ended. */
 };
 
 struct capture {
 	char *folder;
 	struct capture_ring *ring;
-	pcap_t *format; /* What all files have in common. */
-	uint64_t epoch; /* CLOCK_REALTIME less CLOCK_MONOTONIC at creation, nanoseconds. */
-	struct capture_port **ports;
-	int port_count;
+	pcap_t *format;              /* What all files have in common. */
+	uint64_t epoch;              /* CLOCK_REALTIME less CLOCK_MONOTONIC at creation, nanoseconds. */
+	struct capture_port **ports; /* CAPTURE_PORTS_MAX of them, the first port_count being there. */
+	_Atomic int port_count;
 	struct capture_files unflushed; /* The writer's. */
 	pthread_t writer;
 	bool started;
@@ -131,7 +143,8 @@ struct capture *capture_create_sized(const char *folder, size_t ring_size, struc
 	size_t blocks = (ring_size + BLOCK_SIZE - 1) / BLOCK_SIZE;
 	int result;
 
-	if (!capture || !(capture->folder = strdup(folder))) {
+	if (!capture || !(capture->folder = strdup(folder)) ||
+	    !(capture->ports = calloc(CAPTURE_PORTS_MAX, sizeof(struct capture_port *)))) {
 		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 		goto failed;
 	}
@@ -172,13 +185,13 @@ static void free_port(struct capture_port *port)
 	free(port);
 }
 
-static int find_port(const struct capture *capture, const char *name)
+int capture_find_port(const struct capture *capture, const char *port_name)
 {
 	for (int i = 0; i < capture->port_count; i++) {
-		if (strcmp(capture->ports[i]->name, name) == 0)
+		if (strcmp(capture->ports[i]->name, port_name) == 0)
 			return i;
 	}
-	return -1;
+	return -ENOENT;
 }
 
 /* Names that differ only in what a file's name cannot have would share a file. */
@@ -209,20 +222,36 @@ static int open_port(struct capture *capture, struct capture_port *port, const c
 	return capture_file_open(port->file, capture->format, error);
 }
 
+/* A port of that name was there before. */
+static int go_on(struct capture *capture, int number, struct error *error)
+{
+	struct capture_port *port = capture->ports[number];
+	enum capture_port_state state = atomic_load(&port->state);
+	int result;
+
+	if (state == CAPTURE_OPEN)
+		return number;
+	if (state == CAPTURE_ENDING)
+		return error_set(error, ERROR_FAILED, EBUSY, "the capture of %s is still being written out; try again",
+				 port->name);
+	result = capture_file_resume(port->file, capture->format, error);
+	if (result < 0) {
+		capture_file_end(port->file, NULL); /* It is in no list. */
+		return result;
+	}
+	atomic_store(&port->state, CAPTURE_OPEN);
+	return number;
+}
+
 int capture_add_port(struct capture *capture, const char *port_name, struct error *error)
 {
-	struct capture_port **ports;
 	struct capture_port *port;
-	int number = find_port(capture, port_name);
+	int number = capture_find_port(capture, port_name);
 
 	if (number >= 0)
-		return number;
-	if (capture->started)
-		return error_set(error, ERROR_FAILED, EBUSY, "the capture runs; %s cannot be added", port_name);
-	ports = reallocarray(capture->ports, (size_t)capture->port_count + 1, sizeof(struct capture_port *));
-	if (!ports)
-		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
-	capture->ports = ports;
+		return go_on(capture, number, error);
+	if (capture->port_count == CAPTURE_PORTS_MAX)
+		return error_set(error, ERROR_FAILED, ENOSPC, "more than %d ports were captured", CAPTURE_PORTS_MAX);
 	port = calloc(1, sizeof(*port));
 	if (!port)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
@@ -231,16 +260,23 @@ int capture_add_port(struct capture *capture, const char *port_name, struct erro
 		free_port(port);
 		return number;
 	}
-	number = capture->port_count++;
-	ports[number] = port;
+	number = capture->port_count;
+	capture->ports[number] = port;
+	capture->port_count = number + 1;
 	return number;
 }
 
 static void write_record(struct capture *capture, const struct capture_record *record, size_t size)
 {
-	struct capture_file *file = capture->ports[record->port]->file;
+	struct capture_port *port = capture->ports[record->port];
 
-	capture_file_write(file, record->time, record->bytes, size - sizeof(*record), &capture->unflushed);
+	if (size > sizeof(*record)) {
+		capture_file_write(port->file, record->time, record->bytes, size - sizeof(*record),
+				   &capture->unflushed);
+		return;
+	}
+	capture_file_end(port->file, &capture->unflushed);
+	atomic_store(&port->state, CAPTURE_ENDED);
 }
 
 /* Writes what there is, at most WRITER_BATCH records, and has it written out. */
@@ -303,7 +339,7 @@ void capture_frame(struct capture *capture, int port, const struct frame *frame,
 	struct capture_record *record;
 	_Atomic uint64_t *lost;
 
-	if (port < 0 || port >= capture->port_count)
+	if (port < 0 || port >= capture->port_count || frame->size == 0)
 		return;
 	record = capture_ring_reserve(capture->ring, sizeof(*record) + frame->size);
 	if (!record) {
@@ -314,6 +350,20 @@ void capture_frame(struct capture *capture, int port, const struct frame *frame,
 	record->time = time;
 	record->port = (uint32_t)port;
 	frame_copy(frame, record->bytes, frame->size);
+	capture_ring_commit(capture->ring);
+}
+
+void capture_end_port(struct capture *capture, int port)
+{
+	struct capture_record *record;
+
+	if (port < 0 || port >= capture->port_count)
+		return;
+	record = capture_ring_reserve(capture->ring, sizeof(*record));
+	if (!record)
+		return;
+	*record = (struct capture_record){.port = (uint32_t)port};
+	atomic_store(&capture->ports[port]->state, CAPTURE_ENDING);
 	capture_ring_commit(capture->ring);
 }
 
@@ -361,7 +411,7 @@ void capture_destroy(struct capture *capture)
 		return;
 	if (capture->ring)
 		finish(capture);
-	for (int i = 0; i < capture->port_count; i++)
+	for (int i = 0; capture->ports && i < capture->port_count; i++)
 		free_port(capture->ports[i]);
 	free(capture->ports);
 	if (capture->format)

@@ -41,11 +41,17 @@ struct capture *capture_create(const char *folder, struct error *error);
 /* The same with a ring of 'ring_size' bytes, rounded up to blocks of 256 KiB and at least two: for tests. */
 struct capture *capture_create_sized(const char *folder, size_t ring_size, struct error *error);
 
-/* Adds a port before capture_start() and returns its number (0, 1, ...), or a negative errno value with
- * 'error' set.  The file, a whole pcap file without records, is FOLDER/NAME.pcap with ':' and '/' in the
- * name replaced by '-': "h1:eth0" goes to h1-eth0.pcap.  A port of that name that was added before keeps
- * its number, and that is returned. */
+/* Ports a capture can have in all its life, those that have ended among them. */
+#define CAPTURE_PORTS_MAX 65536
+
+/* Adds a port and returns its number (0, 1, ...), or a negative errno value with 'error' set.  The file, a whole
+ * pcap file without records, is FOLDER/NAME.pcap with ':' and '/' in the name replaced by '-': "h1:eth0" goes
+ * to h1-eth0.pcap.  A port of that name that was added before keeps its number, and that is returned; one that
+ * has ended goes on in its file.  One thread at a time. */
 int capture_add_port(struct capture *capture, const char *port_name, struct error *error);
+
+/* The number of the port of that name, or a negative errno value: there is none.  The thread that adds ports. */
+int capture_find_port(const struct capture *capture, const char *port_name);
 
 /* Starts the writer.  What was captured before is kept.  Does nothing when it was started. */
 int capture_start(struct capture *capture, struct error *error);
@@ -54,6 +60,9 @@ int capture_start(struct capture *capture, struct error *error);
  * capture_time(), and should not be less than that of the port's frame before.  No port has a negative
  * number: such frames are ignored. */
 void capture_frame(struct capture *capture, int port, const struct frame *frame, uint64_t time);
+/* The port's last frame was captured: its file is completed and closed within some milliseconds.  When the ring
+ * is full, it is closed with the others at the end. */
+void capture_end_port(struct capture *capture, int port);
 /* Wakes the writer if it sleeps and there is something to write.  Once per turn of the loop. */
 void capture_wake(struct capture *capture);
 

@@ -21,6 +21,9 @@
 #define FILE_HEADER_SIZE 24
 #define RECORD_HEADER_SIZE 16
 
+/* The first word of a pcap file with nanoseconds, in the byte order of who wrote it. */
+#define MAGIC_NANOSECONDS 0xa1b23c4du
+
 struct capture_file {
 	char *path;
 	char *buffer; /* The stream's. */
@@ -55,8 +58,8 @@ struct capture_file *capture_file_create(const char *folder, const char *port_na
 	return file;
 }
 
-/* Makes sure that it is a file, and ours alone until it is closed, and empties it.  On a file system without locks two
- * labs must just not be given one folder. */
+/* Makes sure that it is a file, and ours alone until it is closed.  On a file system without locks two labs must just
+ * not be given one folder. */
 static int take(int fd)
 {
 	struct stat status;
@@ -67,14 +70,14 @@ static int take(int fd)
 		return -EINVAL;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
 		return -EBUSY;
-	return ftruncate(fd, 0) < 0 ? -errno : 0;
+	return 0;
 }
 
-/* Returns a file descriptor or a negative errno value. */
-static int open_regular(const char *path)
+/* Returns a file descriptor for O_WRONLY or O_RDWR, or a negative errno value. */
+static int open_regular(const char *path, int access)
 {
 	/* Appending keeps the place right when the file is cut back.  O_NONBLOCK is for what is no regular file. */
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+	int fd = open(path, access | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
 	int result;
 
 	if (fd < 0)
@@ -96,16 +99,16 @@ static int cannot_open(const struct capture_file *file, int errnum, struct error
 		return error_set(error, ERROR_FAILED, errnum,
 				 "another lab is writing the capture %s; give this one a folder of its own: --captures",
 				 file->path);
+	if (errnum == EEXIST)
+		return error_set(error, ERROR_FAILED, errnum,
+				 "%s was this lab's capture and now is something else; move it away", file->path);
 	return error_set(error, ERROR_FAILED, errnum, "cannot open the capture %s: %s", file->path,
 			 errnum == EINVAL ? "it exists and is no regular file" : strerror(errnum));
 }
 
-int capture_file_open(struct capture_file *file, pcap_t *format, struct error *error)
+/* Makes the stream of 'fd', which becomes the file's. */
+static int open_stream(struct capture_file *file, int fd, struct error *error)
 {
-	int fd = open_regular(file->path);
-
-	if (fd < 0)
-		return cannot_open(file, -fd, error);
 	file->stream = fdopen(fd, "a");
 	if (!file->stream) {
 		close(fd);
@@ -116,10 +119,76 @@ int capture_file_open(struct capture_file *file, pcap_t *format, struct error *e
 	if (!file->buffer || setvbuf(file->stream, file->buffer, _IOFBF, BUFFER_SIZE) != 0)
 		return cannot_open(file, ENOMEM, error);
 	__fsetlocking(file->stream, FSETLOCKING_BYCALLER); /* One thread at a time uses it. */
+	return 0;
+}
+
+/* Begins the capture: the header is in the stream's buffer after this. */
+static int open_dumper(struct capture_file *file, int fd, pcap_t *format, struct error *error)
+{
+	int result = open_stream(file, fd, error);
+
+	if (result < 0)
+		return result;
 	file->dumper = pcap_dump_fopen(format, file->stream);
-	if (!file->dumper || fflush(file->stream) != 0)
+	if (file->dumper)
+		return 0;
+	file->stream = NULL; /* libpcap has closed it. */
+	return cannot_open(file, errno, error);
+}
+
+int capture_file_open(struct capture_file *file, pcap_t *format, struct error *error)
+{
+	int fd = open_regular(file->path, O_WRONLY);
+	int result;
+
+	if (fd < 0)
+		return cannot_open(file, -fd, error);
+	if (ftruncate(fd, 0) < 0) {
+		result = errno;
+		close(fd);
+		return cannot_open(file, result, error);
+	}
+	result = open_dumper(file, fd, format, error);
+	if (result < 0)
+		return result;
+	if (fflush(file->stream) != 0)
 		return cannot_open(file, errno, error);
 	file->written = FILE_HEADER_SIZE;
+	return 0;
+}
+
+/* Whether what is at 'fd' is as long as we left it, at least, and begins as our captures do. */
+static bool is_ours(const struct capture_file *file, int fd)
+{
+	uint32_t magic;
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && status.st_size >= file->written &&
+	       pread(fd, &magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) && magic == MAGIC_NANOSECONDS;
+}
+
+int capture_file_resume(struct capture_file *file, pcap_t *format, struct error *error)
+{
+	int fd = open_regular(file->path, O_RDWR);
+	struct stat status;
+	int result;
+
+	if (fd < 0)
+		return cannot_open(file, -fd, error);
+	if (fstat(fd, &status) == 0 && status.st_size == 0) {
+		close(fd);
+		return capture_file_open(file, format, error);
+	}
+	if (!is_ours(file, fd)) {
+		close(fd);
+		return cannot_open(file, EEXIST, error);
+	}
+	result = open_dumper(file, fd, format, error);
+	if (result < 0)
+		return result;
+	__fpurge(file->stream); /* The header is in the file. */
+	file->written = status.st_size;
+	file->failing = file->broken = false;
 	return 0;
 }
 
@@ -199,10 +268,8 @@ void capture_files_flush(struct capture_files *unflushed)
 	}
 }
 
-void capture_file_close(struct capture_file *file)
+static void close_stream(struct capture_file *file)
 {
-	if (!file)
-		return;
 	if (file->dumper) {
 		flush(file);
 		pcap_dump_close(file->dumper);
@@ -210,6 +277,24 @@ void capture_file_close(struct capture_file *file)
 		fclose(file->stream);
 	}
 	free(file->buffer);
+	file->dumper = NULL;
+	file->stream = NULL;
+	file->buffer = NULL;
+}
+
+void capture_file_end(struct capture_file *file, struct capture_files *unflushed)
+{
+	if (file->listed)
+		TAILQ_REMOVE(unflushed, file, next);
+	file->listed = false;
+	close_stream(file);
+}
+
+void capture_file_close(struct capture_file *file)
+{
+	if (!file)
+		return;
+	close_stream(file);
 	free(file->path);
 	free(file);
 }

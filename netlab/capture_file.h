@@ -10,7 +10,8 @@
  * before them, and the next ones are tried again: the file can always be read, and goes on when there is
  * room again.
  *
- * Thread-safety: one thread at a time; capture_file_lost() and capture_file_path() any thread.
+ * Thread-safety: one thread at a time, with what says so between two of them; capture_file_lost() and
+ * capture_file_path() any thread.
  */
 
 #include <stddef.h>
@@ -33,6 +34,15 @@ struct capture_file *capture_file_create(const char *folder, const char *port_na
  * symbolic link or waits for a FIFO's reader.  Returns 0, or a negative errno value (-EBUSY: another process
  * writes it) with 'error' set. */
 int capture_file_open(struct capture_file *file, pcap_t *format, struct error *error);
+
+/* Writes out what is held and gives the file itself up, while path and loss can still be asked for.  'unflushed' is the
+ * list it may be in. */
+void capture_file_end(struct capture_file *file, struct capture_files *unflushed);
+
+/* Opens a file that has ended again, to go on after what it has.  When it has gone it is made anew; what is no capture
+ * of ours any more is left alone.  Returns 0, or a negative errno value (-EEXIST: it is none of ours) with 'error'
+ * set. */
+int capture_file_resume(struct capture_file *file, pcap_t *format, struct error *error);
 
 /* Writes out what is held, and frees the file, which may be NULL, and must not be in a list. */
 void capture_file_close(struct capture_file *file);

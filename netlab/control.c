@@ -483,6 +483,13 @@ static void lab_changed(void *opaque, struct node *node)
 			stream->ops->changed(stream, node);
 }
 
+static void lab_removed(void *opaque, struct node *node)
+{
+	FOR_EACH_STREAM((struct control *)opaque, stream, next)
+		if (stream->ops->removed)
+			stream->ops->removed(stream, node);
+}
+
 static void lab_logged(void *opaque, struct node *node, const char *text, size_t size)
 {
 	(void)text;
@@ -515,6 +522,7 @@ struct control *control_create(struct loop *loop, struct lab *lab, const struct 
 	control->accept_again = (struct loop_timer){.function = accept_again, .opaque = control};
 	control->lab_listener = (struct lab_listener){
 		.changed = lab_changed,
+		.removed = lab_removed,
 		.logged = lab_logged,
 		.console = lab_console,
 		.opaque = control,

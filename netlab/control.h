@@ -33,6 +33,8 @@ struct loop;
 struct control_options {
 	/* Someone asked for the lab to be stopped.  The owner stops it, then calls control_stopped(). */
 	void (*stop)(void *opaque);
+	/* The lab has been made what another topology says.  May be NULL. */
+	void (*converged)(void *opaque);
 	void *opaque;
 };
 

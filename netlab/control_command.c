@@ -212,6 +212,8 @@ static const struct command commands[] = {
 	{.name = "status", .function = status},
 	{.name = "restart", .function = restart},
 	{.name = "resume", .function = control_resume},
+	{.name = "plan", .function = control_plan},
+	{.name = "converge", .function = control_converge, .is_stream = true},
 	{.name = "down", .function = down},
 	{.name = "pause", .function = control_pause, .is_stream = true},
 	{.name = "save", .function = control_save, .is_stream = true},

@@ -4,7 +4,7 @@
 
 /* What the files of the control server share: control.c (connections and lines), control_command.c (the table
  * of commands), control_channel.c (streams that are channels of a guest's agent), control_watch.c (streams
- * that watch: events, console, logs) and control_lab.c (what the whole lab does).
+ * that watch: events, console, logs), control_lab.c (what the whole lab does) and control_converge.c (changing it).
  *
  * Sending never fails to the sender and never frees a client or a stream: a client that cannot be served is
  * marked dead and freed in the loop's next turn.
@@ -34,6 +34,7 @@ struct control_stream_ops {
 	void (*drained)(struct control_stream *stream);
 	/* What the lab's listener hears. */
 	void (*changed)(struct control_stream *stream, struct node *node);
+	void (*removed)(struct control_stream *stream, struct node *node);
 	void (*logged)(struct control_stream *stream, struct node *node);
 	void (*console)(struct control_stream *stream, struct node *node, const uint8_t *data, size_t size);
 	/* The stream is ending: let go of everything but the stream itself. */
@@ -80,6 +81,7 @@ struct control {
 	struct lab_listener lab_listener;
 	struct control_client *clients;
 	unsigned int client_count;
+	struct control_stream *converging; /* Waits for the lab to be changed, or NULL. */
 	bool stopping;
 };
 
@@ -145,5 +147,9 @@ void control_restore(const struct control_request *request);
 void control_events(const struct control_request *request);
 void control_console(const struct control_request *request);
 void control_logs(const struct control_request *request);
+
+/* control_converge.c */
+void control_plan(const struct control_request *request);
+void control_converge(const struct control_request *request);
 
 #endif /* control_internal.h */

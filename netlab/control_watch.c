@@ -37,9 +37,23 @@ static void events_changed(struct control_stream *stream, struct node *node)
 		send_state(stream, node, false);
 }
 
+static void events_removed(struct control_stream *stream, struct node *node)
+{
+	if (!control_stream_drop_if_slow(stream))
+		control_stream_event(stream, "removed", json_pack("{s:s}", "node", node_name(node)));
+}
+
+/* For streams that are about one node. */
+static void end_with_node(struct control_stream *stream, const struct node *its_node, const struct node *node)
+{
+	if (its_node == node)
+		control_stream_fail(stream, "no-such-node", "%s is not a node of lab %s any more", node_name(node),
+				    lab_name(stream->client->control->lab));
+}
+
 void control_events(const struct control_request *request)
 {
-	static const struct control_stream_ops ops = {.changed = events_changed};
+	static const struct control_stream_ops ops = {.changed = events_changed, .removed = events_removed};
 	struct control_stream *stream = calloc(1, sizeof(*stream));
 	struct lab *lab = request->client->control->lab;
 	size_t count = lab_node_count(lab);
@@ -97,6 +111,11 @@ static void console_output(struct control_stream *stream, struct node *node, con
 		control_stream_output(stream, false, data, size);
 }
 
+static void console_removed(struct control_stream *stream, struct node *node)
+{
+	end_with_node(stream, ((struct console *)stream)->node, node);
+}
+
 static void console_close(struct control_stream *stream)
 {
 	loop_timer_cancel(stream->client->control->loop, &((struct console *)stream)->retry);
@@ -105,6 +124,7 @@ static void console_close(struct control_stream *stream)
 static const struct control_stream_ops console_ops = {
 	.input = console_input,
 	.resize = console_resize,
+	.removed = console_removed,
 	.console = console_output,
 	.close = console_close,
 };
@@ -214,6 +234,11 @@ static void logs_logged(struct control_stream *stream, struct node *node)
 		logs_drained(stream);
 }
 
+static void logs_removed(struct control_stream *stream, struct node *node)
+{
+	end_with_node(stream, ((struct logs *)stream)->node, node);
+}
+
 static void logs_close(struct control_stream *stream)
 {
 	loop_task_cancel(stream->client->control->loop, &((struct logs *)stream)->task);
@@ -222,6 +247,7 @@ static void logs_close(struct control_stream *stream)
 
 static const struct control_stream_ops logs_ops = {
 	.drained = logs_drained,
+	.removed = logs_removed,
 	.logged = logs_logged,
 	.close = logs_close,
 };

@@ -88,16 +88,11 @@ static void report(struct daemon *daemon, const struct error *error)
 static int parse_options(struct daemon *daemon, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"topology", required_argument, NULL, 't'},
-		{"name", required_argument, NULL, 'n'},
-		{"captures", required_argument, NULL, 'c'},
-		{"cold", no_argument, NULL, 'C'},
-		{"from", required_argument, NULL, 'f'},
-		{"overcommit", no_argument, NULL, 'o'},
-		{"report-fd", required_argument, NULL, 'r'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'v'},
-		{NULL, 0, NULL, 0},
+		{"topology", required_argument, NULL, 't'},  {"name", required_argument, NULL, 'n'},
+		{"captures", required_argument, NULL, 'c'},  {"cold", no_argument, NULL, 'C'},
+		{"from", required_argument, NULL, 'f'},      {"overcommit", no_argument, NULL, 'o'},
+		{"report-fd", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},         {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -238,19 +233,17 @@ static int write_file(struct daemon *daemon, const char *name, const char *text,
 
 /* What others may want to know of the lab.  Its memory is written before it is looked for, so that of two labs that
  * start at once at least one sees the other. */
-static int describe_lab(struct daemon *daemon, struct error *error)
+static int describe_lab(struct daemon *daemon, const struct topology *topology, const char *path, struct error *error)
 {
 	uint64_t memory;
 	char number[24];
-	int result = lab_memory_wanted(daemon->topology, &memory, error);
+	int result = lab_memory_wanted(topology, &memory, error);
 
 	if (result < 0)
 		return result;
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)memory);
 	result = write_file(daemon, "memory", number, error);
-	return result < 0 ? result :
-			    write_file(daemon, "topology", daemon->origin ? daemon->origin : daemon->topology->path,
-				       error);
+	return result < 0 ? result : write_file(daemon, "topology", path, error);
 }
 
 static void lab_stopped(void *opaque)
@@ -271,6 +264,16 @@ static void stop(void *opaque)
 	daemon->stopping = true;
 	log_line("stopping lab %s", lab_name(daemon->lab));
 	lab_stop(daemon->lab, lab_stopped, daemon);
+}
+
+/* The lab is another topology's from now on. */
+static void converged(void *opaque)
+{
+	struct daemon *daemon = opaque;
+	struct error error = {.class = ERROR_NONE};
+
+	if (describe_lab(daemon, lab_topology(daemon->lab), lab_topology(daemon->lab)->path, &error) < 0)
+		log_line("%s", error.text);
 }
 
 static void signal_arrived(void *opaque, uint32_t events)
@@ -327,7 +330,7 @@ static int watch_signals(struct daemon *daemon, struct error *error)
 /* Builds everything up to a lab that could be started. */
 static int build(struct daemon *daemon, struct error *error)
 {
-	struct control_options control_options = {.stop = stop, .opaque = daemon};
+	struct control_options control_options = {.stop = stop, .converged = converged, .opaque = daemon};
 	struct lab_options lab_options = {.captures = daemon->captures,
 					  .cold = daemon->cold,
 					  .overcommit = daemon->overcommit,
@@ -337,7 +340,8 @@ static int build(struct daemon *daemon, struct error *error)
 
 	daemon->topology = read_topology(daemon, error);
 	if (!daemon->topology || runtime_claim(&daemon->runtime, daemon->topology->name, error) < 0 ||
-	    open_log(daemon, error) < 0 || describe_lab(daemon, error) < 0)
+	    open_log(daemon, error) < 0 ||
+	    describe_lab(daemon, daemon->topology, daemon->origin ? daemon->origin : daemon->topology->path, error) < 0)
 		return -1;
 	daemon->loop = loop_create(error);
 	if (!daemon->loop || watch_signals(daemon, error) < 0)

@@ -12,8 +12,8 @@
 #include <sys/queue.h>
 
 #include "core/loop.h"
-#include "core/state.h"
 #include "netlab/capture.h"
+#include "netlab/dataplane_internal.h"
 #include "netlab/switch.h"
 
 /* Theory of operation
@@ -30,75 +30,11 @@
  * addition and store each.
  */
 
-#define TAG_PORT STATE_TAG('p', 'o', 'r', 't')
-#define TAG_NETWORK STATE_TAG('n', 'e', 't', 'w')
-#define TAG_ADDRESS STATE_TAG('m', 'a', 'c', ' ')
-#define TAG_DATAPLANE STATE_TAG('d', 'a', 't', 'a')
-
-/* Shortest time between two rounds of ageing of a network's addresses. */
-#define AGEING_INTERVAL 1000000000ull
-
-struct counter {
-	_Atomic uint64_t value;
-};
-
-struct port {
-	struct dataplane *dataplane;
-	char *name;
-	const struct port_ops *ops;
-	void *opaque;
-	struct port *peer;       /* The other end of its link, or NULL. */
-	struct network *network; /* Or its network. */
-	struct switch_port learnt;
-	int capture_port; /* Its number in the capture, or negative. */
-	bool unflushed;   /* It is on that list. */
-	TAILQ_ENTRY(port) next, next_in_network, next_unflushed;
-	struct counter transmitted_frames, transmitted_bytes;
-	struct counter received_frames, received_bytes;
-	struct counter dropped[DROP_REASON_COUNT];
-};
-
-TAILQ_HEAD(ports, port);
-
-struct network {
-	struct dataplane *dataplane;
-	char *name;
-	struct switch_table *table;
-	struct ports ports;
-	struct loop_timer ageing; /* Armed while the table has addresses. */
-	SLIST_ENTRY(network) next;
-};
-
-/* A frame that was transmitted while another was being delivered. */
-struct answer {
-	struct port *from;
-	STAILQ_ENTRY(answer) next;
-	size_t size;
-	uint8_t bytes[];
-};
-
-struct dataplane {
-	struct loop *loop;
-	struct capture *capture;
-	struct ports ports, unflushed;
-	SLIST_HEAD(networks, network) networks;
-	STAILQ_HEAD(answers, answer) answers;
-	unsigned int answer_count; /* Since the last frame from outside. */
-	bool forwarding;
-	pthread_t thread;
-	bool running;
-};
-
 static void count(struct counter *counter, uint64_t number)
 {
 	uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);
 
 	atomic_store_explicit(&counter->value, value + number, memory_order_relaxed);
-}
-
-static uint64_t read_counter(const struct counter *counter)
-{
-	return atomic_load_explicit(&counter->value, memory_order_relaxed);
 }
 
 static void drop(struct port *port, enum drop_reason reason)
@@ -257,6 +193,38 @@ static void age(void *opaque)
 	loop_timer_set(network->dataplane->loop, &network->ageing, again);
 }
 
+/* Calls 'function' in the data plane's thread, if there is one. */
+static void call(struct dataplane *dataplane, loop_function *function, void *opaque)
+{
+	if (dataplane->running)
+		loop_call(dataplane->loop, function, opaque);
+	else
+		function(opaque);
+}
+
+/* loop_function */
+static void insert_network(void *opaque)
+{
+	struct network *network = opaque;
+
+	SLIST_INSERT_HEAD(&network->dataplane->networks, network, next);
+}
+
+/* loop_function */
+static void take_network_out(void *opaque)
+{
+	struct network *network = opaque;
+
+	loop_timer_cancel(network->dataplane->loop, &network->ageing);
+	SLIST_REMOVE(&network->dataplane->networks, network, network, next);
+}
+
+void dataplane_remove_network(struct network *network)
+{
+	call(network->dataplane, take_network_out, network);
+	free_network(network);
+}
+
 struct network *dataplane_add_network(struct dataplane *dataplane, const char *name, size_t mac_table_size,
 				      unsigned int mac_aging)
 {
@@ -273,8 +241,16 @@ struct network *dataplane_add_network(struct dataplane *dataplane, const char *n
 	}
 	network->ageing = (struct loop_timer){.function = age, .opaque = network};
 	TAILQ_INIT(&network->ports);
-	SLIST_INSERT_HEAD(&dataplane->networks, network, next);
+	call(dataplane, insert_network, network);
 	return network;
+}
+
+/* loop_function */
+static void insert_port(void *opaque)
+{
+	struct port *port = opaque;
+
+	TAILQ_INSERT_TAIL(&port->dataplane->ports, port, next);
 }
 
 struct port *dataplane_add_port(struct dataplane *dataplane, const char *name)
@@ -291,18 +267,83 @@ struct port *dataplane_add_port(struct dataplane *dataplane, const char *name)
 		free_port(port);
 		return NULL;
 	}
-	TAILQ_INSERT_TAIL(&dataplane->ports, port, next);
+	call(dataplane, insert_port, port);
 	return port;
+}
+
+/* A port and its number in the capture. */
+struct captured_port {
+	struct port *port;
+	int number;
+};
+
+/* loop_function */
+static void set_capture_port(void *opaque)
+{
+	const struct captured_port *captured = opaque;
+
+	captured->port->capture_port = captured->number;
+}
+
+int dataplane_capture_port(struct port *port, struct error *error)
+{
+	struct captured_port captured = {.port = port};
+	struct dataplane *dataplane = port->dataplane;
+
+	if (!dataplane->capture || !dataplane->running)
+		return 0; /* dataplane_start() will do it. */
+	captured.number = capture_add_port(dataplane->capture, port->name, error);
+	if (captured.number < 0)
+		return captured.number;
+	call(dataplane, set_capture_port, &captured);
+	return 0;
+}
+
+static void part(struct port *port)
+{
+	if (port->peer)
+		port->peer->peer = NULL;
+	port->peer = NULL;
+	if (!port->network)
+		return;
+	switch_forget_port(port->network->table, &port->learnt);
+	TAILQ_REMOVE(&port->network->ports, port, next_in_network);
+	port->network = NULL;
+}
+
+/* loop_function */
+static void take_port_out(void *opaque)
+{
+	struct port *port = opaque;
+	struct dataplane *dataplane = port->dataplane;
+
+	part(port);
+	TAILQ_REMOVE(&dataplane->ports, port, next);
+	if (dataplane->capture)
+		capture_end_port(dataplane->capture, port->capture_port);
+}
+
+void dataplane_remove_port(struct port *port)
+{
+	call(port->dataplane, take_port_out, port);
+	free_port(port);
 }
 
 void port_join_port(struct port *a, struct port *b)
 {
+	if (a->peer == b)
+		return;
+	part(a);
+	part(b);
 	a->peer = b;
 	b->peer = a;
 }
 
 void port_join_network(struct port *port, struct network *network)
 {
+	if (port->network == network)
+		return;
+	part(port);
 	port->network = network;
 	TAILQ_INSERT_TAIL(&network->ports, port, next_in_network);
 }
@@ -371,11 +412,6 @@ static void flood(struct port *from, const struct frame *frame, uint64_t now)
 		if (port != from)
 			deliver(port, frame, now);
 	}
-}
-
-static struct port *port_of(struct switch_port *learnt)
-{
-	return (struct port *)((char *)learnt - offsetof(struct port, learnt));
 }
 
 static void forward_in_network(struct port *from, const struct frame *frame, uint64_t now)
@@ -530,179 +566,4 @@ const char *network_name(const struct network *network)
 size_t network_mac_count(const struct network *network)
 {
 	return switch_count(network->table);
-}
-
-/* Saving. */
-
-#define SAVED_NAME_SIZE 96
-
-struct port_state {
-	char name[SAVED_NAME_SIZE];
-	uint64_t transmitted_frames, transmitted_bytes, received_frames, received_bytes;
-	uint64_t dropped[DROP_REASON_COUNT];
-};
-
-struct network_state {
-	char name[SAVED_NAME_SIZE];
-	uint64_t addresses;
-};
-
-struct address_state {
-	uint64_t address;
-	uint64_t age; /* Nanoseconds since it was seen. */
-	char port[SAVED_NAME_SIZE];
-};
-
-struct dataplane_state {
-	uint32_t ports, networks;
-};
-
-static void save_port(const struct port *port, struct state *state)
-{
-	struct port_state saved = {
-		.transmitted_frames = read_counter(&port->transmitted_frames),
-		.transmitted_bytes = read_counter(&port->transmitted_bytes),
-		.received_frames = read_counter(&port->received_frames),
-		.received_bytes = read_counter(&port->received_bytes),
-	};
-
-	snprintf(saved.name, sizeof(saved.name), "%s", port->name);
-	for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
-		saved.dropped[reason] = read_counter(&port->dropped[reason]);
-	state_put(state, TAG_PORT, &saved, sizeof(saved));
-}
-
-struct saving {
-	struct state *state;
-	uint64_t now;
-};
-
-static void save_address(void *opaque, uint64_t address, struct switch_port *learnt, uint64_t seen)
-{
-	const struct saving *saving = opaque;
-	struct address_state saved = {.address = address, .age = saving->now - seen};
-
-	snprintf(saved.port, sizeof(saved.port), "%s", port_of(learnt)->name);
-	state_put(saving->state, TAG_ADDRESS, &saved, sizeof(saved));
-}
-
-static void save_network(const struct network *network, struct state *state)
-{
-	struct network_state saved = {.addresses = switch_count(network->table)};
-	struct saving saving = {.state = state, .now = loop_now()};
-
-	snprintf(saved.name, sizeof(saved.name), "%s", network->name);
-	state_put(state, TAG_NETWORK, &saved, sizeof(saved));
-	switch_for_each(network->table, save_address, &saving);
-}
-
-void dataplane_save(struct dataplane *dataplane, struct state *state)
-{
-	struct dataplane_state saved = {0};
-	const struct network *network;
-	const struct port *port;
-
-	TAILQ_FOREACH(port, &dataplane->ports, next)
-		saved.ports++;
-	SLIST_FOREACH(network, &dataplane->networks, next)
-		saved.networks++;
-	state_put(state, TAG_DATAPLANE, &saved, sizeof(saved));
-	TAILQ_FOREACH(port, &dataplane->ports, next)
-		save_port(port, state);
-	SLIST_FOREACH(network, &dataplane->networks, next)
-		save_network(network, state);
-}
-
-static struct port *find_port(struct dataplane *dataplane, char name[SAVED_NAME_SIZE])
-{
-	struct port *port;
-
-	name[SAVED_NAME_SIZE - 1] = '\0';
-	TAILQ_FOREACH(port, &dataplane->ports, next) {
-		if (strcmp(port->name, name) == 0)
-			break;
-	}
-	return port;
-}
-
-static void set_counter(struct counter *counter, uint64_t value)
-{
-	atomic_store_explicit(&counter->value, value, memory_order_relaxed);
-}
-
-static bool restore_port(struct dataplane *dataplane, struct state *state)
-{
-	struct port_state saved;
-	struct port *port;
-
-	if (!state_get(state, TAG_PORT, &saved, sizeof(saved)) || !(port = find_port(dataplane, saved.name)))
-		return false;
-	set_counter(&port->transmitted_frames, saved.transmitted_frames);
-	set_counter(&port->transmitted_bytes, saved.transmitted_bytes);
-	set_counter(&port->received_frames, saved.received_frames);
-	set_counter(&port->received_bytes, saved.received_bytes);
-	for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
-		set_counter(&port->dropped[reason], saved.dropped[reason]);
-	return true;
-}
-
-static struct network *find_network(struct dataplane *dataplane, char name[SAVED_NAME_SIZE])
-{
-	struct network *network;
-
-	name[SAVED_NAME_SIZE - 1] = '\0';
-	SLIST_FOREACH(network, &dataplane->networks, next) {
-		if (strcmp(network->name, name) == 0)
-			break;
-	}
-	return network;
-}
-
-/* '*age' is that of the one before, which is no younger: the switch counts on that. */
-static bool restore_address(struct network *network, struct state *state, uint64_t now, uint64_t *age)
-{
-	struct address_state saved;
-	struct port *port;
-
-	if (!state_get(state, TAG_ADDRESS, &saved, sizeof(saved)))
-		return false;
-	port = find_port(network->dataplane, saved.port);
-	if (!port || port->network != network || saved.address >> 48 != 0 || saved.age > *age)
-		return false;
-	*age = saved.age;
-	switch_learn(network->table, &port->learnt, saved.address, saved.age < now ? now - saved.age : 0);
-	return true;
-}
-
-static bool restore_network(struct dataplane *dataplane, struct state *state)
-{
-	struct network_state saved;
-	struct network *network;
-	uint64_t now = loop_now(), age = UINT64_MAX;
-	struct port *port;
-
-	if (!state_get(state, TAG_NETWORK, &saved, sizeof(saved)) || saved.addresses > SWITCH_TABLE_SIZE_MAX ||
-	    !(network = find_network(dataplane, saved.name)))
-		return false;
-	TAILQ_FOREACH(port, &network->ports, next_in_network)
-		switch_forget_port(network->table, &port->learnt);
-	for (uint64_t i = 0; i < saved.addresses; i++) {
-		if (!restore_address(network, state, now, &age))
-			return false;
-	}
-	if (saved.addresses > 0)
-		loop_timer_set(dataplane->loop, &network->ageing, now + AGEING_INTERVAL);
-	return true;
-}
-
-void dataplane_restore(struct dataplane *dataplane, struct state *state)
-{
-	struct dataplane_state saved;
-	bool good = state_get(state, TAG_DATAPLANE, &saved, sizeof(saved));
-
-	for (uint32_t i = 0; good && i < saved.ports; i++)
-		good = restore_port(dataplane, state);
-	for (uint32_t i = 0; good && i < saved.networks; i++)
-		good = restore_network(dataplane, state);
-	state->bad = state->bad || !good;
 }

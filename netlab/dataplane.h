@@ -24,9 +24,9 @@
  * the same time in their captures, that at which the frame was forwarded, so a frame can be found again at
  * the other end.
  *
- * Thread-safety: building (create, add, join) is for one thread before dataplane_start(), or the data
- * plane's thread later.  port_plug(), port_transmit() and port_refused() are for the data plane's thread,
- * or for the building thread while there is none.  Counters are read from any thread with
+ * Thread-safety: one thread builds: create, add, remove, start, stop, destroy.  Once the data plane runs, adding
+ * and removing wait for its thread.  Joining, port_plug(), port_transmit() and port_refused() are for the data
+ * plane's thread, or for the building thread while there is none.  Counters are read from any thread with
  * port_read_counters().
  */
 
@@ -95,7 +95,8 @@ struct dataplane *dataplane_create(struct error *error);
 /* Every port is captured to 'capture', which may be NULL.  Before dataplane_start(), and again, to let go of the
  * capture, after dataplane_stop(). */
 void dataplane_set_capture(struct dataplane *dataplane, struct capture *capture);
-/* Adds all ports to the capture, starts it, and starts the thread.  Ports added later are not captured. */
+/* Adds all ports to the capture, starts it, and starts the thread.  For ports that are added later there is
+ * dataplane_capture_port(). */
 int dataplane_start(struct dataplane *dataplane, struct error *error);
 /* Runs what was posted to the loop, ends the turn, and joins the thread.  Does nothing when it does not
  * run. */
@@ -111,11 +112,19 @@ void dataplane_end_turn(struct dataplane *dataplane);
  * after they were last seen.  Returns NULL when out of memory or of range. */
 struct network *dataplane_add_network(struct dataplane *dataplane, const char *name, size_t mac_table_size,
 				      unsigned int mac_aging);
+/* Frees it; no port may be on it any more. */
+void dataplane_remove_network(struct network *network);
 
 /* A port named 'name' ("h1:eth0"), with nothing plugged in.  Returns NULL when out of memory. */
 struct port *dataplane_add_port(struct dataplane *dataplane, const char *name);
+/* Has a port that was added while the data plane runs captured, if anything is.  Returns 0 or a negative errno value
+ * with 'error' set. */
+int dataplane_capture_port(struct port *port, struct error *error);
+/* Frees it, with nothing plugged in, after taking it from what it is joined to.  Its capture ends. */
+void dataplane_remove_port(struct port *port);
 
-/* Joins a port to the other end of a link, or to a network.  A port is joined once. */
+/* Joins a port to the other end of a link, or to a network, and parts it from what it was joined to; when that is the
+ * same, nothing happens. */
 void port_join_port(struct port *a, struct port *b);
 void port_join_network(struct port *port, struct network *network);
 
@@ -129,7 +138,9 @@ void port_transmit(struct port *port, const struct frame *frame);
 void port_refused(struct port *port, size_t size);
 
 /* Counters of all ports, and the addresses all networks remember.  What is restored must have all ports and networks
- * that were saved, by their names; the state is bad when it has not.  In the data plane's thread. */
+ * that were saved, by their names; the state is bad when it has not.  In the data plane's thread.
+ *
+ * Saving ends the turn first: guests that are saved after it have been told of all frames they were given. */
 void dataplane_save(struct dataplane *dataplane, struct state *state);
 void dataplane_restore(struct dataplane *dataplane, struct state *state);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "devices/uart.h"
+#include "devices/virtio_balloon.h"
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_rng.h"
@@ -126,6 +127,9 @@ static int create_devices(struct guest *guest, struct error *error)
 		return -EIO;
 	guest->rng = virtio_rng_create(guest->machine, loop, GUEST_SLOT_RNG, error);
 	if (!guest->rng)
+		return -EIO;
+	guest->balloon = virtio_balloon_create(guest->machine, loop, GUEST_SLOT_BALLOON, error);
+	if (!guest->balloon)
 		return -EIO;
 	if (!guest->options.image->disk)
 		return 0;

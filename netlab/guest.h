@@ -5,8 +5,8 @@
 /* Guest: a machine of an image, with all that every such machine has
  * ==================================================================
  *
- * UART, console, entropy, the image's disk, and the connection to its agent.  A node adds NICs to it; a template
- * (netlab/template.h) is one without.  It lives once, as its machine does: create, start, end, destroy.
+ * UART, console, entropy, a balloon, the image's disk, and the connection to its agent.  A node adds NICs to it; a
+ * template (netlab/template.h) is one without.  It lives once, as its machine does: create, start, end, destroy.
  *
  * Thread-safety: the control loop's.
  */
@@ -22,14 +22,16 @@ struct host_profile;
 struct image;
 struct loop;
 struct template;
+struct virtio_balloon;
 struct virtio_blk;
 struct virtio_console;
 struct virtio_rng;
 
-/* PCI slots.  Those between are for more disks and the balloon; NICs come last, in the order of their names. */
+/* PCI slots.  Those between are for more disks; NICs come last, in the order of their names. */
 #define GUEST_SLOT_CONSOLE 1
 #define GUEST_SLOT_RNG 2
 #define GUEST_SLOT_DISK 3
+#define GUEST_SLOT_BALLOON 4
 #define GUEST_SLOT_FIRST_NIC 8
 
 /* None may be NULL; all are called in the control loop. */
@@ -71,6 +73,7 @@ struct guest {
 	struct agent *agent;
 	struct virtio_console *console;
 	struct virtio_rng *rng;
+	struct virtio_balloon *balloon;
 	struct virtio_blk *disk; /* NULL: the image has none. */
 };
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "netlab/lab.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,10 +45,7 @@ static int add_networks(struct lab *lab, struct error *error)
 
 static struct port *endpoint_port(const struct lab *lab, const struct topology_endpoint *endpoint)
 {
-	const struct node_interface *interfaces = lab->nodes[endpoint->node].interfaces;
-
-	assert(interfaces); /* node_init() made them. */
-	return interfaces[endpoint->interface].port;
+	return lab->nodes[endpoint->node]->interfaces[endpoint->interface].port;
 }
 
 static void join(struct lab *lab, const struct topology_link *link)
@@ -64,19 +60,25 @@ static void join(struct lab *lab, const struct topology_link *link)
 		port_join_port(endpoint_port(lab, a), endpoint_port(lab, b));
 }
 
+void lab_join_all(void *opaque)
+{
+	struct lab *lab = opaque;
+
+	for (size_t i = 0; i < lab->topology->link_count; i++)
+		join(lab, &lab->topology->links[i]);
+}
+
 static int add_nodes(struct lab *lab, struct error *error)
 {
-	lab->nodes = calloc(lab->topology->node_count + 1, sizeof(*lab->nodes));
+	lab->nodes = calloc(lab->topology->node_count + 1, sizeof(struct node *));
 	if (!lab->nodes)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 	for (; lab->node_count < lab->topology->node_count; lab->node_count++) {
-		struct node *node = &lab->nodes[lab->node_count];
-		int result = node_init(node, &lab->topology->nodes[lab->node_count], &lab->context, error);
+		struct node *node = node_create(&lab->topology->nodes[lab->node_count], &lab->context, error);
 
-		if (result < 0) {
-			node_release(node);
-			return result;
-		}
+		if (!node)
+			return -EIO;
+		lab->nodes[lab->node_count] = node;
 	}
 	return 0;
 }
@@ -99,8 +101,7 @@ static int build(struct lab *lab, const struct lab_options *options, struct erro
 	}
 	if (add_networks(lab, error) < 0 || add_nodes(lab, error) < 0)
 		return -EIO;
-	for (size_t i = 0; i < lab->topology->link_count; i++)
-		join(lab, &lab->topology->links[i]);
+	lab_join_all(lab);
 	return 0;
 }
 
@@ -116,16 +117,20 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 	lab->topology = topology;
 	lab->captures = options->captures;
 	lab->cold = options->cold;
+	lab->overcommit = options->overcommit;
 	lab->origin = strdup(options->origin ? options->origin : topology->path);
 	lab->from = options->from ? strdup(options->from) : NULL;
 	lab->operation.folder = -1;
+	lab->runtime = strdup(options->runtime);
 	lab->created = loop_now();
 	lab->context = (struct node_context){.lab = lab,
 					     .kvm_fd = -1,
 					     .host = &lab->host,
 					     .control = control,
-					     .runtime = options->runtime};
-	if (build(lab, options, error) < 0) {
+					     .runtime = lab->runtime};
+	if (!lab->runtime)
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	if (!lab->runtime || build(lab, options, error) < 0) {
 		lab_destroy(lab);
 		return NULL;
 	}
@@ -159,7 +164,7 @@ static unsigned int count_starting(const struct lab *lab, bool clones, uint64_t 
 	uint64_t now = loop_now();
 
 	for (size_t i = 0; i < lab->node_count; i++) {
-		const struct node *node = &lab->nodes[i];
+		const struct node *node = lab->nodes[i];
 		uint64_t end = node->started + (clones ? CLONE_PATIENCE : BOOT_PATIENCE);
 
 		if (node->is_clone != clones || end <= now || !is_starting(node))
@@ -179,9 +184,9 @@ static int start_waiting(struct lab *lab, struct error *error)
 	int result = 0;
 
 	for (size_t i = 0; result == 0 && i < lab->node_count; i++) {
-		struct node *node = &lab->nodes[i];
+		struct node *node = lab->nodes[i];
 
-		if (node->state != NODE_CREATED || lab_awaits_template(lab, node))
+		if (node->state != NODE_CREATED || node->held || lab_awaits_template(lab, node))
 			continue;
 		if (count_starting(lab, lab_node_template(lab, node), &again) < lab->host.boots_at_once)
 			result = start_node(lab, node, error);
@@ -229,12 +234,13 @@ void lab_stop(struct lab *lab, void (*stopped)(void *opaque), void *opaque)
 {
 	lab_operation_abandon(lab);
 	lab->stopping = true;
+	lab_converge_abandon(lab);
 	loop_timer_cancel(lab->context.control, &lab->start_more);
 	lab->stopped = stopped;
 	lab->stopped_opaque = opaque;
 	lab->ending = lab_stop_templates(lab);
 	for (size_t i = 0; i < lab->node_count; i++)
-		lab->ending += node_stop(&lab->nodes[i]);
+		lab->ending += node_stop(lab->nodes[i]);
 	/* Never from within: the caller may not expect it. */
 	if (lab->ending == 0)
 		loop_post(lab->context.control, finish_stop, lab);
@@ -244,6 +250,8 @@ void lab_guest_ended(struct lab *lab)
 {
 	if (lab->stopping && --lab->ending == 0)
 		finish_stop(lab);
+	else if (lab->converge) /* Not from within: the node is still ending. */
+		loop_post(lab->context.control, lab_converge_go_on, lab);
 	if (lab->operation.ends_guests && --lab->operation.ending == 0)
 		loop_post(lab->context.control, lab_operation_check, lab);
 }
@@ -255,7 +263,9 @@ void lab_node_frozen(struct lab *lab)
 
 const char *lab_is_occupied(const struct lab *lab)
 {
-	return lab->stopping ? "the lab is being taken down" : lab->operation.what;
+	if (lab->stopping)
+		return "the lab is being taken down";
+	return lab->converge ? "the lab is being changed" : lab->operation.what;
 }
 
 void lab_destroy(struct lab *lab)
@@ -263,7 +273,7 @@ void lab_destroy(struct lab *lab)
 	if (!lab)
 		return;
 	for (size_t i = 0; i < lab->node_count; i++)
-		node_release(&lab->nodes[i]);
+		node_destroy(lab->nodes[i]);
 	free(lab->nodes);
 	lab_close_templates(lab);
 	dataplane_destroy(lab->context.dataplane);
@@ -273,6 +283,10 @@ void lab_destroy(struct lab *lab)
 	free(lab->networks);
 	free(lab->origin);
 	free(lab->from);
+	for (size_t i = 0; i < lab->later_topology_count; i++)
+		topology_free(lab->later_topologies[i]);
+	free(lab->later_topologies);
+	free(lab->runtime);
 	free(lab);
 }
 
@@ -310,6 +324,15 @@ void lab_node_has_network(struct lab *lab)
 {
 	if (!lab->stopping)
 		loop_post(lab->context.control, lab_start_more, lab);
+}
+
+void lab_node_removed(struct lab *lab, struct node *node)
+{
+	for (struct lab_listener *listener = lab->listeners, *next; listener; listener = next) {
+		next = listener->next;
+		if (listener->removed)
+			listener->removed(listener->opaque, node);
+	}
 }
 
 void lab_node_logged(struct lab *lab, struct node *node, const char *text, size_t size)
@@ -358,14 +381,14 @@ size_t lab_node_count(const struct lab *lab)
 
 struct node *lab_node(struct lab *lab, size_t index)
 {
-	return &lab->nodes[index];
+	return lab->nodes[index];
 }
 
 struct node *lab_find_node(struct lab *lab, const char *name)
 {
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (strcmp(node_name(&lab->nodes[i]), name) == 0)
-			return &lab->nodes[i];
+		if (strcmp(node_name(lab->nodes[i]), name) == 0)
+			return lab->nodes[i];
 	}
 	return NULL;
 }

@@ -6,8 +6,8 @@
  * =======================
  *
  * Builds the data plane, the captures and one machine per node from a topology, starts them, and tells those who
- * asked of every change.  A node's ports and captures live as long as the lab; its machine is replaced when the node
- * restarts.
+ * asked of every change.  A node's ports and captures last when its machine is replaced, as it restarts.  A lab that
+ * runs can be made what another topology says; nodes that are the same in both are not touched.
  *
  * Thread-safety: all of it belongs to the control loop.
  */
@@ -47,7 +47,8 @@ struct lab_options {
 
 /* Who wants to know of changes.  Zero-initialise, set 'changed' and 'opaque'. */
 struct lab_listener {
-	void (*changed)(void *opaque, struct node *node);                               /* Its state changed. */
+	void (*changed)(void *opaque, struct node *node); /* Its state changed. */
+	void (*removed)(void *opaque, struct node *node); /* It is freed after this; may be NULL. */
 	void (*logged)(void *opaque, struct node *node, const char *text, size_t size); /* Its log grew; may be NULL. */
 	void (*console)(void *opaque, struct node *node, const uint8_t *data,
 			size_t size); /* Console output; may be NULL. */
@@ -69,8 +70,8 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 		       struct error *error);
 /* Arms the captures, then starts every node; those that must wait for others to boot are started later. */
 int lab_start(struct lab *lab, struct error *error);
-/* What takes a while: pausing, saving, restoring.  One at a time.  'done' is called in the control loop when it is over,
- * never from within: 'failure' says why it failed, or is ""; 'result' is a JSON object, which stays the caller's. */
+/* What takes a while: pausing, saving, restoring.  One at a time.  'done' is called in the control loop when it is
+ * over, never from within: 'failure' says why it failed, or is ""; 'result' is a JSON object, which stays the caller's. */
 typedef void lab_done(void *opaque, const char *failure, json_t *result);
 /* Holds the vCPUs of a node, or (NULL) of all, until lab_resume().  Returns 0, or a negative errno value with 'error'
  * set, and then 'done' is not called. */
@@ -91,6 +92,21 @@ void lab_destroy(struct lab *lab);
 
 void lab_listen(struct lab *lab, struct lab_listener *listener);
 void lab_unlisten(struct lab *lab, struct lab_listener *listener);
+
+/* Compares the running lab with the topology in the file 'path'.  Returns the plan as docs/control-protocol.md
+ * describes it (a new reference), or NULL with 'error' set: ERROR_USAGE when the file is wrong, with its errors. */
+json_t *lab_plan(struct lab *lab, const char *path, struct error *error);
+
+/* Makes the lab what 'path' says, provided that the plan is still the one that has this token.  Whatever can fail is
+ * done first, and when it does, nothing has changed: returns a negative errno value with 'error' set (-EALREADY: it is
+ * being changed; -ESTALE: the plan would be another).  Otherwise returns 0, and calls 'done' in the control loop when
+ * all is in place and the nodes that come or restart have been started, or wait for their turn; or never, when the lab
+ * is taken down before. */
+int lab_converge(struct lab *lab, const char *path, const char *token, void (*done)(void *opaque), void *opaque,
+		 struct error *error);
+
+/* What it is made of now.  It lasts as long as the lab. */
+const struct topology *lab_topology(const struct lab *lab);
 
 const char *lab_name(const struct lab *lab);
 size_t lab_node_count(const struct lab *lab);

@@ -2,14 +2,14 @@
 #ifndef NETLAB_LAB_INTERNAL_H
 #define NETLAB_LAB_INTERNAL_H 1
 
-/* What netlab/lab.c, netlab/lab_status.c and netlab/lab_templates.c share.  Thread-safety: the control loop's, as
- * netlab/lab.h. */
+/* What the files netlab/lab*.c share.  Thread-safety: the control loop's, as netlab/lab.h. */
 
 #include <pthread.h>
 
 #include "core/host.h"
 #include "core/loop.h"
 #include "core/state.h"
+#include "netlab/guest.h"
 #include "netlab/lab.h"
 #include "netlab/node.h"
 #include "netlab/template.h"
@@ -20,11 +20,13 @@ struct network;
 /* The template of all nodes with the same image, memory and CPUs: there, being made, or neither, and then they boot. */
 struct lab_template {
 	struct lab *lab;
-	const struct node *node; /* The first of them. */
+	struct guest_options options; /* What they have in common. */
+	struct image *image;          /* Of the options: nodes come and go. */
 	char key[TEMPLATE_KEY_SIZE];
 	uint64_t stamp; /* Of the image's files that the key is of. */
 	struct template *template;
 	struct template_maker *maker;
+	struct lab_template *next;
 };
 
 /* What is under way (netlab/lab_snapshot.c).  It goes on when no node is being frozen, and no guest is ending. */
@@ -48,7 +50,7 @@ struct lab_operation {
 	int folder; /* Of the snapshot, or -1. */
 	struct state state;
 	struct lab_operation_memory *memory; /* One per node, while the lab is saved. */
-	double pause; /* Seconds. */
+	double pause;                        /* Seconds. */
 	pthread_t thread;
 	bool has_thread;
 	char failure[1024];
@@ -56,17 +58,21 @@ struct lab_operation {
 
 struct lab {
 	const struct topology *topology;
-	const char *captures; /* Folder, or NULL. */
-	bool cold;            /* No node is a clone. */
-	uint64_t created;     /* loop_now() */
+	struct topology **later_topologies; /* What it was changed to, the last one being 'topology'. */
+	size_t later_topology_count;
+	struct lab_converge *converge; /* While it is being changed. */
+	const char *captures;          /* Folder, or NULL. */
+	char *runtime;                 /* The nodes' logs. */
+	bool cold;                     /* No node is a clone. */
+	bool overcommit;               /* Too little memory is no reason not to go on. */
+	uint64_t created;              /* loop_now() */
 	struct host_profile host;
 	struct node_context context;
 	struct capture *capture;
 	struct network **networks; /* In the topology's order. */
-	struct node *nodes;
+	struct node **nodes;       /* In the topology's order. */
 	size_t node_count;
-	struct lab_template *templates; /* Room for one per node. */
-	size_t template_count;
+	struct lab_template *templates;
 	bool started;
 	struct loop_timer start_more; /* Armed while a node waits for others to have booted. */
 	struct lab_listener *listeners;
@@ -81,6 +87,38 @@ struct lab {
 
 /* loop_function: starts what waited for a template, or for others to boot. */
 void lab_start_more(void *opaque);
+/* loop_function, in the data plane's thread if there is one: joins every port as the topology says. */
+void lab_join_all(void *opaque);
+/* Tells the listeners that the node goes. */
+void lab_node_removed(struct lab *lab, struct node *node);
+
+/* netlab/lab_plan.c */
+
+#define LAB_TOKEN_SIZE 17 /* With the final NUL. */
+
+/* What a topology's file would have a running lab be. */
+struct lab_plan {
+	struct topology *topology; /* With the images' memory and CPUs where it says none. */
+	struct plan *plan;
+	char token[LAB_TOKEN_SIZE]; /* A hash of the file and of the plan. */
+};
+
+/* Reads the file and compares.  Returns 0, or a negative errno value with 'error' set; release it either way. */
+int lab_plan_read(const struct lab *lab, const char *path, struct lab_plan *plan, struct error *error);
+void lab_plan_release(struct lab_plan *plan);
+
+/* netlab/lab_converge.c */
+
+/* loop_function: goes on with the change of 'opaque', the lab, if there is one and no guest is waited for. */
+void lab_converge_go_on(void *opaque);
+/* Gives up the change that is going on, if there is one: the lab is being taken down. */
+void lab_converge_abandon(struct lab *lab);
+
+/* netlab/lab_hosts.c */
+
+/* Brings /etc/hosts of the guests that are set up from what the topology 'from' has in it to what the lab's has.  Best
+ * effort: nobody is told when it fails, and a guest that is just being set up may miss it. */
+void lab_update_hosts(struct lab *lab, const struct topology *from);
 
 /* netlab/lab_snapshot.c */
 
@@ -93,7 +131,7 @@ void lab_operation_abandon(struct lab *lab);
 
 /* netlab/lab_templates.c */
 
-/* Opens the templates that are there, and has the others made. */
+/* Opens the templates that are there, and has the others made; for nodes that have come since, when called again. */
 int lab_find_templates(struct lab *lab, struct error *error);
 /* True while the node's template is being made. */
 bool lab_awaits_template(const struct lab *lab, const struct node *node);

@@ -108,7 +108,7 @@ void lab_operation_check(void *opaque)
 	if (!lab->operation.what || lab->operation.ending > 0)
 		return;
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (lab->nodes[i].freezing)
+		if (lab->nodes[i]->freezing)
 			return;
 	}
 	if (lab->operation.go_on) {
@@ -122,7 +122,7 @@ void lab_operation_check(void *opaque)
 static void thaw_all(struct lab *lab)
 {
 	for (size_t i = 0; i < lab->node_count; i++)
-		node_thaw(&lab->nodes[i]);
+		node_thaw(lab->nodes[i]);
 }
 
 void lab_operation_abandon(struct lab *lab)
@@ -165,8 +165,8 @@ static bool is_paused_one(const struct lab *lab, const struct node *node, const 
 static void pause_frozen(struct lab *lab)
 {
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (lab->nodes[i].frozen && is_paused_one(lab, &lab->nodes[i], lab->operation.node))
-			node_set_paused(&lab->nodes[i], true);
+		if (lab->nodes[i]->frozen && is_paused_one(lab, lab->nodes[i], lab->operation.node))
+			node_set_paused(lab->nodes[i], true);
 	}
 	finish(lab, json_object());
 }
@@ -180,8 +180,8 @@ int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, 
 	begin(lab, "nodes of the lab are being paused", pause_frozen, done, opaque);
 	lab->operation.node = node;
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (is_paused_one(lab, &lab->nodes[i], node))
-			node_freeze(&lab->nodes[i]);
+		if (is_paused_one(lab, lab->nodes[i], node))
+			node_freeze(lab->nodes[i]);
 	}
 	loop_post(lab->context.control, lab_operation_check, lab);
 	return 0;
@@ -192,10 +192,10 @@ int lab_resume(struct lab *lab, struct node *node, struct error *error)
 	if (check_free(lab, error) < 0)
 		return -EBUSY;
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (!is_paused_one(lab, &lab->nodes[i], node))
+		if (!is_paused_one(lab, lab->nodes[i], node))
 			continue;
-		node_set_paused(&lab->nodes[i], false);
-		node_thaw(&lab->nodes[i]);
+		node_set_paused(lab->nodes[i], false);
+		node_thaw(lab->nodes[i]);
 	}
 	return 0;
 }
@@ -275,7 +275,7 @@ static int keep_files(const struct lab *lab, struct error *error)
 		result = copy_file(topology->sources[i], folder, name, error);
 	}
 	for (size_t i = 0; result == 0 && i < lab->node_count; i++)
-		result = keep_disk(lab->nodes[i].image, folder, error);
+		result = keep_disk(lab->nodes[i]->image, folder, error);
 	return result;
 }
 
@@ -290,7 +290,7 @@ static int open_memory(struct lab *lab, struct error *error)
 	for (size_t i = 0; i < lab->node_count; i++)
 		operation->memory[i] = (struct lab_operation_memory){.base = -1, .file = -1};
 	for (size_t i = 0; i < lab->node_count; i++) {
-		const struct node *node = &lab->nodes[i];
+		const struct node *node = lab->nodes[i];
 		struct lab_operation_memory *memory = &operation->memory[i];
 
 		memory->started = node->started;
@@ -357,7 +357,7 @@ static void prepared(void *opaque)
 	lab->operation.go_on = save_frozen;
 	lab->operation.started = loop_now();
 	for (size_t i = 0; i < lab->node_count; i++)
-		node_freeze(&lab->nodes[i]);
+		node_freeze(lab->nodes[i]);
 	loop_post(lab->context.control, lab_operation_check, lab);
 }
 
@@ -404,7 +404,7 @@ static void save_states(struct lab *lab)
 	state_put(state, TAG_NAME, lab_name(lab), strlen(lab_name(lab)));
 	loop_call(dataplane_loop(both.dataplane), save_dataplane, &both);
 	for (size_t i = 0; i < lab->node_count && !lab->operation.failure[0]; i++) {
-		struct node *node = &lab->nodes[i];
+		struct node *node = lab->nodes[i];
 
 		if (node_save(node, state, &error) < 0 ||
 		    (node->guest && guest_memory_write_rest(machine_memory(node->guest->machine),
@@ -420,7 +420,7 @@ static int check_nodes(const struct lab *lab, struct error *error)
 	const struct lab_operation_memory *memory = lab->operation.memory;
 
 	for (size_t i = 0; i < lab->node_count; i++) {
-		const struct node *node = &lab->nodes[i];
+		const struct node *node = lab->nodes[i];
 
 		if (memory && node->guest && (memory[i].file < 0 || memory[i].started != node->started))
 			return error_set(error, ERROR_FAILED, EAGAIN, "%s began anew meanwhile", node_name(node));
@@ -503,8 +503,8 @@ static void save_frozen(struct lab *lab)
 		fail(lab, NULL, &error);
 	} else {
 		for (size_t i = 0; i < lab->node_count; i++) {
-			if (lab->nodes[i].guest)
-				machine_drain(lab->nodes[i].guest->machine);
+			if (lab->nodes[i]->guest)
+				machine_drain(lab->nodes[i]->guest->machine);
 		}
 		save_states(lab);
 	}
@@ -559,7 +559,7 @@ static void restore_dataplane(void *opaque)
 
 static int restore_node(struct lab *lab, size_t index, struct error *error)
 {
-	struct node *node = &lab->nodes[index];
+	struct node *node = lab->nodes[index];
 	char *folder = snapshot_path(lab_name(lab), lab->operation.name), *disk = NULL;
 	struct node_saved_files files = {.memory_fd = -1};
 	char name[32];
@@ -588,28 +588,11 @@ static int restore_nodes(struct lab *lab, struct error *error)
 		at++;
 	if (result == 0)
 		return 0;
-	fail(lab, node_name(&lab->nodes[at]), error);
+	fail(lab, node_name(lab->nodes[at]), error);
 	for (; at < lab->node_count; at++)
-		node_fail(&lab->nodes[at], lab->operation.failure);
+		node_fail(lab->nodes[at], lab->operation.failure);
 	return result;
 }
-
-static void ignore_output(void *opaque, bool is_error, const uint8_t *data, size_t size)
-{
-	(void)opaque;
-	(void)is_error;
-	(void)data;
-	(void)size;
-}
-
-static void ignore_end(void *opaque, int status, int signal)
-{
-	(void)opaque;
-	(void)status;
-	(void)signal;
-}
-
-static const struct agent_channel_ops ignore_ops = {.output = ignore_output, .ended = ignore_end};
 
 /* What time has passed it cannot know, and what it takes for chance must not come a second time. */
 static void tell_guest(const struct lab *lab, struct node *node)
@@ -628,7 +611,7 @@ static void tell_guest(const struct lab *lab, struct node *node)
 	for (size_t i = 0; i < sizeof(entropy); i++)
 		length += snprintf(text + length, sizeof(text) - (size_t)length, "%02x", entropy[i]);
 	snprintf(text + length, sizeof(text) - (size_t)length, "\n");
-	agent_configure(node_agent(node), text, &ignore_ops, node);
+	agent_configure(node_agent(node), text, NULL, NULL);
 }
 
 /* Reads the state up to where its nodes begin, and looks at what can be known of it. */
@@ -688,8 +671,8 @@ static void restore_ended(struct lab *lab)
 		state_get(&operation->state, TAG_END, NULL, 0);
 	}
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (lab->nodes[i].guest)
-			tell_guest(lab, &lab->nodes[i]);
+		if (lab->nodes[i]->guest)
+			tell_guest(lab, lab->nodes[i]);
 	}
 	thaw_all(lab);
 	finish(lab, json_pack("{s:f}", "seconds", (double)(loop_now() - operation->started) / 1e9));
@@ -726,7 +709,7 @@ int lab_restore(struct lab *lab, const char *name, lab_done *done, void *opaque,
 	}
 	lab->operation.ends_guests = true;
 	for (size_t i = 0; i < lab->node_count; i++)
-		lab->operation.ending += node_stop(&lab->nodes[i]);
+		lab->operation.ending += node_stop(lab->nodes[i]);
 	if (lab->operation.ending == 0)
 		loop_post(lab->context.control, lab_operation_check, lab);
 	return 0;

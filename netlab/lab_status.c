@@ -6,6 +6,7 @@
 #include "core/loop.h"
 #include "core/memory.h"
 #include "core/memory_usage.h"
+#include "devices/virtio_balloon.h"
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_net.h"
@@ -39,6 +40,7 @@ static json_t *devices_status(const struct node *node)
 	if (node->guest) {
 		add_device(devices, "console", virtio_console_quarantine_reason(node->guest->console));
 		add_device(devices, "rng", virtio_rng_quarantine_reason(node->guest->rng));
+		add_device(devices, "balloon", virtio_balloon_quarantine_reason(node->guest->balloon));
 	}
 	if (node->guest && node->guest->disk)
 		add_device(devices, "disk", virtio_blk_quarantine_reason(node->guest->disk));
@@ -62,7 +64,7 @@ static json_t *link_status(const struct lab *lab, const struct node_interface *i
 
 		if (endpoint->is_network)
 			return json_string(lab->topology->networks[endpoint->network].name);
-		other = &lab->nodes[endpoint->node].interfaces[endpoint->interface];
+		other = &lab->nodes[endpoint->node]->interfaces[endpoint->interface];
 		if (other != interface)
 			return json_string(other->port_name);
 	}
@@ -172,8 +174,7 @@ static json_t *port_status(struct lab *lab, const struct node_interface *interfa
 					    json_integer((json_int_t)counters.dropped[reason]));
 	}
 	if (lab->capture) {
-		/* It was added when the lab started, and this only finds its number. */
-		int number = capture_add_port(lab->capture, interface->port_name, NULL);
+		int number = capture_find_port(lab->capture, interface->port_name);
 
 		if (number >= 0)
 			file = json_text(capture_file(lab->capture, number));
@@ -194,9 +195,9 @@ static void add_memory(const struct lab *lab, json_t *status)
 	for (size_t i = 0; ranges && i < lab->node_count; i++) {
 		const struct guest_memory *memory;
 
-		if (!lab->nodes[i].guest)
+		if (!lab->nodes[i]->guest)
 			continue; /* Its range is empty. */
-		memory = machine_memory(lab->nodes[i].guest->machine);
+		memory = machine_memory(lab->nodes[i]->guest->machine);
 		ranges[i].base = memory->base;
 		ranges[i].size = memory->size;
 	}
@@ -206,7 +207,7 @@ static void add_memory(const struct lab *lab, json_t *status)
 		json_t *node = json_array_get(json_object_get(status, "nodes"), i);
 		const struct memory_usage *usage = &ranges[i].usage;
 
-		if (!lab->nodes[i].guest)
+		if (!lab->nodes[i]->guest)
 			continue;
 		json_object_set_new(node, "memory_private", json_integer((json_int_t)usage->private));
 		json_object_set_new(node, "memory_shared", json_integer((json_int_t)usage->shared));
@@ -226,7 +227,7 @@ json_t *lab_status(struct lab *lab, bool with_memory)
 	json_t *nodes = json_array(), *ports = json_array(), *networks = json_array(), *status;
 
 	for (size_t i = 0; i < lab->node_count; i++) {
-		struct node *node = &lab->nodes[i];
+		struct node *node = lab->nodes[i];
 
 		json_array_append_new(nodes, node_status(lab, node));
 		for (size_t j = 0; j < node->topology->interface_count; j++)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,35 +17,33 @@ static bool wants_template(const struct lab *lab, const struct node *node)
 	return !lab->cold && !node->topology->boots && !node->topology->cmdline;
 }
 
-/* Such nodes go on from the same template. */
-static bool are_alike(const struct node *a, const struct node *b)
+/* Such guests go on from the same template. */
+static bool are_alike(const struct guest_options *a, const struct guest_options *b)
 {
-	struct guest_options first, second;
-
-	node_describe(a, &first);
-	node_describe(b, &second);
-	return first.memory == second.memory && first.cpus == second.cpus && first.nics == second.nics &&
-	       strcmp(first.image->name, second.image->name) == 0;
+	return a->memory == b->memory && a->cpus == b->cpus && a->nics == b->nics &&
+	       strcmp(a->image->name, b->image->name) == 0;
 }
 
 static struct lab_template *find(const struct lab *lab, const struct node *node)
 {
+	struct guest_options options;
+	struct lab_template *entry;
+
 	if (!wants_template(lab, node))
 		return NULL;
-	for (size_t i = 0; i < lab->template_count; i++) {
-		assert(lab->templates[i].node); /* Each is for some node. */
-		if (are_alike(lab->templates[i].node, node))
-			return &lab->templates[i];
-	}
-	return NULL;
+	node_describe(node, &options);
+	for (entry = lab->templates; entry; entry = entry->next)
+		if (are_alike(&entry->options, &options))
+			break;
+	return entry;
 }
 
 /* An image that was built anew meanwhile has another disk than the template's guest knows. */
 static void let_go_if_old(struct lab_template *entry)
 {
-	if (!entry->template || template_stamp(entry->node->image) == entry->stamp)
+	if (!entry->template || template_stamp(entry->image) == entry->stamp)
 		return;
-	log_line("image %s has changed: its nodes boot from now on", entry->node->image->name);
+	log_line("image %s has changed: its nodes boot from now on", entry->image->name);
 	template_close(entry->template);
 	entry->template = NULL;
 }
@@ -66,7 +63,7 @@ void lab_drop_template(struct lab *lab, const struct node *node)
 
 	if (!entry || !entry->template)
 		return;
-	log_line("template %s of image %s is of no use, and removed", entry->key, entry->node->image->name);
+	log_line("template %s of image %s is of no use, and removed", entry->key, entry->image->name);
 	template_close(entry->template);
 	entry->template = NULL;
 	template_remove(entry->key);
@@ -83,8 +80,8 @@ unsigned int lab_templates_in_work(const struct lab *lab)
 {
 	unsigned int count = 0;
 
-	for (size_t i = 0; i < lab->template_count; i++)
-		count += lab->templates[i].maker != NULL;
+	for (const struct lab_template *entry = lab->templates; entry; entry = entry->next)
+		count += entry->maker != NULL;
 	return count;
 }
 
@@ -94,10 +91,10 @@ static void tell(struct lab *lab, const struct lab_template *entry, const char *
 	char line[1200];
 	int length = snprintf(line, sizeof(line), "[netlab: it boots, without a template: %s]\n", what);
 
-	log_line("no template of image %s: %s", entry->node->image->name, what);
+	log_line("no template of image %s: %s", entry->image->name, what);
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (find(lab, &lab->nodes[i]) == entry)
-			lab_node_logged(lab, &lab->nodes[i], line,
+		if (find(lab, lab->nodes[i]) == entry)
+			lab_node_logged(lab, lab->nodes[i], line,
 					(size_t)length < sizeof(line) ? (size_t)length : sizeof(line) - 1);
 	}
 }
@@ -121,9 +118,9 @@ static void made(void *opaque, struct template *template, const char *failure)
 static void wait_for(struct lab *lab, const struct lab_template *entry)
 {
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (find(lab, &lab->nodes[i]) == entry)
-			snprintf(lab->nodes[i].reason, sizeof(lab->nodes[i].reason),
-				 "a template of image %s is being made, once", entry->node->image->name);
+		if (find(lab, lab->nodes[i]) == entry)
+			snprintf(lab->nodes[i]->reason, sizeof(lab->nodes[i]->reason),
+				 "a template of image %s is being made, once", entry->image->name);
 	}
 }
 
@@ -131,41 +128,59 @@ static void wait_for(struct lab *lab, const struct lab_template *entry)
 static void fill(struct lab *lab, struct lab_template *entry)
 {
 	struct error error = {.class = ERROR_NONE};
-	struct guest_options options;
 
-	node_describe(entry->node, &options);
-	entry->stamp = template_stamp(entry->node->image);
-	if (template_key(&options, entry->key, &error) < 0) {
+	entry->stamp = template_stamp(entry->image);
+	if (template_key(&entry->options, entry->key, &error) < 0) {
 		tell(lab, entry, error.text);
 		return;
 	}
-	entry->template = template_open(entry->key, options.memory, &error);
+	entry->template = template_open(entry->key, entry->options.memory, &error);
 	if (entry->template)
 		return;
 	if (lab->from)
 		return; /* Its nodes go on from elsewhere, and one that restarts boots. */
 	if (error.class != ERROR_NONE)
 		log_line("%s; it is made anew", error.text);
-	entry->maker = template_make(&options, entry->key, made, entry, &error);
+	entry->maker = template_make(&entry->options, entry->key, made, entry, &error);
 	if (entry->maker)
 		wait_for(lab, entry);
 	else
 		tell(lab, entry, error.text);
 }
 
+static struct lab_template *add_entry(struct lab *lab, const struct node *node, struct error *error)
+{
+	struct lab_template *entry = calloc(1, sizeof(*entry));
+
+	if (!entry) {
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		return NULL;
+	}
+	entry->image = image_load(node->image->name, error);
+	if (!entry->image) {
+		free(entry);
+		return NULL;
+	}
+	entry->lab = lab;
+	node_describe(node, &entry->options);
+	entry->options.image = entry->image;
+	entry->options.name = entry->image->name;
+	entry->next = lab->templates;
+	lab->templates = entry;
+	return entry;
+}
+
 int lab_find_templates(struct lab *lab, struct error *error)
 {
-	lab->templates = calloc(lab->node_count + 1, sizeof(*lab->templates));
-	if (!lab->templates)
-		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 	for (size_t i = 0; i < lab->node_count; i++) {
-		const struct node *node = &lab->nodes[i];
-		struct lab_template *entry = &lab->templates[lab->template_count];
+		const struct node *node = lab->nodes[i];
+		struct lab_template *entry;
 
 		if (!wants_template(lab, node) || find(lab, node))
 			continue;
-		*entry = (struct lab_template){.lab = lab, .node = node};
-		lab->template_count++;
+		entry = add_entry(lab, node, error);
+		if (!entry)
+			return -ENOENT;
 		fill(lab, entry);
 	}
 	return 0;
@@ -175,10 +190,10 @@ size_t lab_stop_templates(struct lab *lab)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < lab->template_count; i++) {
-		if (!lab->templates[i].maker)
+	for (struct lab_template *entry = lab->templates; entry; entry = entry->next) {
+		if (!entry->maker)
 			continue;
-		template_maker_stop(lab->templates[i].maker);
+		template_maker_stop(entry->maker);
 		count++;
 	}
 	return count;
@@ -186,7 +201,12 @@ size_t lab_stop_templates(struct lab *lab)
 
 void lab_close_templates(struct lab *lab)
 {
-	for (size_t i = 0; i < lab->template_count; i++)
-		template_close(lab->templates[i].template);
-	free(lab->templates);
+	struct lab_template *entry;
+
+	while ((entry = lab->templates)) {
+		lab->templates = entry->next;
+		template_close(entry->template);
+		image_free(entry->image);
+		free(entry);
+	}
 }

@@ -17,6 +17,7 @@
 #include "netlab/image.h"
 #include "netlab/node_log.h"
 #include "netlab/node_setup.h"
+#include "netlab/node_shape.h"
 #include "netlab/template.h"
 
 const char *node_state_name(enum node_state state)
@@ -40,9 +41,13 @@ static double wall_time(void)
 
 void node_set_state(struct node *node, enum node_state state)
 {
+	/* One that was ready and is set up further was so as early as before. */
+	bool keeps_time = node->was_ready && (state == NODE_CONFIGURING || state == NODE_READY);
+
 	node->state = state;
 	node->since = wall_time();
-	node->seconds = node->started ? (double)(loop_now() - node->started) / 1e9 : 0;
+	if (!keeps_time)
+		node->seconds = node->started ? (double)(loop_now() - node->started) / 1e9 : 0;
 	lab_node_changed(node->lab, node);
 }
 
@@ -150,28 +155,11 @@ static void on_logged(void *opaque, const char *text, size_t size)
 	lab_node_logged(node->lab, node, text, size);
 }
 
-static void ignore_output(void *opaque, bool is_error, const uint8_t *data, size_t size)
-{
-	(void)opaque;
-	(void)is_error;
-	(void)data;
-	(void)size;
-}
-
-static void ignore_end(void *opaque, int status, int signal)
-{
-	(void)opaque;
-	(void)status;
-	(void)signal;
-}
-
-static const struct agent_channel_ops console_ops = {.output = ignore_output, .ended = ignore_end};
-
 /* Once more does no harm. */
 static void start_console(struct node *node)
 {
 	if (node->console_wanted && agent_greeting_value(node->guest->agent, "init") > 0)
-		agent_configure(node->guest->agent, "console\n", &console_ops, node);
+		agent_configure(node->guest->agent, "console\n", NULL, NULL);
 }
 
 void node_console_attach(struct node *node)
@@ -218,10 +206,19 @@ void node_has_network(struct node *node)
 
 void node_setup_done(struct node *node, const char *failure)
 {
-	snprintf(node->reason, sizeof(node->reason), "%s", failure);
+	/* What failed when it was set up first has still failed when more of it was set up. */
+	if (failure[0] || !node->was_ready)
+		snprintf(node->reason, sizeof(node->reason), "%s", failure);
 	node_setup_destroy(node->setup);
 	node->setup = NULL;
 	node_set_state(node, NODE_READY);
+	node->was_ready = true;
+}
+
+void node_set_up_more(struct node *node, char *lines)
+{
+	node_set_state(node, NODE_CONFIGURING);
+	node_setup_start_more(node, lines);
 }
 
 /* The guest's end. */
@@ -302,15 +299,15 @@ static void on_ended(void *opaque, enum machine_end end, const char *reason)
 {
 	struct node *node = opaque;
 	bool reset = end == MACHINE_RESET && node->greeted;
+	bool is_wanted = !lab_is_stopping(node->lab) && !node->held;
 	char text[600];
 
-	if (!lab_is_stopping(node->lab) && (node->restart_wanted || reset)) {
+	if (is_wanted && (node->restart_wanted || reset)) {
 		node->restart_wanted = false;
 		start_anew(node);
 		return;
 	}
-	if (!lab_is_stopping(node->lab) && node->is_clone && !node->greeted &&
-	    (end == MACHINE_RESET || end == MACHINE_CRASHED)) {
+	if (is_wanted && node->is_clone && !node->greeted && (end == MACHINE_RESET || end == MACHINE_CRASHED)) {
 		drop_template(node, reason[0] ? reason : "the guest reset before it did anything");
 		start_anew(node);
 		return;
@@ -319,7 +316,7 @@ static void on_ended(void *opaque, enum machine_end end, const char *reason)
 	node->reason[0] = '\0';
 	if (end == MACHINE_CRASHED) {
 		crashed(node, reason);
-	} else if (end == MACHINE_RESET && !lab_is_stopping(node->lab)) {
+	} else if (end == MACHINE_RESET && is_wanted) {
 		snprintf(text, sizeof(text), "the guest reset before its agent greeted%s%s", reason[0] ? ": " : "",
 			 reason);
 		crashed(node, text);
@@ -416,6 +413,7 @@ static int start(struct node *node, struct error *error)
 	int result;
 
 	node_plug(node);
+	node->was_ready = false;
 	node->started = loop_now();
 	node->is_clone = node->guest->options.template != NULL;
 	node->found_nics = node->is_clone ? template_nics(node->guest->options.template) : 0;
@@ -513,46 +511,43 @@ void node_set_paused(struct node *node, bool paused)
 	}
 }
 
-static int init_interfaces(struct node *node, const struct node_context *context, struct error *error)
+struct node *node_create(const struct topology_node *topology, const struct node_context *context, struct error *error)
 {
-	node->interfaces = calloc(node->topology->interface_count + 1, sizeof(*node->interfaces));
-	if (!node->interfaces)
-		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
-	for (size_t i = 0; i < node->topology->interface_count; i++) {
-		struct node_interface *interface = &node->interfaces[i];
+	struct node *node = calloc(1, sizeof(*node));
+	struct node_shape shape;
 
-		interface->node = node;
-		interface->topology = &node->topology->interfaces[i];
-		snprintf(interface->port_name, sizeof(interface->port_name), "%s:%s", node->topology->name,
-			 interface->topology->name);
-		interface->port = dataplane_add_port(context->dataplane, interface->port_name);
-		if (!interface->port)
-			return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	if (!node) {
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		return NULL;
 	}
-	return 0;
-}
-
-int node_init(struct node *node, const struct topology_node *topology, const struct node_context *context,
-	      struct error *error)
-{
-	*node = (struct node){.lab = context->lab, .topology = topology, .since = wall_time()};
-	node->image = image_load(topology->image, error);
-	if (!node->image)
-		return -ENOENT;
-	node->memory = topology->memory ? topology->memory : node->image->memory;
-	node->cpus = topology->cpus ? topology->cpus : node->image->cpus;
+	node->lab = context->lab;
+	node->since = wall_time();
 	node->log = node_log_create(context->runtime, topology->name, error);
-	if (!node->log)
-		return -EIO;
-	return init_interfaces(node, context, error);
+	if (!node->log || node_shape_make(&shape, topology, NULL, context, error) < 0) {
+		node_destroy(node);
+		return NULL;
+	}
+	node_shape_apply(&shape, node);
+	return node;
 }
 
-void node_release(struct node *node)
+void node_destroy(struct node *node)
 {
 	node_release_guest(node);
 	node_log_destroy(node->log);
 	image_free(node->image);
 	free(node->interfaces);
+	free(node);
+}
+
+void node_reset(struct node *node)
+{
+	node->reason[0] = '\0';
+	node->has_registers = false;
+	node->held = false;
+	node->was_ready = false;
+	node->started = 0;
+	node_set_state(node, NODE_CREATED);
 }
 
 const char *node_name(const struct node *node)

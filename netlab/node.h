@@ -5,8 +5,8 @@
 /* Node: one guest of a lab, for netlab/lab.c and those it is made of
  * ==================================================================
  *
- * A node's interfaces, log and console history last as long as the lab; its guest and setting-up are replaced when it
- * restarts.
+ * A node's interfaces, log and console history last as long as it does; its guest and setting-up are replaced when it
+ * restarts.  When the lab is changed, its interfaces may be as well (netlab/node_shape.h).
  *
  *      created -> booting -> configuring -> ready -> stopped or crashed
  *
@@ -65,6 +65,7 @@ struct node {
 	uint64_t started; /* loop_now() when its vCPUs started. */
 	char reason[1024];
 	bool restart_wanted;
+	bool held;        /* It is not started again, whatever ends it: the lab is being changed. */
 	bool has_network; /* Its interfaces are set up. */
 	bool greeted;     /* The guest has been heard of since it started. */
 	bool has_registers;
@@ -74,6 +75,7 @@ struct node {
 	bool is_clone;               /* It went on from a template. */
 	unsigned int found_nics;     /* Those it has found already, as that had (netlab/template.h). */
 	struct node_setup *setup;    /* While it is configuring. */
+	bool was_ready;              /* Since its guest started. */
 	bool console_wanted;         /* Somebody has been at the console. */
 	bool freezing, frozen;       /* Its vCPUs are to be held; are held. */
 	enum node_state paused_from; /* What it was before it was paused. */
@@ -92,10 +94,15 @@ struct node_context {
 	const char *runtime;
 };
 
-/* Makes a node with its ports and log, without a machine. */
-int node_init(struct node *node, const struct topology_node *topology, const struct node_context *context,
-	      struct error *error);
-void node_release(struct node *node);
+/* Makes a node with its ports and log, without a machine.  Returns NULL with 'error' set. */
+struct node *node_create(const struct topology_node *topology, const struct node_context *context, struct error *error);
+/* Frees it, but for its ports, which go with the data plane. */
+void node_destroy(struct node *node);
+
+/* Back to NODE_CREATED, without a machine: the lab starts it when its turn comes. */
+void node_reset(struct node *node);
+/* Sets up more of a node that is ready: 'lines' are for its agent, and are freed.  NODE_CONFIGURING meanwhile. */
+void node_set_up_more(struct node *node, char *lines);
 
 /* Fills in what its guest is made of, without a template. */
 void node_describe(const struct node *node, struct guest_options *options);
@@ -105,8 +112,8 @@ int node_start(struct node *node, struct template *template, struct error *error
 /* Asks the machine to end; node_ended() of the lab follows.  Returns false when there is none. */
 bool node_stop(struct node *node);
 
-/* Has its vCPUs held; lab_node_frozen() follows, also when its guest ends first.  Returns false when that will not come:
- * there is no guest, or it is frozen. */
+/* Has its vCPUs held; lab_node_frozen() follows, also when its guest ends first.  Returns false when that will not
+ * come: there is no guest, or it is frozen. */
 bool node_freeze(struct node *node);
 /* Has them go on, unless it is paused. */
 void node_thaw(struct node *node);
@@ -147,7 +154,6 @@ struct template *lab_node_template(struct lab *lab, const struct node *node);
 /* That template does not work: it is not used again, and made anew by the next lab that wants it. */
 void lab_drop_template(struct lab *lab, const struct node *node);
 const struct node_context *lab_context(const struct lab *lab);
-const struct topology *lab_topology(const struct lab *lab);
 void lab_node_changed(struct lab *lab, struct node *node);
 void lab_node_logged(struct lab *lab, struct node *node, const char *text, size_t size);
 void lab_node_console(struct lab *lab, struct node *node, const uint8_t *data, size_t size);

@@ -87,8 +87,7 @@ static void put_interfaces(FILE *out, const struct topology_node *topology, unsi
 	}
 }
 
-/* The first IPv4 and the first IPv6 address of every node, so that "ping h2" works. */
-static void put_hosts(FILE *out, const struct topology *topology)
+void node_setup_put_hosts(FILE *out, const struct topology *topology)
 {
 	for (size_t n = 0; n < topology->node_count; n++) {
 		const struct topology_node *node = &topology->nodes[n];
@@ -129,7 +128,7 @@ static char *configure_text(const struct node *node)
 	put_interfaces(out, topology, node->found_nics);
 	for (size_t i = 0; i < topology->sysctl_count; i++)
 		fprintf(out, "sysctl %s %s\n", topology->sysctls[i].key, topology->sysctls[i].value);
-	put_hosts(out, lab_topology(node->lab));
+	node_setup_put_hosts(out, lab_topology(node->lab));
 	if (fclose(out) != 0) {
 		free(text);
 		return NULL;
@@ -344,18 +343,40 @@ static void next_step(struct node_setup *setup)
 	node_setup_done(setup->node, setup->failure);
 }
 
-void node_setup_start(struct node *node)
+/* With 'text' for the agent, which becomes its own.  Returns NULL when out of memory, which the node has been told. */
+static struct node_setup *create(struct node *node, char *text)
 {
 	struct node_setup *setup = calloc(1, sizeof(*setup));
 
 	if (!setup) {
+		free(text);
 		node_setup_done(node, "out of memory");
-		return;
+		return NULL;
 	}
 	setup->node = node;
 	setup->file_fd = -1;
-	setup->text = configure_text(node);
+	setup->text = text;
 	node->setup = setup;
+	return setup;
+}
+
+void node_setup_start(struct node *node)
+{
+	struct node_setup *setup = create(node, configure_text(node));
+
+	if (setup)
+		next_step(setup);
+}
+
+void node_setup_start_more(struct node *node, char *lines)
+{
+	struct node_setup *setup = create(node, lines);
+
+	if (!setup)
+		return;
+	setup->file = node->topology->file_count;
+	setup->route = node->topology->route_count;
+	setup->command = node->topology->startup_count;
 	next_step(setup);
 }
 

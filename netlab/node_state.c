@@ -144,10 +144,10 @@ static int restore_guest(struct node *node, struct state *state, const struct no
 	result = check_processor(&options, state, error);
 	if (result == 0)
 		result = node_build_guest(node, &options, error);
-	if (node->guest)
-		node->guest->options.image = node->image;
-	if (result == 0)
-		result = machine_restore(node->guest->machine, state, error);
+	if (result < 0 || !node->guest)
+		return result;
+	node->guest->options.image = node->image;
+	result = machine_restore(node->guest->machine, state, error);
 	if (result < 0)
 		return result;
 	agent_restore(node->guest->agent, state);
@@ -157,7 +157,7 @@ static int restore_guest(struct node *node, struct state *state, const struct no
 
 static bool is_sensible(const struct node_record *record)
 {
-	return record->state <= NODE_CRASHED && record->paused_from <= NODE_CRASHED &&
+	return record->state >= NODE_READY && record->state <= NODE_CRASHED && record->paused_from <= NODE_CRASHED &&
 	       record->has_guest == (record->state == NODE_READY || record->state == NODE_PAUSED) &&
 	       (!record->has_guest || record->paused_from == NODE_READY || record->state == NODE_READY);
 }
@@ -188,6 +188,7 @@ int node_restore(struct node *node, struct state *state, const struct node_saved
 	node->is_clone = record.is_clone;
 	node->greeted = record.greeted;
 	node->found_nics = record.found_nics;
+	node->has_network = node->was_ready = record.has_guest;
 	node->console_wanted = record.console_wanted;
 	node->paused_from = record.paused_from;
 	node->paused_seconds = record.paused_seconds;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "netlab/allocate.h"
+#include "netlab/folder.h"
 #include "netlab/runtime.h"
 
 #define NEW_PREFIX ".new-"
@@ -42,20 +43,6 @@ char *snapshot_path(const char *lab, const char *name)
 	return path;
 }
 
-static int make_folders(char *path)
-{
-	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		int result;
-
-		*slash = '\0';
-		result = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
-		*slash = '/';
-		if (result < 0)
-			return result;
-	}
-	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
-}
-
 static int open_folder(int at, const char *name)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -73,9 +60,9 @@ static int open_lab(const char *lab, bool make)
 	int result = runtime_name_is_valid(lab) ? 0 : -EINVAL;
 
 	if (result == 0 && make)
-		result = make_folders(path);
+		result = folder_make(path);
 	if (result == 0)
-		result = open_folder(AT_FDCWD, path);
+		result = open_folder(AT_FDCWD, path); /* Its descriptor. */
 	free(base);
 	free(path);
 	return result;
@@ -88,19 +75,19 @@ static int remove_folder(int at, const char *name)
 	DIR *files = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *file;
 
-	if (fd < 0)
-		return fd;
-	if (!files) {
-		close(fd);
-		return -ENOMEM;
-	}
 	/* Without its state nobody takes the rest for a snapshot. */
-	unlinkat(fd, "state", 0);
-	while ((file = readdir(files))) {
+	if (files)
+		unlinkat(fd, "state", 0);
+	while (files && (file = readdir(files))) {
 		if (strcmp(file->d_name, ".") != 0 && strcmp(file->d_name, "..") != 0)
 			unlinkat(fd, file->d_name, 0);
 	}
-	closedir(files);
+	if (files)
+		closedir(files);
+	else if (fd >= 0)
+		close(fd);
+	else
+		return fd;
 	return unlinkat(at, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 

@@ -22,7 +22,8 @@
  * their fair share.  (An evil station can still claim another's address, as on any switch without port
  * security.)
  *
- * Time is a parameter, in nanoseconds of a clock that never runs backwards; the module reads no clock.
+ * Time is a parameter, in nanoseconds of a clock that never runs backwards; the module reads no clock.  Only
+ * differences count, so a time before the clock's beginning may be given as what it wraps around to.
  *
  * Thread-safety: one thread at a time; switch_count() any thread.
  */
@@ -73,8 +74,8 @@ struct switch_port *switch_lookup(const struct switch_table *table, const uint8_
 void switch_for_each(const struct switch_table *table,
 		     void (*function)(void *opaque, uint64_t address, struct switch_port *port, uint64_t seen),
 		     void *opaque);
-/* Learns an address as switch_for_each() gave it.  It must have been seen no earlier than those that were learnt before.
- */
+/* Learns an address as switch_for_each() gave it.  It must have been seen no earlier than those that were learnt
+ * before. */
 void switch_learn(struct switch_table *table, struct switch_port *port, uint64_t address, uint64_t seen);
 
 /* Forgets all addresses behind 'port': nothing is plugged in any more. */

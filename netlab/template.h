@@ -17,9 +17,9 @@
  *                                              state    the machine's state (core/state.h), and the greeting
  *                                              about    JSON, for "netlab image list"
  *
- * KEY is a hash of all that went into it: the image's files, command line, memory, CPUs, NICs, the machine's version, the
- * CPU as guests see it, KVM's backend and the host's kernel.  So a template is never wrong, only of no use any more.  A
- * folder gets its name when all of it is on disk.  Who makes one holds a lock, KEY.lock; others wait for it.
+ * KEY is a hash of all that went into it: the image's files, command line, memory, CPUs, NICs, the machine's version,
+ * the CPU as guests see it, KVM's backend and the host's kernel.  So a template is never wrong, only of no use any
+ * more.  A folder gets its name when all of it is on disk.  Who makes one holds a lock, KEY.lock; others wait for it.
  *
  * Thread-safety: the control loop's.
  */

@@ -10,25 +10,12 @@
 #include <unistd.h>
 
 #include "netlab/allocate.h"
+#include "netlab/folder.h"
 #include "netlab/template.h"
 #include "netlab/template_internal.h"
 
 /* The folder with all templates: KEY for each, KEY.lock for who makes one, KEY.new while it does,
  * KEY.hopeless for one that cannot be made. */
-
-static int make_folders(char *path)
-{
-	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		int result;
-
-		*slash = '\0';
-		result = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
-		*slash = '/';
-		if (result < 0)
-			return result;
-	}
-	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
-}
 
 int template_folder(struct error *error)
 {
@@ -40,7 +27,7 @@ int template_folder(struct error *error)
 		path = allocate_text("%s/netlab-kvm/templates", cache);
 	else
 		path = allocate_text("%s/.cache/netlab-kvm/templates", home && home[0] == '/' ? home : "");
-	result = make_folders(path);
+	result = folder_make(path);
 	if (result == 0)
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)

@@ -181,10 +181,13 @@ json_t *client_wait(struct client *client, int milliseconds)
 
 void client_set_error(const struct client *client, const json_t *message, struct error *error)
 {
-	const char *text = cli_string(json_object_get(message, "error"), "message");
+	const json_t *told = json_object_get(message, "error");
+	const char *text = cli_string(told, "message");
+	bool is_usage = !strcmp(cli_string(told, "code"), "bad-topology");
 
 	if (message)
-		error_set(error, ERROR_FAILED, EIO, "%s", text[0] ? text : "netlabd gave no answer that makes sense");
+		error_set(error, is_usage ? ERROR_USAGE : ERROR_FAILED, EIO, "%s",
+			  text[0] ? text : "netlabd gave no answer that makes sense");
 	else
 		error_set(error, ERROR_FAILED, EIO,
 			  "lab %s ended the connection; \"netlab list\" says whether it still runs", client->lab);

@@ -7,11 +7,15 @@ const struct cli_command cli_commands[] = {
 	{
 		.name = "up",
 		.run = cli_up,
-		.summary = "start the lab that a topology file describes",
+		.summary = "start the lab that a topology file describes, or make it what that says now",
 		.usage = "netlab up [OPTIONS] [FILE]",
 		.help = "Starts a lab and waits until its nodes are ready. FILE is a topology, or a\n"
 			"folder with one; without it, topology.yaml or the only YAML file in the current\n"
 			"folder is taken. Ctrl-C takes everything down again.\n"
+			"\n"
+			"A lab that runs is made what FILE says now: the changes are shown, you are asked,\n"
+			"and only what changed is touched. A node whose own description changed gets a\n"
+			"new machine; all others run on.\n"
 			"\n"
 			"  --name NAME          call the lab NAME, so that one topology can run twice\n"
 			"  --captures FOLDER    where captures go (default: ./captures/LAB)\n"
@@ -22,9 +26,12 @@ const struct cli_command cli_commands[] = {
 			"  --overcommit         start it even if its nodes may come to need more memory than\n"
 			"                       there is; should they, the kernel ends whole labs\n"
 			"  --timeout SECONDS    how long to wait for nodes to be ready (default: 300; 0: for ever)\n"
+			"  -y, --yes            change a lab that runs without asking\n"
+			"  --plan               only show what would change\n"
 			"\n"
 			"Examples:\n"
 			"  netlab up\n"
+			"  netlab up --plan\n"
 			"  netlab up labs/router --captures /tmp/router\n"
 			"  netlab up office.yaml --name office2",
 	},

@@ -35,7 +35,7 @@ static const char bash_script[] =
 	"	case $command:$word in\n"
 	"	:-*) complete_from --lab --format --help --version ;;\n"
 	"	snapshot:-*) complete_from --replace --lab --format --help ;;\n"
-	"	up:-*) complete_from --name --captures --no-capture --cold --from --overcommit --timeout --format --help ;;\n"
+	"	up:-*) complete_from --name --captures --no-capture --cold --from --overcommit --timeout --yes --plan --format --help ;;\n"
 	"	down:-*) complete_from --all --lab --format --help ;;\n"
 	"	exec:-*) complete_from --tty --no-stdin --interactive --env --lab --help ;;\n"
 	"	restart:-*) complete_from --timeout --lab --format --help ;;\n"

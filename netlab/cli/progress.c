@@ -163,6 +163,33 @@ static struct progress_node *find_or_add(struct progress *progress, const char *
 	return &progress->nodes[progress->count++];
 }
 
+static bool is_followed(const struct progress *progress, const char *name)
+{
+	if (progress->only)
+		return !strcmp(progress->only, name);
+	for (size_t i = 0; i < json_array_size(progress->among); i++)
+		if (!strcmp(json_string_value(json_array_get(progress->among, i)), name))
+			return true;
+	return !progress->among;
+}
+
+/* The lab was changed, and the node has gone. */
+static void drop_node(struct progress *progress, const char *name)
+{
+	for (size_t i = 0; i < progress->count; i++) {
+		struct progress_node *node = &progress->nodes[i];
+
+		if (strcmp(node->name, name))
+			continue;
+		free(node->name);
+		free(node->state);
+		free(node->reason);
+		*node = progress->nodes[--progress->count];
+		progress->expected--;
+		return;
+	}
+}
+
 static void take_node(struct progress *progress, const json_t *message)
 {
 	const char *name = cli_string(message, "node");
@@ -170,7 +197,7 @@ static void take_node(struct progress *progress, const json_t *message)
 	bool is_new = !strcmp(state, "created") || !strcmp(state, "booting");
 	struct progress_node *node;
 
-	if (progress->only && strcmp(progress->only, name))
+	if (!is_followed(progress, name))
 		return;
 	/* What a node was before it is restarted, and that it stops for that, does not matter. */
 	if (progress->only && !progress->count && (json_is_true(json_object_get(message, "present")) || !is_new))
@@ -184,6 +211,15 @@ static void take_node(struct progress *progress, const json_t *message)
 	put_change(progress, node);
 }
 
+static size_t count_expected(const struct progress *progress, const json_t *started)
+{
+	if (progress->only)
+		return 1;
+	if (progress->among)
+		return json_array_size(progress->among);
+	return (size_t)json_integer_value(json_object_get(started, "nodes"));
+}
+
 /* Returns false when the stream has ended. */
 static bool take_message(struct progress *progress, const struct client *client, const json_t *message,
 			 struct error *error)
@@ -195,8 +231,10 @@ static bool take_message(struct progress *progress, const struct client *client,
 		return true;
 	if (!strcmp(event, "node"))
 		take_node(progress, message);
+	else if (!strcmp(event, "removed"))
+		drop_node(progress, cli_string(message, "node"));
 	else if (!strcmp(event, "started"))
-		progress->expected = progress->only ? 1 : (size_t)json_integer_value(json_object_get(message, "nodes"));
+		progress->expected = count_expected(progress, message);
 	if (event[0])
 		return true;
 	client_set_error(client, message, error);

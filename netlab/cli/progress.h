@@ -27,9 +27,10 @@ struct progress_node {
 
 struct progress {
 	/* The caller fills these. */
-	bool quiet;         /* Show nothing. */
-	const char *only;   /* Follow this node alone, from when it is created anew; NULL: all. */
-	json_int_t request; /* An error in answer to this request ends the waiting; 0: none. */
+	bool quiet;          /* Show nothing. */
+	const char *only;    /* Follow this node alone, from when it is created anew; NULL: all. */
+	const json_t *among; /* Follow nodes with these names; NULL: all. */
+	json_int_t request;  /* An error in answer to this request ends the waiting; 0: none. */
 
 	struct progress_node *nodes;
 	size_t count, expected;

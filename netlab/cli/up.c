@@ -10,6 +10,7 @@
 #include "netlab/allocate.h"
 #include "netlab/cli/cli.h"
 #include "netlab/cli/client.h"
+#include "netlab/cli/converge.h"
 #include "netlab/cli/launch.h"
 #include "netlab/cli/log_tail.h"
 #include "netlab/cli/progress.h"
@@ -22,7 +23,8 @@
 /* netlab up: checks all that can be checked first, so that nothing is started that could not run; then starts
  * netlabd and shows how the nodes come up.
  *
- * Until that is over the lab is ours, and Ctrl-C takes it down; afterwards it runs on without us. */
+ * Until that is over the lab is ours, and Ctrl-C takes it down; afterwards it runs on without us.  One that runs
+ * already is made what the file says (netlab/cli/converge.h), and runs on whatever becomes of us. */
 
 #define TIMEOUT_SECONDS 300
 #define LOG_LINES 10
@@ -35,7 +37,12 @@ struct up {
 	bool no_capture;
 	bool cold;
 	bool overcommit;
-	long timeout; /* Seconds; 0: none. */
+	bool yes;         /* Change a lab that runs without asking. */
+	bool plan_only;   /* Change and start nothing. */
+	bool is_running;  /* The lab was there before us. */
+	long timeout;     /* Seconds; 0: none. */
+	char *path;       /* Of the topology, as found. */
+	const char *file; /* The same as one speaks of it. */
 	struct topology *topology;
 	char *captures; /* Absolute path, or NULL. */
 	struct launch launch;
@@ -103,33 +110,23 @@ static int read_saved_topology(struct up *up)
 static int read_topology(struct up *up, const char *given)
 {
 	struct error error = {0};
-	char *path = cli_find_topology(given, &error);
 
-	if (!path)
+	up->path = cli_find_topology(given, &error);
+	if (!up->path)
 		return cli_fail(&error);
-	up->topology = topology_read(path, up->name, stderr);
-	free(path);
+	up->file = !strncmp(up->path, "./", 2) ? up->path + 2 : up->path;
+	up->topology = topology_read(up->path, up->name, stderr);
 	return up->topology ? 0 : ERROR_USAGE;
 }
 
-/* All that can go wrong before anything is started.  Returns 0 or the exit code. */
-static int prepare(struct up *up, const char *given)
+/* What a lab that is to be started needs of this machine.  Returns 0 or the exit code. */
+static int prepare_host(const struct up *up)
 {
 	struct host_profile profile;
 	struct error error = {0};
-	int code = up->from ? read_saved_topology(up) : read_topology(up, given);
-	int kvm, memory;
+	int kvm = host_probe(&profile, &error);
+	int memory;
 
-	if (code)
-		return code;
-	if (runtime_probe(up->topology->name, NULL) == RUNTIME_RUNNING) {
-		cli_error(
-			"lab %s is running; take it down with \"netlab down %s\", or start a second one from this topology "
-			"with \"netlab up --name OTHER\"",
-			up->topology->name, up->topology->name);
-		return ERROR_FAILED;
-	}
-	kvm = host_probe(&profile, &error);
 	if (kvm < 0)
 		return cli_fail(&error);
 	close(kvm);
@@ -143,8 +140,27 @@ static int prepare(struct up *up, const char *given)
 	if (memory < 0)
 		return (int)error.class;
 	runtime_clean(up->topology->name);
-	set_captures(up);
 	return 0;
+}
+
+/* All that can go wrong before anything is started.  Returns 0 or the exit code. */
+static int prepare(struct up *up, const char *given)
+{
+	struct error error = {0};
+	int code = up->from ? read_saved_topology(up) : read_topology(up, given);
+
+	if (code || !up->topology)
+		return code;
+	set_captures(up);
+	up->is_running = runtime_probe(up->topology->name, NULL) == RUNTIME_RUNNING;
+	if (up->is_running && up->from) {
+		cli_error("lab %s is running; \"netlab snapshot restore %s\" has it be what it was then",
+			  up->topology->name, up->from);
+		return ERROR_FAILED;
+	}
+	if (up->is_running)
+		return check_images(up->topology, &error) ? 0 : cli_fail(&error);
+	return up->plan_only ? 0 : prepare_host(up);
 }
 
 static int take_signals(void)
@@ -198,11 +214,17 @@ static void put_success(const struct up *up)
 	for (size_t i = 0; i < up->progress.count; i++)
 		if (up->progress.nodes[i].seconds > slowest)
 			slowest = up->progress.nodes[i].seconds;
-	if (up->from)
+	if (up->from) {
 		printf("Lab %s goes on where it was when %s was saved.\n", up->topology->name, up->from);
-	else
+	} else if (up->is_running) {
+		printf("\nLab %s is as ", up->topology->name);
+		cli_put_text(stdout, up->file);
+		puts(" says.");
+		return;
+	} else {
 		printf("\nLab %s is up: %zu node%s ready in %s.\n", up->topology->name, up->progress.count,
 		       up->progress.count == 1 ? "" : "s", cli_duration(slowest, duration));
+	}
 	printf("  captures  ");
 	cli_put_text(stdout, up->captures ? up->captures : "none (--no-capture)");
 	lab_words(up, words);
@@ -276,7 +298,7 @@ static int follow(struct up *up, struct client *client)
 	struct error error = {0};
 	long long deadline = up->timeout ? cli_milliseconds() + up->timeout * 1000 : 0;
 
-	if (!up->cli->json && !up->from)
+	if (!up->cli->json && !up->from && !up->is_running)
 		printf("Lab %s: %zu node%s\n", up->topology->name, up->topology->node_count,
 		       up->topology->node_count == 1 ? "" : "s");
 	fflush(stdout);
@@ -328,6 +350,45 @@ static int start_and_follow(struct up *up)
 	return code;
 }
 
+static int converge_and_follow(struct up *up, struct converge *converge)
+{
+	struct error error = {0};
+	struct client client;
+	int code;
+
+	if (client_open(&client, up->topology->name, &error) < 0)
+		return cli_fail(&error);
+	up->launch = (struct launch){.lab = up->topology->name, .signal_fd = -1};
+	code = converge_run(converge, &client);
+	up->progress.among = converge->nodes;
+	if (code < 0)
+		code = json_array_size(converge->nodes) ? follow(up, &client) : finish(up, &client);
+	client_close(&client);
+	return code;
+}
+
+static int run(struct up *up)
+{
+	struct converge converge = {
+		.cli = up->cli,
+		.lab = up->topology->name,
+		.file = up->file,
+		.topology = up->topology->path,
+		.captures = up->folder ? up->captures : NULL,
+		.no_capture = up->no_capture,
+		.cold = up->cold,
+		.yes = up->yes,
+		.plan_only = up->plan_only,
+	};
+	int code;
+
+	if (!up->is_running)
+		return up->plan_only ? converge_put_start(&converge, up->topology) : start_and_follow(up);
+	code = converge_and_follow(up, &converge);
+	converge_free(&converge);
+	return code;
+}
+
 /* Returns -1, or the exit code. */
 static int parse(struct up *up, int argc, char **argv)
 {
@@ -335,12 +396,13 @@ static int parse(struct up *up, int argc, char **argv)
 		{"name", required_argument, NULL, 'n'},    {"captures", required_argument, NULL, 'c'},
 		{"no-capture", no_argument, NULL, 'C'},    {"cold", no_argument, NULL, 'b'},
 		{"from", required_argument, NULL, 'f'},    {"overcommit", no_argument, NULL, 'o'},
-		{"timeout", required_argument, NULL, 't'}, {NULL, 0, NULL, 0},
+		{"timeout", required_argument, NULL, 't'}, {"yes", no_argument, NULL, 'y'},
+		{"plan", no_argument, NULL, 'p'},          {NULL, 0, NULL, 0},
 	};
 	char *end;
 	int option;
 
-	while ((option = cli_option(up->cli, argc, argv, "", options)) != -1) {
+	while ((option = cli_option(up->cli, argc, argv, "y", options)) != -1) {
 		if (option == 'n')
 			up->name = optarg;
 		else if (option == 'c')
@@ -353,6 +415,10 @@ static int parse(struct up *up, int argc, char **argv)
 			up->cold = true;
 		else if (option == 'o')
 			up->overcommit = true;
+		else if (option == 'y')
+			up->yes = true;
+		else if (option == 'p')
+			up->plan_only = true;
 		else if (option != 't')
 			return ERROR_USAGE;
 		else {
@@ -381,11 +447,12 @@ int cli_up(struct cli *cli, int argc, char **argv)
 		return code;
 	code = prepare(&up, argv[optind]);
 	if (code == 0 && up.topology)
-		code = start_and_follow(&up);
+		code = run(&up);
 	if (up.launch.signal_fd > 0)
 		close(up.launch.signal_fd);
 	progress_free(&up.progress);
 	topology_free(up.topology);
 	free(up.captures);
+	free(up.path);
 	return code;
 }

@@ -316,8 +316,7 @@ static const struct directive *find_directive(const char *name)
 		{"hostname", apply_hostname}, {"machine-id", apply_machine_id}, {"time", apply_time},
 		{"entropy", apply_entropy},   {"rescan", apply_rescan},         {"interface", apply_interface},
 		{"address", apply_address},   {"sysctl", apply_sysctl},         {"host", apply_host},
-		{"park", apply_park},
-		{"console", apply_console},
+		{"park", apply_park},         {"console", apply_console},
 	};
 
 	for (size_t index = 0; index < sizeof(directives) / sizeof(directives[0]); index++)

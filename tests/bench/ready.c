@@ -44,8 +44,10 @@ static void changed(void *opaque, struct node *node)
 {
 	struct bench *bench = opaque;
 	double now = (double)(loop_now() - bench->started) / 1e9;
-	size_t index = (size_t)(node - lab_node(bench->lab, 0));
+	size_t index = 0;
 
+	while (lab_node(bench->lab, index) != node)
+		index++;
 	switch (node_state(node)) {
 	case NODE_BOOTING:
 		bench->started_at[index] = now;

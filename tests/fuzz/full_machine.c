@@ -3,6 +3,7 @@
 
 #include "core/machine.h"
 #include "devices/uart.h"
+#include "devices/virtio_balloon.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_net.h"
 #include "devices/virtio_rng.h"
@@ -68,6 +69,7 @@ struct machine *full_machine_create(void)
 	stand_in_check(virtio_net_create(machine, loop, &net, &error));
 	stand_in_check(virtio_console_create(machine, loop, &console, &error));
 	stand_in_check(virtio_rng_create(machine, loop, FULL_MACHINE_SLOT_RNG, &error));
+	stand_in_check(virtio_balloon_create(machine, loop, FULL_MACHINE_SLOT_BALLOON, &error));
 	stand_in_check(uart_create(machine, &uart_ops, NULL, &error) == 0);
 	return machine;
 }

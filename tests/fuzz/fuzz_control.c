@@ -35,6 +35,17 @@ static void turn(struct loop *loop)
 	loop_run(loop);
 }
 
+/* Something happens to the lab. */
+static void act_on_lab(struct lab *lab, size_t choice)
+{
+	lab->plan_error.class = choice % 4 == 1 ? ERROR_USAGE : ERROR_NONE;
+	lab->converge_result = choice % 5 == 1 ? -EINVAL : 0;
+	if (choice % 3 == 0)
+		standin_converged(lab);
+	if (choice % 11 == 0)
+		lab->listener->removed(lab->listener->opaque, &lab->nodes[1]);
+}
+
 /* Something happens in a guest. */
 static void act(struct lab *lab, size_t choice)
 {
@@ -92,6 +103,7 @@ static void play(struct loop *loop, struct lab *lab, int fd, const uint8_t *data
 		turn(loop);
 		turn(loop);
 		act(lab, length);
+		act_on_lab(lab, length);
 		drop_abandoned(lab);
 		if (length % 5)
 			read_all(fd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The bus with a NIC, a console, an entropy device and a UART on it, and accesses of any kind to all of it:
+/* The bus with a NIC, a console, an entropy device, a balloon and a UART on it, and accesses of any kind to all of it:
  * configuration space through ECAM and ports, BARs (which the input may move anywhere), MSI-X, the PCI access window,
  * UART registers. */
 
@@ -21,9 +21,10 @@
 
 static unsigned int pick_slot(uint8_t choice)
 {
-	static const uint8_t slots[] = {0, FULL_MACHINE_SLOT_CONSOLE, FULL_MACHINE_SLOT_RNG, FULL_MACHINE_SLOT_NET};
+	static const uint8_t slots[] = {0, FULL_MACHINE_SLOT_CONSOLE, FULL_MACHINE_SLOT_RNG, FULL_MACHINE_SLOT_BALLOON,
+					FULL_MACHINE_SLOT_NET};
 
-	return choice & 0x80 ? choice & 31 : slots[choice & 3];
+	return choice & 0x80 ? choice & 31 : slots[choice % sizeof(slots)];
 }
 
 /* The offset of the access window's capability, or 0. */
@@ -108,7 +109,8 @@ static void any_access(struct machine *machine, struct input *input)
 /* What no guest may change. */
 static void check_identity(struct machine *machine)
 {
-	static const uint8_t slots[] = {FULL_MACHINE_SLOT_CONSOLE, FULL_MACHINE_SLOT_RNG, FULL_MACHINE_SLOT_NET};
+	static const uint8_t slots[] = {FULL_MACHINE_SLOT_CONSOLE, FULL_MACHINE_SLOT_RNG, FULL_MACHINE_SLOT_BALLOON,
+					FULL_MACHINE_SLOT_NET};
 
 	for (size_t i = 0; i < sizeof(slots); i++) {
 		stand_in_check(stand_in_config(machine, slots[i], 0, 2, 0, false) == 0x1af4);

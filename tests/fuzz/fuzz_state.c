@@ -2,6 +2,7 @@
 /* A saved state: what the file says is checked as if a guest had said it.  The input is a file as it is; or changes to
  * the state of a real machine, which is then restored and runs for a few turns. */
 
+#include <linux/virtio_balloon.h>
 #include <linux/virtio_console.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
@@ -53,20 +54,21 @@ static void start(struct machine *machine, uint8_t which)
 	} devices[] = {
 		{FULL_MACHINE_SLOT_CONSOLE, 6, 1u << VIRTIO_CONSOLE_F_MULTIPORT},
 		{FULL_MACHINE_SLOT_RNG, 1, 0},
+		{FULL_MACHINE_SLOT_BALLOON, 5, 1u << VIRTIO_BALLOON_F_REPORTING},
 		{FULL_MACHINE_SLOT_NET, 2, 1u << VIRTIO_NET_F_MRG_RXBUF},
 	};
 	struct input nothing = {0};
 	struct virtio_input driver = {
 		.machine = machine,
 		.input = &nothing,
-		.slot = devices[which % 3].slot,
-		.queue_count = devices[which % 3].queues,
-		.features = devices[which % 3].features,
+		.slot = devices[which % 4].slot,
+		.queue_count = devices[which % 4].queues,
+		.features = devices[which % 4].features,
 		.memory = machine_memory(machine)->base,
 	};
 
 	virtio_input_start(&driver,
-			   which & 4 ? driver.features | VIRTIO_FEATURE_INDIRECT_DESC | VIRTIO_FEATURE_EVENT_IDX : 0);
+			   which & 8 ? driver.features | VIRTIO_FEATURE_INDIRECT_DESC | VIRTIO_FEATURE_EVENT_IDX : 0);
 	virtio_input_offer(&driver, 0, 1, 64);
 }
 

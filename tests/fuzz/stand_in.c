@@ -64,8 +64,10 @@ struct machine *stand_in_create(size_t memory_size)
 	struct error error;
 
 	stand_in_check(machine);
-	machine->memory =
-		(struct guest_memory){.base = aligned_alloc(4096, memory_size), .size = memory_size, .fd = -1, .base_fd = -1};
+	machine->memory = (struct guest_memory){.base = aligned_alloc(4096, memory_size),
+						.size = memory_size,
+						.fd = -1,
+						.base_fd = -1};
 	stand_in_check(machine->memory.base);
 	memset(machine->memory.base, 0, memory_size);
 	machine->pci = pci_bus_create(&error);

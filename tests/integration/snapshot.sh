@@ -55,7 +55,7 @@ saved() {
 
 # Each reply came once, and in the order of the requests.
 ping_is_in_order() {
-	in_node h1 'pkill -INT -x ping 2>/dev/null || kill -INT $(pidof ping)'
+	in_node h1 'killall -INT ping'
 	wait_for in_node h1 'grep -q "packets transmitted" /tmp/ping'
 	netlab exec h1 -- cat /tmp/ping >pinged
 	! grep -E 'DUP|Unreachable' pinged || fail "$(cat pinged)"
@@ -82,7 +82,8 @@ is_as_it_was() {
 	# Its clock goes on from when it was saved, however long ago that is, and the one on the wall from now.
 	[ "$now" -lt $((saved_uptime + ${1-30})) ] || fail "up $now s, saved after $saved_uptime s"
 	now=$(in_node h1 'date +%s')
-	[ "$now" -gt $(($(date +%s) - 60)) ] && [ "$now" -le $(($(date +%s) + 1)) ] || fail "$now is not $(date +%s)"
+	[ "$now" -gt $(($(date +%s) - 60)) ] || fail "$now is long before $(date +%s)"
+	[ "$now" -le $(($(date +%s) + 1)) ] || fail "$now is after $(date +%s)"
 	transfer_is_whole
 	ping_is_in_order
 	pings h1 10.0.0.3 1
@@ -117,6 +118,7 @@ counters_go_back() {
 }
 
 # What was said on the console, and what was typed and not yet run.
+# shellcheck disable=SC2016 # For the guest's shell.
 console_is_kept() {
 	echo 'echo before-$((40 + 2))' | netlab connect h2 >console
 	expect_match before-42 "$(cat console)"

@@ -34,12 +34,18 @@ struct fixture {
 	char *text; /* What it received and has not looked at. */
 	size_t size;
 	unsigned int stops;
+	unsigned int converges;
 	char log_path[64];
 };
 
 static inline void on_stop(void *opaque)
 {
 	((struct fixture *)opaque)->stops++;
+}
+
+static inline void on_converged(void *opaque)
+{
+	((struct fixture *)opaque)->converges++;
 }
 
 static inline void stop_loop(void *opaque)
@@ -68,7 +74,7 @@ static inline int connect_client(struct fixture *fixture)
 static inline int set_up(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	struct control_options options = {.stop = on_stop, .opaque = fixture};
+	struct control_options options = {.stop = on_stop, .converged = on_converged, .opaque = fixture};
 	struct error error;
 	int fd;
 

@@ -67,6 +67,10 @@ struct lab {
 	char task[32];                  /* "save one": what was asked for last. */
 	lab_done *done;                 /* Who waits for that. */
 	void *done_opaque;
+	struct error plan_error; /* Of a class: there is no plan, for this reason. */
+	int converge_result;     /* Negative: it is refused. */
+	void (*converged)(void *opaque);
+	void *converged_opaque;
 };
 
 static inline void standin_create(struct lab *lab, const char *log_path)
@@ -209,6 +213,39 @@ json_t *lab_status(struct lab *lab, bool with_memory)
 		free(text);
 	}
 	return status;
+}
+
+json_t *lab_plan(struct lab *lab, const char *path, struct error *error)
+{
+	if (lab->plan_error.class != ERROR_NONE) {
+		*error = lab->plan_error;
+		return NULL;
+	}
+	return json_pack("{s:s, s:s, s:s, s:[]}", "lab", lab_name(lab), "topology", path, "token", "0123", "changes");
+}
+
+/* The test calls lab->converged. */
+int lab_converge(struct lab *lab, const char *path, const char *token, void (*done)(void *opaque), void *opaque,
+		 struct error *error)
+{
+	if (lab->converge_result < 0)
+		return error_set(error, lab->plan_error.class, -lab->converge_result, "%s is refused", path);
+	if (lab->converged)
+		return error_set(error, ERROR_FAILED, EALREADY, "it is being changed");
+	if (strcmp(token, "0123") != 0)
+		return error_set(error, ERROR_FAILED, ESTALE, "it has changed");
+	lab->converged = done;
+	lab->converged_opaque = opaque;
+	return 0;
+}
+
+static inline void standin_converged(struct lab *lab)
+{
+	void (*done)(void *opaque) = lab->converged;
+
+	lab->converged = NULL;
+	if (done)
+		done(lab->converged_opaque);
 }
 
 const char *node_name(const struct node *node)

@@ -309,7 +309,7 @@ static void files_another_lab_writes_are_refused(void **state)
 	capture_destroy(second);
 }
 
-static void ports_are_added_once_and_before_the_start(void **state)
+static void ports_are_added_once(void **state)
 {
 	struct capture *capture = create(*state, CAPTURE_RING_SIZE);
 	struct error error = {0};
@@ -322,12 +322,141 @@ static void ports_are_added_once_and_before_the_start(void **state)
 	assert_int_equal(capture_start(capture, &error), 0);
 	assert_int_equal(capture_start(capture, &error), 0);
 	assert_int_equal(capture_add_port(capture, "h2:eth0", &error), 1);
-	assert_int_equal(capture_add_port(capture, "h3:eth0", &error), -EBUSY);
+	assert_int_equal(capture_find_port(capture, "h2:eth0"), 1);
+	assert_int_equal(capture_find_port(capture, "h3:eth0"), -ENOENT);
 	capture_bytes(capture, -1, 1, 60, TIME);
 	capture_bytes(capture, 2, 1, 60, TIME);
+	capture_end_port(capture, -1);
+	capture_end_port(capture, 2);
 	assert_int_equal(capture_lost(capture, 2), 0);
 	assert_null(capture_file(capture, 2));
 	capture_destroy(capture);
+}
+
+static bool is_open(const char *path)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	struct dirent *entry;
+	bool found = false;
+
+	assert_non_null(folder);
+	while ((entry = readdir(folder))) {
+		char target[4 * PATH_SIZE];
+		ssize_t length = readlinkat(dirfd(folder), entry->d_name, target, sizeof(target) - 1);
+
+		target[length < 0 ? 0 : length] = '\0';
+		found = found || !strcmp(target, path);
+	}
+	closedir(folder);
+	return found;
+}
+
+/* Ends a port while the writer runs, and waits until its file is closed. */
+static void end_port(struct capture *capture, int port)
+{
+	capture_end_port(capture, port);
+	capture_wake(capture);
+	for (int i = 0; is_open(capture_file(capture, port)); i++) {
+		assert_true(i < 10000);
+		usleep(1000);
+	}
+	usleep(10000); /* The writer says so after it has closed the file. */
+}
+
+static void ports_are_added_while_it_runs(void **state)
+{
+	struct capture *capture = create(*state, CAPTURE_RING_SIZE);
+	struct error error = {0};
+	char *path;
+	int a, b;
+
+	a = capture_add_port(capture, "h1:eth0", &error);
+	assert_int_equal(capture_start(capture, &error), 0);
+	capture_bytes(capture, a, 1, 60, TIME);
+	capture_wake(capture);
+	b = capture_add_port(capture, "h2:eth0", &error);
+	assert_int_equal(b, 1);
+	capture_bytes(capture, b, 2, 60, TIME);
+	capture_bytes(capture, a, 3, 60, TIME);
+	path = strdup(capture_file(capture, b));
+	capture_destroy(capture);
+	assert_int_equal(count_records(path), 1);
+	free(path);
+}
+
+/* The file is whole at once, others go on, and one that comes back goes on in its file. */
+static void ports_end_and_come_back(void **state)
+{
+	struct capture *capture = create(*state, CAPTURE_RING_SIZE);
+	struct error error = {0};
+	char *path;
+	pcap_t *pcap;
+	int a, b;
+
+	a = capture_add_port(capture, "h1:eth0", &error);
+	b = capture_add_port(capture, "h2:eth0", &error);
+	assert_int_equal(capture_start(capture, &error), 0);
+	for (uint32_t i = 0; i < 1000; i++) {
+		capture_bytes(capture, a, i, 100, TIME + i);
+		capture_bytes(capture, b, i, 100, TIME + i);
+	}
+	end_port(capture, b);
+	path = strdup(capture_file(capture, b));
+	assert_int_equal(count_records(path), 1000);
+	capture_bytes(capture, a, 1000, 100, TIME + 1000);
+	assert_int_equal(capture_add_port(capture, "h2:eth0", &error), b);
+	capture_bytes(capture, b, 1000, 100, TIME + 2000);
+	assert_int_equal(capture_lost(capture, b), 0);
+	end_port(capture, b);
+	pcap = open_file(path);
+	for (uint32_t i = 0; i < 1000; i++)
+		check_next(pcap, i, 100, TIME + i);
+	check_next(pcap, 1000, 100, TIME + 2000);
+	check_end(pcap);
+	free(path);
+	path = strdup(capture_file(capture, a));
+	capture_destroy(capture);
+	assert_int_equal(count_records(path), 1001);
+	free(path);
+}
+
+/* What happened to the file meanwhile is the user's will. */
+static void moved_files_are_left_alone(void **state)
+{
+	struct capture *capture = create(*state, CAPTURE_RING_SIZE);
+	char moved[4 * PATH_SIZE];
+	struct error error = {0};
+	char *path;
+	int file;
+
+	assert_int_equal(capture_add_port(capture, "h1:eth0", &error), 0);
+	assert_int_equal(capture_start(capture, &error), 0);
+	path = strdup(capture_file(capture, 0));
+	snprintf(moved, sizeof(moved), "%s.1", path);
+	capture_bytes(capture, 0, 1, 100, TIME);
+	end_port(capture, 0);
+	/* Moved away: it begins anew. */
+	assert_int_equal(rename(path, moved), 0);
+	assert_int_equal(capture_add_port(capture, "h1:eth0", &error), 0);
+	capture_bytes(capture, 0, 2, 100, TIME);
+	capture_bytes(capture, 0, 3, 100, TIME);
+	end_port(capture, 0);
+	assert_int_equal(count_records(moved), 1);
+	assert_int_equal(count_records(path), 2);
+	/* Replaced by something else: that is not touched, and said. */
+	file = open(path, O_WRONLY | O_TRUNC);
+	assert_int_equal(write(file, "precious", 8), 8);
+	close(file);
+	assert_int_equal(capture_add_port(capture, "h1:eth0", &error), -EEXIST);
+	assert_non_null(strstr(error.text, path));
+	/* Emptied: it begins anew as well. */
+	assert_int_equal(truncate(path, 0), 0);
+	assert_int_equal(capture_add_port(capture, "h1:eth0", &error), 0);
+	capture_bytes(capture, 0, 4, 100, TIME);
+	capture_destroy(capture);
+	assert_int_equal(count_records(path), 1);
+	unlink(moved);
+	free(path);
 }
 
 static void times_follow_the_clock(void **state)
@@ -631,7 +760,10 @@ int main(void)
 		test(what_is_no_folder_is_refused),
 		test(what_is_no_file_is_refused),
 		test(files_another_lab_writes_are_refused),
-		test(ports_are_added_once_and_before_the_start),
+		test(ports_are_added_once),
+		test(ports_are_added_while_it_runs),
+		test(ports_end_and_come_back),
+		test(moved_files_are_left_alone),
 		test(times_follow_the_clock),
 		test(frames_lost_to_a_full_ring_are_counted),
 		test(full_disk_is_survived),

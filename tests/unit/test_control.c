@@ -108,6 +108,16 @@ static void test_wrong_requests(void **state)
 		{"{\"id\":1,\"command\":\"console\",\"node\":\"h1\",\"rows\":\"x\"}", "bad-request", 1},
 		{"{\"id\":1,\"command\":\"logs\",\"node\":\"h1\",\"follow\":1}", "bad-request", 1},
 		{"{\"id\":1,\"command\":\"logs\",\"node\":\"h1\",\"tail\":-1}", "bad-request", 1},
+		{"{\"id\":1,\"command\":\"plan\"}", "bad-request", 1},
+		{"{\"id\":1,\"command\":\"plan\",\"path\":7}", "bad-request", 1},
+		{"{\"id\":1,\"command\":\"plan\",\"path\":\"topology.yaml\"}", "bad-request", 1},
+		{"{\"command\":\"converge\",\"path\":\"/x\",\"token\":\"0123\"}", "bad-request", -1},
+		{"{\"id\":1,\"command\":\"converge\"}", "bad-request", 1},
+		{"{\"id\":1,\"command\":\"converge\",\"path\":\"/x\"}", "bad-request", 1},
+		{"{\"id\":1,\"command\":\"converge\",\"path\":\"/x\",\"token\":{}}", "bad-request", 1},
+		{"{\"id\":1,\"command\":\"converge\",\"path\":\"x\",\"token\":\"0123\"}", "bad-request", 1},
+		{"{\"id\":1,\"command\":\"converge\",\"path\":\"/x\",\"token\":\"\"}", "changed", 1},
+		{"{\"id\":1,\"command\":\"converge\",\"path\":\"/x\",\"token\":\"01234\"}", "changed", 1},
 	};
 	struct fixture *fixture = *state;
 

@@ -465,6 +465,119 @@ static void thread_runs_and_flushes(void **state)
 	dataplane_destroy(fixture.dataplane);
 }
 
+static void ports_are_joined_anew(void **state)
+{
+	struct fixture fixture;
+	struct station *stations = fixture.stations;
+	struct network *other;
+
+	(void)state;
+	set_up_network(&fixture);
+	transmit(&stations[0], broadcast, 60);
+	/* To where it is: nothing is forgotten. */
+	port_join_network(stations[0].port, fixture.network);
+	assert_int_equal(network_mac_count(fixture.network), 1);
+	/* To another network: the old one forgets it, and hears it no more. */
+	other = dataplane_add_network(fixture.dataplane, "dmz", 64, 300);
+	port_join_network(stations[0].port, other);
+	port_join_network(stations[1].port, other);
+	assert_int_equal(network_mac_count(fixture.network), 0);
+	transmit(&stations[0], broadcast, 60);
+	assert_int_equal(stations[1].frames, 2);
+	assert_int_equal(stations[2].frames, 1);
+	/* To a link, and to another's: who is left behind is joined to nothing. */
+	port_join_port(stations[0].port, stations[2].port);
+	assert_int_equal(network_mac_count(other), 0);
+	transmit(&stations[0], broadcast, 60);
+	assert_int_equal(stations[2].frames, 2);
+	port_join_port(stations[2].port, stations[0].port);
+	port_join_port(stations[0].port, stations[3].port);
+	transmit(&stations[0], broadcast, 60);
+	assert_int_equal(stations[3].frames, 2);
+	transmit(&stations[2], broadcast, 60);
+	assert_int_equal(dropped(&stations[2], DROP_NO_DESTINATION), 1);
+	assert_int_equal(counters_of(&stations[0]).transmitted_frames, 4);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void ports_and_networks_go(void **state)
+{
+	struct fixture fixture;
+	struct station *stations = fixture.stations;
+
+	(void)state;
+	set_up_network(&fixture);
+	transmit(&stations[0], broadcast, 60); /* It has still to be flushed to the others. */
+	for (int i = 0; i < 2; i++) {
+		port_plug(stations[i].port, NULL, NULL);
+		dataplane_remove_port(stations[i].port);
+	}
+	assert_int_equal(network_mac_count(fixture.network), 0);
+	transmit(&stations[2], stations[0].address, 60);
+	assert_int_equal(stations[3].frames, 2);
+	port_join_port(stations[2].port, stations[3].port);
+	dataplane_remove_network(fixture.network);
+	port_plug(stations[3].port, NULL, NULL);
+	dataplane_remove_port(stations[3].port);
+	transmit(&stations[2], broadcast, 60);
+	assert_int_equal(dropped(&stations[2], DROP_NO_DESTINATION), 1);
+	dataplane_end_turn(fixture.dataplane);
+	assert_int_equal(stations[1].flushes, 0);
+	dataplane_destroy(fixture.dataplane);
+}
+
+/* What the data plane's thread does for the test. */
+static void join_all(void *opaque)
+{
+	struct fixture *fixture = opaque;
+
+	for (int i = 0; i < 2; i++) {
+		port_join_network(fixture->stations[i].port, fixture->network);
+		port_plug(fixture->stations[i].port, &ops, &fixture->stations[i]);
+	}
+}
+
+static void unplug_all(void *opaque)
+{
+	struct fixture *fixture = opaque;
+
+	for (int i = 0; i < 2; i++)
+		port_plug(fixture->stations[i].port, NULL, NULL);
+}
+
+static void send_some(void *opaque)
+{
+	struct fixture *fixture = opaque;
+
+	for (int i = 0; i < 100; i++)
+		transmit(&fixture->stations[i % 2], broadcast, 60);
+}
+
+static void building_goes_on_while_it_runs(void **state)
+{
+	struct fixture fixture = {.dataplane = dataplane_create(NULL)};
+	struct loop *loop = dataplane_loop(fixture.dataplane);
+
+	(void)state;
+	assert_int_equal(dataplane_start(fixture.dataplane, NULL), 0);
+	for (int round = 0; round < 100; round++) {
+		fixture.network = dataplane_add_network(fixture.dataplane, "lan", 64, 300);
+		for (int i = 0; i < 2; i++) {
+			fixture.stations[i].port = dataplane_add_port(fixture.dataplane, i ? "h2:eth0" : "h1:eth0");
+			assert_int_equal(dataplane_capture_port(fixture.stations[i].port, NULL), 0);
+		}
+		loop_call(loop, join_all, &fixture);
+		loop_call(loop, send_some, &fixture);
+		loop_call(loop, unplug_all, &fixture);
+		for (int i = 0; i < 2; i++)
+			dataplane_remove_port(fixture.stations[i].port);
+		dataplane_remove_network(fixture.network);
+	}
+	assert_int_equal(fixture.stations[0].frames, 5000);
+	assert_int_equal(fixture.stations[1].frames, 5000);
+	dataplane_destroy(fixture.dataplane);
+}
+
 static void drop_reasons_have_names(void **state)
 {
 	(void)state;
@@ -511,6 +624,9 @@ int main(void)
 		cmocka_unit_test(endless_answers_end),
 		cmocka_unit_test(every_frame_is_accounted_for),
 		cmocka_unit_test(thread_runs_and_flushes),
+		cmocka_unit_test(ports_are_joined_anew),
+		cmocka_unit_test(ports_and_networks_go),
+		cmocka_unit_test(building_goes_on_while_it_runs),
 		cmocka_unit_test(drop_reasons_have_names),
 		cmocka_unit_test(networks_out_of_range_are_refused),
 	};

@@ -381,11 +381,30 @@ static void file_is_closed_when_the_connection_is_lost(void **state)
 	assert_int_equal(fixture->lab.done, 0);
 }
 
+/* A node that is set up already gets these lines, and nothing of what it got before. */
+static void more_is_only_lines(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->topology.file_count = fixture->topology.startup_count = 1;
+	answer(fixture, 0, AGENT_HELLO, "version 1\n", 10);
+	node_setup_destroy(fixture->node.setup); /* As if that were long past. */
+	fixture->heard = fixture->sent_size;
+	node_setup_start_more(&fixture->node, strdup("sysctl x.y 1\n"));
+	expect_message(fixture, 2, AGENT_CONFIGURE);
+	assert_memory_equal(fixture->sent + fixture->sent_size - 13, "sysctl x.y 1\n", 13);
+	expect_nothing(fixture);
+	answer(fixture, 2, AGENT_STDERR, "no such key\n", 12);
+	answer_exit(fixture, 2, 1);
+	expect_done(fixture, "setting up interfaces failed (status 1): no such key");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(more_is_only_lines),
 		CASE(steps_follow_one_another),
 		CASE(large_file_goes_as_the_guest_takes_it),
 		CASE(file_that_cannot_be_read_is_given_up),

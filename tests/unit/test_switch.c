@@ -400,6 +400,131 @@ static void agrees_with_a_model(void **state)
 	switch_destroy(fixture.table);
 }
 
+/* What switch_for_each() gives, in its order. */
+struct listed {
+	const struct switch_port *ports;
+	size_t count;
+	struct {
+		uint64_t address, seen;
+		int port;
+	} entries[64];
+};
+
+static void list(void *opaque, uint64_t address, struct switch_port *port, uint64_t seen)
+{
+	struct listed *listed = opaque;
+
+	assert_true(listed->count < 64);
+	listed->entries[listed->count].address = address;
+	listed->entries[listed->count].seen = seen;
+	listed->entries[listed->count++].port = (int)(port - listed->ports);
+}
+
+static void list_all(const struct fixture *fixture, struct listed *listed)
+{
+	*listed = (struct listed){.ports = fixture->ports};
+	switch_for_each(fixture->table, list, listed);
+}
+
+static void every_address_is_told_with_its_age(void **state)
+{
+	static const int order[] = {2, 3, 1}; /* 1 was heard of again. */
+	struct fixture fixture;
+	struct switch_port *to;
+	struct listed listed;
+	uint64_t start;
+
+	(void)state;
+	set_up(&fixture, 64);
+	list_all(&fixture, &listed);
+	assert_int_equal(listed.count, 0);
+	start = fixture.now;
+	for (uint64_t i = 0; i < 4; i++) {
+		fixture.now = start + i * SECOND;
+		send(&fixture, (int)i % 3 + 1, 99, i % 3 + 1, &to);
+	}
+	list_all(&fixture, &listed);
+	assert_int_equal(listed.count, 3);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(listed.entries[i].address, 0x520000000000 + order[i]);
+		assert_int_equal(listed.entries[i].port, order[i]);
+		assert_true(listed.entries[i].seen == start + (uint64_t)(i + 1) * SECOND);
+	}
+	switch_destroy(fixture.table);
+}
+
+static void learnt_again_is_as_it_was(void **state)
+{
+	struct fixture fixture, again;
+	struct listed listed, listed_again;
+	struct switch_port *to;
+	uint32_t random = 1;
+
+	(void)state;
+	set_up(&fixture, 32);
+	for (int i = 0; i < 1000; i++) {
+		random = random * 1664525 + 1013904223;
+		fixture.now += random % SECOND;
+		send(&fixture, (int)(random >> 8) % PORTS, 99999, random >> 16 & 63, &to);
+	}
+	list_all(&fixture, &listed);
+	assert_int_equal(listed.count, 32);
+	set_up(&again, 32);
+	again.now = fixture.now;
+	for (size_t i = 0; i < listed.count; i++)
+		switch_learn(again.table, &again.ports[listed.entries[i].port], listed.entries[i].address,
+			     listed.entries[i].seen);
+	list_all(&again, &listed_again);
+	listed_again.ports = listed.ports;
+	assert_memory_equal(&listed_again, &listed, sizeof(listed));
+	/* Both forget the same when time passes. */
+	for (int i = 0; i < 40; i++) {
+		fixture.now = again.now += AGEING * SECOND / 30;
+		assert_int_equal(switch_expire(fixture.table, fixture.now), switch_expire(again.table, again.now));
+		assert_int_equal(switch_count(fixture.table), switch_count(again.table));
+	}
+	assert_int_equal(switch_count(again.table), 0);
+	switch_destroy(fixture.table);
+	switch_destroy(again.table);
+}
+
+static void group_and_zero_are_not_learnt_again(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	set_up(&fixture, 64);
+	switch_learn(fixture.table, &fixture.ports[0], 0, fixture.now);
+	switch_learn(fixture.table, &fixture.ports[0], 0xffffffffffff, fixture.now);
+	switch_learn(fixture.table, &fixture.ports[0], 0x010000000001, fixture.now);
+	assert_int_equal(switch_count(fixture.table), 0);
+	switch_destroy(fixture.table);
+}
+
+/* The clock of a host that has just booted: what was learnt is older. */
+static void seen_before_the_clock_began(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	set_up(&fixture, 64);
+	fixture.now = 100 * SECOND;
+	switch_learn(fixture.table, &fixture.ports[1], 0x520000000001, fixture.now - 10 * AGEING * SECOND);
+	switch_learn(fixture.table, &fixture.ports[2], 0x520000000002, fixture.now - (AGEING - 10) * SECOND);
+	switch_learn(fixture.table, &fixture.ports[3], 0x520000000003, fixture.now - 10 * SECOND);
+	assert_int_equal(where(&fixture, 1), -1);
+	assert_int_equal(where(&fixture, 2), 2);
+	assert_true(switch_expire(fixture.table, fixture.now) == fixture.now + 10 * SECOND);
+	assert_int_equal(switch_count(fixture.table), 2);
+	fixture.now += 10 * SECOND;
+	assert_int_equal(where(&fixture, 2), -1);
+	assert_int_equal(where(&fixture, 3), 3);
+	assert_true(switch_expire(fixture.table, fixture.now) == fixture.now + (AGEING - 20) * SECOND);
+	fixture.now += (AGEING - 20) * SECOND;
+	assert_int_equal(switch_expire(fixture.table, fixture.now), 0);
+	switch_destroy(fixture.table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +545,10 @@ int main(void)
 		cmocka_unit_test(table_of_size_one_works),
 		cmocka_unit_test(arguments_out_of_range_are_refused),
 		cmocka_unit_test(agrees_with_a_model),
+		cmocka_unit_test(every_address_is_told_with_its_age),
+		cmocka_unit_test(learnt_again_is_as_it_was),
+		cmocka_unit_test(group_and_zero_are_not_learnt_again),
+		cmocka_unit_test(seen_before_the_clock_began),
 	};
 
 	return cmocka_run_group_tests_name("switch", tests, NULL, NULL);

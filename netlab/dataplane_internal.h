@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETLAB_DATAPLANE_INTERNAL_H
+#define NETLAB_DATAPLANE_INTERNAL_H 1
+
+/* What netlab/dataplane.c and netlab/dataplane_state.c (saving and restoring) share.  Thread-safety: as
+ * netlab/dataplane.h. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/queue.h>
+
+#include "core/loop.h"
+#include "netlab/dataplane.h"
+#include "netlab/switch.h"
+
+/* Shortest time between two rounds of ageing of a network's addresses. */
+#define AGEING_INTERVAL 1000000000ull
+
+struct counter {
+	_Atomic uint64_t value;
+};
+
+struct port {
+	struct dataplane *dataplane;
+	char *name;
+	const struct port_ops *ops;
+	void *opaque;
+	struct port *peer;       /* The other end of its link, or NULL. */
+	struct network *network; /* Or its network. */
+	struct switch_port learnt;
+	int capture_port; /* Its number in the capture, or negative. */
+	bool unflushed;   /* It is on that list. */
+	TAILQ_ENTRY(port) next, next_in_network, next_unflushed;
+	struct counter transmitted_frames, transmitted_bytes;
+	struct counter received_frames, received_bytes;
+	struct counter dropped[DROP_REASON_COUNT];
+};
+
+TAILQ_HEAD(ports, port);
+
+struct network {
+	struct dataplane *dataplane;
+	char *name;
+	struct switch_table *table;
+	struct ports ports;
+	struct loop_timer ageing; /* Armed while the table has addresses. */
+	SLIST_ENTRY(network) next;
+};
+
+/* A frame that was transmitted while another was being delivered. */
+struct answer {
+	struct port *from;
+	STAILQ_ENTRY(answer) next;
+	size_t size;
+	uint8_t bytes[];
+};
+
+struct dataplane {
+	struct loop *loop;
+	struct capture *capture;
+	struct ports ports, unflushed;
+	SLIST_HEAD(networks, network) networks;
+	STAILQ_HEAD(answers, answer) answers;
+	unsigned int answer_count; /* Since the last frame from outside. */
+	bool forwarding;
+	pthread_t thread;
+	bool running;
+};
+
+static inline uint64_t read_counter(const struct counter *counter)
+{
+	return atomic_load_explicit(&counter->value, memory_order_relaxed);
+}
+
+static inline struct port *port_of(struct switch_port *learnt)
+{
+	return (struct port *)((char *)learnt - offsetof(struct port, learnt));
+}
+
+#endif /* dataplane_internal.h */

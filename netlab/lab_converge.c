@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "netlab/allocate.h"
+#include "netlab/dataplane.h"
+#include "netlab/lab_internal.h"
+#include "netlab/node_shape.h"
+#include "netlab/plan.h"
+#include "netlab/topology.h"
+
+/* Theory of operation
+ * -------------------
+ *      prepare -> stop what goes or restarts -> (all of that has ended) -> put in place -> start
+ *
+ * Preparing makes all that is new, nodes, networks, ports, files, beside what there is, and undoes it when something
+ * fails; after it nothing can fail but the start of a node, which then counts as crashed.  Nothing is in place before
+ * the last guest has ended, so that there is one moment at which the lab is another.
+ *
+ * A node that is not touched goes on with its struct, and so with all that points to it; only its description is
+ * now a part of the new topology.  Old topologies last as long as the lab, since guests know strings of them. */
+
+/* What becomes of a node of the new topology. */
+struct converge_node {
+	struct node *node;
+	const struct plan_change *change; /* NULL: nothing. */
+	struct node_shape shape;          /* With PLAN_RESTART. */
+	char *lines;                      /* With PLAN_CHANGE: for its agent. */
+};
+
+struct lab_converge {
+	struct lab_plan plan;
+	struct converge_node *nodes; /* In the new topology's order. */
+	size_t node_count;
+	struct network **networks; /* In its order as well: those that stay as they are, and new ones. */
+	void (*done)(void *opaque);
+	void *opaque;
+};
+
+static bool is_in(struct network *const *list, size_t count, const struct network *network)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i] == network)
+			return true;
+	return false;
+}
+
+/* Makes what is new. */
+
+/* The network of the running lab that is the same, or NULL. */
+static struct network *same_network(const struct lab *lab, const struct topology_network *network)
+{
+	for (size_t i = 0; i < lab->topology->network_count; i++) {
+		const struct topology_network *running = &lab->topology->networks[i];
+
+		if (!strcmp(running->name, network->name) && running->mac_table_size == network->mac_table_size &&
+		    running->mac_aging == network->mac_aging)
+			return lab->networks[i];
+	}
+	return NULL;
+}
+
+static int prepare_networks(struct lab *lab, struct lab_converge *converge, struct error *error)
+{
+	const struct topology *topology = converge->plan.topology;
+
+	for (size_t i = 0; i < topology->network_count; i++) {
+		const struct topology_network *network = &topology->networks[i];
+
+		converge->networks[i] = same_network(lab, network);
+		if (!converge->networks[i])
+			converge->networks[i] = dataplane_add_network(lab->context.dataplane, network->name,
+								      network->mac_table_size, network->mac_aging);
+		if (!converge->networks[i])
+			return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+static int prepare_node(struct lab *lab, struct converge_node *item, const struct topology_node *topology,
+			const struct plan *plan, struct error *error)
+{
+	struct node *node = lab_find_node(lab, topology->name);
+
+	item->change = plan_find_node(plan, topology->name);
+	if (!node) {
+		item->node = node_create(topology, &lab->context, error);
+		return item->node ? 0 : -EIO;
+	}
+	if (item->change && item->change->action == PLAN_RESTART) {
+		int result = node_shape_make(&item->shape, topology, node, &lab->context, error);
+
+		if (result < 0)
+			return result;
+	} else if (item->change) {
+		item->lines = plan_node_lines(node->topology, topology);
+	}
+	item->node = node;
+	return 0;
+}
+
+static bool is_new(const struct converge_node *item)
+{
+	return item->change && item->change->action == PLAN_ADD;
+}
+
+static int prepare(struct lab *lab, struct lab_converge *converge, struct error *error)
+{
+	const struct topology *topology = converge->plan.topology;
+	int result = lab->overcommit ? 0 : lab_check_memory(topology, false, error);
+
+	converge->nodes = allocate_zeroed(topology->node_count, sizeof(converge->nodes[0]));
+	converge->node_count = topology->node_count;
+	converge->networks = allocate_zeroed(topology->network_count, sizeof(struct network *));
+	if (result == 0)
+		result = prepare_networks(lab, converge, error);
+	for (size_t i = 0; result == 0 && i < topology->node_count; i++)
+		result = prepare_node(lab, &converge->nodes[i], &topology->nodes[i], converge->plan.plan, error);
+	return result;
+}
+
+/* Removes a node that is in the lab no more. */
+static void remove_node(struct node *node)
+{
+	node_shape_remove_ports(node);
+	unlink(node_log_path(node));
+	node_destroy(node);
+}
+
+static void undo(struct lab *lab, struct lab_converge *converge)
+{
+	const struct topology *topology = converge->plan.topology;
+
+	for (size_t i = 0; i < converge->node_count; i++) {
+		struct converge_node *item = &converge->nodes[i];
+
+		if (item->node && is_new(item))
+			remove_node(item->node);
+		else if (item->shape.topology)
+			node_shape_drop(&item->shape, item->node);
+	}
+	for (size_t i = 0; i < topology->network_count; i++)
+		if (converge->networks[i] && !is_in(lab->networks, lab->topology->network_count, converge->networks[i]))
+			dataplane_remove_network(converge->networks[i]);
+}
+
+static void free_converge(struct lab_converge *converge)
+{
+	for (size_t i = 0; converge->nodes && i < converge->node_count; i++)
+		free(converge->nodes[i].lines);
+	free(converge->nodes);
+	free(converge->networks);
+	lab_plan_release(&converge->plan);
+	free(converge);
+}
+
+/* Stops what goes and what restarts. */
+static void stop_nodes(struct lab *lab, const struct plan *plan)
+{
+	for (size_t i = 0; i < lab->node_count; i++) {
+		const struct plan_change *change = plan_find_node(plan, node_name(lab->nodes[i]));
+
+		if (!change || (change->action != PLAN_REMOVE && change->action != PLAN_RESTART))
+			continue;
+		lab->nodes[i]->held = true;
+		node_stop(lab->nodes[i]);
+	}
+}
+
+/* Puts it in place. */
+
+static void change_nodes(const struct lab_converge *converge)
+{
+	const struct topology *topology = converge->plan.topology;
+
+	for (size_t i = 0; i < topology->node_count; i++) {
+		struct converge_node *item = &converge->nodes[i];
+
+		if (item->shape.topology)
+			node_shape_apply(&item->shape, item->node);
+		else
+			node_shape_repoint(item->node, &topology->nodes[i]);
+	}
+}
+
+static void keep_topology(struct lab *lab, struct topology *topology)
+{
+	lab->later_topologies = allocate_grow(lab->later_topologies, lab->later_topology_count,
+					      sizeof(struct topology *));
+	lab->later_topologies[lab->later_topology_count++] = topology;
+	lab->topology = topology;
+	free(lab->origin);
+	lab->origin = allocate_copy(topology->path);
+}
+
+/* The lab as it was, until all of it has been let go of. */
+struct former {
+	const struct topology *topology;
+	struct node **nodes;
+	struct network **networks;
+};
+
+static struct former replace(struct lab *lab, struct lab_converge *converge)
+{
+	struct former former = {.topology = lab->topology, .nodes = lab->nodes, .networks = lab->networks};
+	struct topology *topology = converge->plan.topology;
+
+	lab->nodes = allocate_zeroed(topology->node_count, sizeof(struct node *));
+	for (size_t i = 0; i < topology->node_count; i++)
+		lab->nodes[i] = converge->nodes[i].node;
+	lab->node_count = topology->node_count;
+	lab->networks = converge->networks;
+	keep_topology(lab, topology);
+	converge->networks = NULL;
+	converge->plan.topology = NULL;
+	return former;
+}
+
+static void let_go(struct lab *lab, const struct former *former, const struct plan *plan)
+{
+	for (size_t i = 0; i < former->topology->node_count; i++) {
+		struct node *node = former->nodes[i];
+		const struct plan_change *change = plan_find_node(plan, node_name(node));
+
+		if (!change || change->action != PLAN_REMOVE)
+			continue;
+		lab_node_removed(lab, node);
+		remove_node(node);
+	}
+	for (size_t i = 0; i < former->topology->network_count; i++)
+		if (!is_in(lab->networks, lab->topology->network_count, former->networks[i]))
+			dataplane_remove_network(former->networks[i]);
+	free(former->nodes);
+	free(former->networks);
+}
+
+/* Nodes whose template cannot be found boot: what keeps templates from being found was said already. */
+static void start_nodes(struct lab *lab, struct lab_converge *converge)
+{
+	struct error error = {.class = ERROR_NONE};
+
+	for (size_t i = 0; i < converge->node_count; i++) {
+		struct converge_node *item = &converge->nodes[i];
+
+		if (!item->change)
+			continue;
+		if (item->change->action == PLAN_ADD)
+			lab_node_changed(lab, item->node);
+		else if (item->change->action == PLAN_RESTART)
+			node_reset(item->node);
+	}
+	if (lab_find_templates(lab, &error) < 0)
+		log_line("%s", error.text);
+	lab_start_more(lab);
+}
+
+static void set_up_more(struct lab_converge *converge)
+{
+	for (size_t i = 0; i < converge->node_count; i++) {
+		struct converge_node *item = &converge->nodes[i];
+
+		if (!item->lines)
+			continue;
+		if (item->node->state == NODE_READY && node_agent(item->node))
+			node_set_up_more(item->node, item->lines);
+		else
+			free(item->lines); /* It has ended meanwhile, or will be set up as a whole. */
+		item->lines = NULL;
+	}
+}
+
+static void put_in_place(struct lab *lab, struct lab_converge *converge)
+{
+	struct former former;
+
+	change_nodes(converge);
+	former = replace(lab, converge);
+	loop_call(dataplane_loop(lab->context.dataplane), lab_join_all, lab);
+	let_go(lab, &former, converge->plan.plan);
+	start_nodes(lab, converge);
+	lab_update_hosts(lab, former.topology);
+	set_up_more(converge);
+	log_line("lab %s is as %s says: %zu changes", lab_name(lab), lab->topology->path, converge->plan.plan->count);
+}
+
+static bool still_ending(const struct lab *lab)
+{
+	for (size_t i = 0; i < lab->node_count; i++)
+		if (lab->nodes[i]->held && lab->nodes[i]->guest)
+			return true;
+	return false;
+}
+
+void lab_converge_go_on(void *opaque)
+{
+	struct lab *lab = opaque;
+	struct lab_converge *converge = lab->converge;
+
+	if (!converge || still_ending(lab))
+		return;
+	lab->converge = NULL;
+	put_in_place(lab, converge);
+	converge->done(converge->opaque);
+	free_converge(converge);
+}
+
+void lab_converge_abandon(struct lab *lab)
+{
+	struct lab_converge *converge = lab->converge;
+
+	if (!converge)
+		return;
+	lab->converge = NULL;
+	undo(lab, converge);
+	free_converge(converge);
+}
+
+int lab_converge(struct lab *lab, const char *path, const char *token, void (*done)(void *opaque), void *opaque,
+		 struct error *error)
+{
+	struct lab_converge *converge;
+	int result;
+
+	if (lab_is_occupied(lab))
+		return error_set(error, ERROR_FAILED, lab->stopping ? ESHUTDOWN : EALREADY, "%s", lab_is_occupied(lab));
+	converge = allocate_zeroed(1, sizeof(*converge));
+	converge->done = done;
+	converge->opaque = opaque;
+	result = lab_plan_read(lab, path, &converge->plan, error);
+	if (result == 0 && strcmp(converge->plan.token, token) != 0)
+		result = error_set(error, ERROR_FAILED, ESTALE, "%s or the lab has changed since the plan was made",
+				   path);
+	if (result == 0)
+		result = prepare(lab, converge, error);
+	if (result < 0) {
+		if (converge->nodes)
+			undo(lab, converge);
+		free_converge(converge);
+		return result;
+	}
+	lab->converge = converge;
+	stop_nodes(lab, converge->plan.plan);
+	loop_post(lab->context.control, lab_converge_go_on, lab);
+	return 0;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/plan.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "netlab/allocate.h"
+#include "netlab/json_text.h"
+
+/* What differs between two descriptions of one thing. */
+struct difference {
+	char *text; /* In words, separated by commas; NULL: nothing. */
+	bool restarts;
+};
+
+__attribute__((format(printf, 2, 3))) static void note(struct difference *difference, const char *format, ...)
+{
+	char *before = difference->text, *words = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&words, format, args) < 0)
+		words = NULL;
+	va_end(args);
+	difference->text = allocate_text("%s%s%s", before ? before : "", before ? ", " : "", words ? words : "?");
+	free(before);
+	free(words);
+}
+
+static void add(struct plan *plan, enum plan_kind kind, enum plan_action action, char *name, char *reason)
+{
+	plan->changes = allocate_grow(plan->changes, plan->count, sizeof(plan->changes[0]));
+	plan->changes[plan->count++] = (struct plan_change){kind, action, name, reason};
+}
+
+/* Nodes. */
+
+static bool same_texts(char *const *a, size_t a_count, char *const *b, size_t b_count)
+{
+	for (size_t i = 0; a_count == b_count && i < a_count; i++)
+		if (strcmp(a[i], b[i]))
+			return false;
+	return a_count == b_count;
+}
+
+static bool has_text(char *const *list, size_t count, const char *text)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(list[i], text))
+			return true;
+	return false;
+}
+
+static bool same_files(const struct topology_node *a, const struct topology_node *b)
+{
+	for (size_t i = 0; a->file_count == b->file_count && i < a->file_count; i++)
+		if (strcmp(a->files[i].guest_path, b->files[i].guest_path) ||
+		    strcmp(a->files[i].source, b->files[i].source))
+			return false;
+	return a->file_count == b->file_count;
+}
+
+static const struct topology_interface *find_interface(const struct topology_node *node, const char *name)
+{
+	for (size_t i = 0; i < node->interface_count; i++)
+		if (!strcmp(node->interfaces[i].name, name))
+			return &node->interfaces[i];
+	return NULL;
+}
+
+/* NULL if there is none. */
+static const char *find_sysctl(const struct topology_node *node, const char *key)
+{
+	for (size_t i = 0; i < node->sysctl_count; i++)
+		if (!strcmp(node->sysctls[i].key, key))
+			return node->sysctls[i].value;
+	return NULL;
+}
+
+static const char *memory_text(uint64_t bytes, char text[32])
+{
+	if (!bytes)
+		return "the image's";
+	snprintf(text, 32, "%lluM", (unsigned long long)bytes >> 20);
+	return text;
+}
+
+static const char *cpus_text(unsigned int cpus, char text[32])
+{
+	if (!cpus)
+		return "the image's";
+	snprintf(text, 32, "%u", cpus);
+	return text;
+}
+
+static void compare_machines(struct difference *difference, const struct topology_node *from,
+			     const struct topology_node *to)
+{
+	const char *from_cmdline = from->cmdline ? from->cmdline : "", *to_cmdline = to->cmdline ? to->cmdline : "";
+	char before[32], after[32];
+
+	if (strcmp(from->image, to->image))
+		note(difference, "image %s -> %s", from->image, to->image);
+	if (from->memory != to->memory)
+		note(difference, "memory %s -> %s", memory_text(from->memory, before), memory_text(to->memory, after));
+	if (from->cpus != to->cpus)
+		note(difference, "cpus %s -> %s", cpus_text(from->cpus, before), cpus_text(to->cpus, after));
+	if (strcmp(from_cmdline, to_cmdline))
+		note(difference, "cmdline");
+	if (from->boots != to->boots)
+		note(difference, "boot %s -> %s", from->boots ? "cold" : "clone", to->boots ? "cold" : "clone");
+}
+
+static void compare_lists(struct difference *difference, const struct topology_node *from,
+			  const struct topology_node *to)
+{
+	if (!same_texts(from->routes, from->route_count, to->routes, to->route_count))
+		note(difference, "routes");
+	if (!same_texts(from->startup, from->startup_count, to->startup, to->startup_count))
+		note(difference, "startup");
+	if (!same_files(from, to))
+		note(difference, "files");
+	for (size_t i = 0; i < from->sysctl_count; i++)
+		if (!find_sysctl(to, from->sysctls[i].key))
+			note(difference, "sysctl %s removed", from->sysctls[i].key);
+}
+
+static void compare_interface(struct difference *difference, const struct topology_interface *from,
+			      const struct topology_interface *to)
+{
+	if (memcmp(from->mac, to->mac, sizeof(to->mac)))
+		note(difference, "%s mac", to->name);
+	if (from->mtu != to->mtu)
+		note(difference, "%s mtu %u -> %u", to->name, from->mtu, to->mtu);
+	for (size_t i = 0; i < from->address_count; i++)
+		if (!has_text(to->addresses, to->address_count, from->addresses[i]))
+			note(difference, "%s without %s", to->name, from->addresses[i]);
+}
+
+static void compare_interfaces(struct difference *difference, const struct topology_node *from,
+			       const struct topology_node *to)
+{
+	for (size_t i = 0; i < to->interface_count; i++) {
+		const struct topology_interface *before = find_interface(from, to->interfaces[i].name);
+
+		if (before)
+			compare_interface(difference, before, &to->interfaces[i]);
+		else
+			note(difference, "%s added", to->interfaces[i].name);
+	}
+	for (size_t i = 0; i < from->interface_count; i++)
+		if (!find_interface(to, from->interfaces[i].name))
+			note(difference, "%s removed", from->interfaces[i].name);
+}
+
+/* An address of an interface, or, without an interface, a value of a sysctl. */
+typedef void give_function(void *opaque, const char *interface, const char *key, const char *value);
+
+/* Calls 'give' for each address and sysctl of 'to' that 'from' does not have: what a running guest can be given. */
+static void for_each_addition(const struct topology_node *from, const struct topology_node *to, give_function *give,
+			      void *opaque)
+{
+	for (size_t i = 0; i < to->interface_count; i++) {
+		const struct topology_interface *after = &to->interfaces[i],
+						*before = find_interface(from, after->name);
+
+		for (size_t j = 0; before && j < after->address_count; j++)
+			if (!has_text(before->addresses, before->address_count, after->addresses[j]))
+				give(opaque, after->name, NULL, after->addresses[j]);
+	}
+	for (size_t i = 0; i < to->sysctl_count; i++) {
+		const char *before = find_sysctl(from, to->sysctls[i].key);
+
+		if (!before || strcmp(before, to->sysctls[i].value))
+			give(opaque, NULL, to->sysctls[i].key, to->sysctls[i].value);
+	}
+}
+
+static void note_addition(void *opaque, const char *interface, const char *key, const char *value)
+{
+	if (interface)
+		note(opaque, "%s with %s", interface, value);
+	else
+		note(opaque, "sysctl %s = %s", key, value);
+}
+
+static struct difference compare_nodes(const struct topology_node *from, const struct topology_node *to)
+{
+	struct difference difference = {.text = NULL};
+
+	compare_machines(&difference, from, to);
+	compare_interfaces(&difference, from, to);
+	compare_lists(&difference, from, to);
+	difference.restarts = difference.text != NULL;
+	for_each_addition(from, to, note_addition, &difference);
+	return difference;
+}
+
+static void print_line(void *opaque, const char *interface, const char *key, const char *value)
+{
+	if (interface)
+		fprintf(opaque, "address %s %s\n", interface, value);
+	else
+		fprintf(opaque, "sysctl %s %s\n", key, value);
+}
+
+char *plan_node_lines(const struct topology_node *from, const struct topology_node *to)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *lines = open_memstream(&text, &size);
+
+	if (!lines)
+		return allocate_copy("");
+	for_each_addition(from, to, print_line, lines);
+	fclose(lines);
+	return text;
+}
+
+static void plan_nodes(struct plan *plan, const struct topology *from, const struct topology *to)
+{
+	static const enum plan_action actions[] = {PLAN_RESTART, PLAN_CHANGE};
+
+	for (size_t i = 0; i < to->node_count; i++)
+		if (!topology_find_node(from, to->nodes[i].name))
+			add(plan, PLAN_NODE, PLAN_ADD, allocate_copy(to->nodes[i].name), allocate_copy(""));
+	for (size_t i = 0; i < from->node_count; i++)
+		if (!topology_find_node(to, from->nodes[i].name))
+			add(plan, PLAN_NODE, PLAN_REMOVE, allocate_copy(from->nodes[i].name), allocate_copy(""));
+	for (size_t pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < to->node_count; i++) {
+			const struct topology_node *node = topology_find_node(from, to->nodes[i].name);
+			struct difference difference = {.text = NULL};
+
+			if (node)
+				difference = compare_nodes(node, &to->nodes[i]);
+			if (difference.text && difference.restarts == (actions[pass] == PLAN_RESTART))
+				add(plan, PLAN_NODE, actions[pass], allocate_copy(node->name), difference.text);
+			else
+				free(difference.text);
+		}
+	}
+}
+
+/* Networks. */
+
+static const struct topology_network *find_network(const struct topology *topology, const char *name)
+{
+	for (size_t i = 0; i < topology->network_count; i++)
+		if (!strcmp(topology->networks[i].name, name))
+			return &topology->networks[i];
+	return NULL;
+}
+
+static void plan_networks(struct plan *plan, const struct topology *from, const struct topology *to)
+{
+	for (size_t i = 0; i < to->network_count; i++)
+		if (!find_network(from, to->networks[i].name))
+			add(plan, PLAN_NETWORK, PLAN_ADD, allocate_copy(to->networks[i].name), allocate_copy(""));
+	for (size_t i = 0; i < from->network_count; i++)
+		if (!find_network(to, from->networks[i].name))
+			add(plan, PLAN_NETWORK, PLAN_REMOVE, allocate_copy(from->networks[i].name), allocate_copy(""));
+	for (size_t i = 0; i < to->network_count; i++) {
+		const struct topology_network *after = &to->networks[i], *before = find_network(from, after->name);
+		struct difference difference = {.text = NULL};
+
+		if (before && before->mac_table_size != after->mac_table_size)
+			note(&difference, "mac-table %zu -> %zu", before->mac_table_size, after->mac_table_size);
+		if (before && before->mac_aging != after->mac_aging)
+			note(&difference, "mac-aging %us -> %us", before->mac_aging, after->mac_aging);
+		if (difference.text)
+			add(plan, PLAN_NETWORK, PLAN_CHANGE, allocate_copy(after->name), difference.text);
+	}
+}
+
+/* Links. */
+
+static bool same_end(const struct topology *a, const struct topology_endpoint *a_end, const struct topology *b,
+		     const struct topology_endpoint *b_end)
+{
+	const struct topology_node *a_node, *b_node;
+
+	if (a_end->is_network != b_end->is_network)
+		return false;
+	if (a_end->is_network)
+		return !strcmp(a->networks[a_end->network].name, b->networks[b_end->network].name);
+	a_node = &a->nodes[a_end->node];
+	b_node = &b->nodes[b_end->node];
+	return !strcmp(a_node->name, b_node->name) &&
+	       !strcmp(a_node->interfaces[a_end->interface].name, b_node->interfaces[b_end->interface].name);
+}
+
+static bool same_link(const struct topology *a, const struct topology_link *a_link, const struct topology *b,
+		      const struct topology_link *b_link)
+{
+	const struct topology_endpoint *a_ends = a_link->endpoints, *b_ends = b_link->endpoints;
+
+	return (same_end(a, &a_ends[0], b, &b_ends[0]) && same_end(a, &a_ends[1], b, &b_ends[1])) ||
+	       (same_end(a, &a_ends[0], b, &b_ends[1]) && same_end(a, &a_ends[1], b, &b_ends[0]));
+}
+
+/* Whether 'other' has the same link as 'topology'.  It is looked for at the link's first node, since an interface has
+ * one link. */
+static bool has_link(const struct topology *other, const struct topology *topology, const struct topology_link *link)
+{
+	const struct topology_endpoint *end = &link->endpoints[link->endpoints[0].is_network];
+	const struct topology_node *node = &topology->nodes[end->node];
+	const struct topology_node *its_node = topology_find_node(other, node->name);
+	const struct topology_interface *interface;
+
+	interface = its_node ? find_interface(its_node, node->interfaces[end->interface].name) : NULL;
+	return interface && same_link(topology, link, other, &other->links[interface->link]);
+}
+
+static char *end_name(const struct topology *topology, const struct topology_endpoint *end)
+{
+	const struct topology_node *node;
+
+	if (end->is_network)
+		return allocate_copy(topology->networks[end->network].name);
+	node = &topology->nodes[end->node];
+	return allocate_text("%s:%s", node->name, node->interfaces[end->interface].name);
+}
+
+static void add_link(struct plan *plan, enum plan_action action, const struct topology *topology,
+		     const struct topology_link *link)
+{
+	char *a = end_name(topology, &link->endpoints[0]), *b = end_name(topology, &link->endpoints[1]);
+
+	add(plan, PLAN_LINK, action, allocate_text("%s - %s", a, b), allocate_copy(""));
+	free(a);
+	free(b);
+}
+
+static void plan_links(struct plan *plan, const struct topology *from, const struct topology *to)
+{
+	for (size_t i = 0; i < to->link_count; i++)
+		if (!has_link(from, to, &to->links[i]))
+			add_link(plan, PLAN_ADD, to, &to->links[i]);
+	for (size_t i = 0; i < from->link_count; i++)
+		if (!has_link(to, from, &from->links[i]))
+			add_link(plan, PLAN_REMOVE, from, &from->links[i]);
+}
+
+struct plan *plan_create(const struct topology *from, const struct topology *to)
+{
+	static const struct topology nothing;
+	struct plan *plan = allocate_zeroed(1, sizeof(*plan));
+
+	if (!from)
+		from = &nothing;
+	plan_nodes(plan, from, to);
+	plan_networks(plan, from, to);
+	plan_links(plan, from, to);
+	return plan;
+}
+
+void plan_free(struct plan *plan)
+{
+	if (!plan)
+		return;
+	for (size_t i = 0; i < plan->count; i++) {
+		free(plan->changes[i].name);
+		free(plan->changes[i].reason);
+	}
+	free(plan->changes);
+	free(plan);
+}
+
+struct plan_change *plan_find_node(const struct plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->count && plan->changes[i].kind == PLAN_NODE; i++)
+		if (!strcmp(plan->changes[i].name, name))
+			return &plan->changes[i];
+	return NULL;
+}
+
+void plan_restart_node(struct plan *plan, const char *name, const char *reason)
+{
+	struct plan_change *change = plan_find_node(plan, name);
+	struct difference difference = {.text = NULL};
+	struct plan_change added;
+	size_t at = 0;
+
+	if (change) {
+		change->action = PLAN_RESTART;
+		difference.text = change->reason;
+		note(&difference, "%s", reason);
+		change->reason = difference.text;
+		return;
+	}
+	add(plan, PLAN_NODE, PLAN_RESTART, allocate_copy(name), allocate_copy(reason));
+	/* Nodes stand first. */
+	added = plan->changes[plan->count - 1];
+	while (at < plan->count - 1 && plan->changes[at].kind == PLAN_NODE)
+		at++;
+	memmove(&plan->changes[at + 1], &plan->changes[at], (plan->count - 1 - at) * sizeof(plan->changes[0]));
+	plan->changes[at] = added;
+}
+
+json_t *plan_json(const struct plan *plan)
+{
+	static const char *const kinds[] = {[PLAN_NODE] = "node", [PLAN_NETWORK] = "network", [PLAN_LINK] = "link"};
+	static const char *const actions[] =
+		{[PLAN_ADD] = "add", [PLAN_REMOVE] = "remove", [PLAN_RESTART] = "restart", [PLAN_CHANGE] = "change"};
+	json_t *changes = json_array();
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct plan_change *change = &plan->changes[i];
+
+		json_array_append_new(changes, json_pack("{s:s, s:s, s:o, s:o}", "kind", kinds[change->kind], "action",
+							 actions[change->action], "name", json_text(change->name),
+							 "reason", json_text(change->reason)));
+	}
+	return changes;
+}

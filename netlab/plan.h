@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETLAB_PLAN_H
+#define NETLAB_PLAN_H 1
+
+/* Plan: what makes one topology of another
+ * ========================================
+ *
+ * Compares two topologies and says which nodes, networks and links come, go or change, in words for people and with
+ * what there is to do.  The rule is simple, so that it can be foreseen: a node whose own description differs
+ * restarts, and every other is left alone.  A node's interfaces, with their addresses, are part of its description;
+ * where the other end of an interface's link is, is not: that is only a wire to be moved.  Only what can be added to a
+ * running guest is changed in place: addresses, and values of sysctl.
+ *
+ * Only descriptions are looked at: neither what became of a node, nor whether a file named under "files:" has other
+ * contents.  Order does not matter, save that of routes, start-up commands and files.
+ *
+ * Thread-safety: any thread; a struct plan belongs to one.
+ */
+
+#include <stddef.h>
+
+#include <jansson.h>
+
+#include "netlab/topology.h"
+
+enum plan_kind { PLAN_NODE, PLAN_NETWORK, PLAN_LINK };
+
+enum plan_action {
+	PLAN_ADD,
+	PLAN_REMOVE,
+	PLAN_RESTART, /* Nodes only. */
+	PLAN_CHANGE,  /* In place: nothing stops for it. */
+};
+
+struct plan_change {
+	enum plan_kind kind;
+	enum plan_action action;
+	char *name;   /* A node's or network's, or "h1:eth0 - lan". */
+	char *reason; /* What differs, "" for what comes or goes: "memory 64M -> 96M, eth1 added". */
+};
+
+struct plan {
+	struct plan_change *changes; /* Nodes, networks, links; of each what comes, goes, restarts, changes. */
+	size_t count;
+};
+
+/* Returns the plan, to be freed with plan_free().  'from' may be NULL: then everything comes. */
+struct plan *plan_create(const struct topology *from, const struct topology *to);
+void plan_free(struct plan *plan);
+
+/* Returns what happens to the node of that name, or NULL: nothing. */
+struct plan_change *plan_find_node(const struct plan *plan, const char *name);
+
+/* Notes that the node of that name restarts, for 'reason' beside what differs, if anything does. */
+void plan_restart_node(struct plan *plan, const char *name, const char *reason);
+
+/* Lines for the guest's agent (netlab/agent_protocol.h) that make what 'from' describes of a node what 'to' does, when
+ * that is possible in place; to be freed with free(). */
+char *plan_node_lines(const struct topology_node *from, const struct topology_node *to);
+
+/* The changes as a JSON array (a new reference): "kind", "action", "name", "reason", in the words of
+ * docs/control-protocol.md. */
+json_t *plan_json(const struct plan *plan);
+
+#endif /* plan.h */

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plans: what differs between pairs of topologies, as it is told and as it is given to a guest. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "netlab/plan.h"
+
+/* The lab most pairs begin with. */
+#define BASE \
+	"nodes: {h1: , h2: , r1: {memory: 64M, sysctl: {net.ipv4.ip_forward: 1}}}\n" \
+	"networks: {lan: , dmz: }\n" \
+	"links:\n" \
+	"- {endpoints: [h1, lan], ip: [10.0.0.1/24]}\n" \
+	"- {endpoints: [h2, lan], ip: [10.0.0.2/24]}\n" \
+	"- {endpoints: [r1, lan], ip: [10.0.0.254/24]}\n"
+
+static struct topology *read_text(const char *text)
+{
+	struct topology *topology = topology_read_text(text, strlen(text), "/nowhere/office/topology.yaml", NULL,
+						       stderr);
+
+	assert_non_null(topology);
+	return topology;
+}
+
+/* "+node h3|~node r1: memory 64M -> 96M": what a plan says, "!" standing for a restart. */
+static char *words_of(const struct plan *plan)
+{
+	static const char signs[] = {[PLAN_ADD] = '+', [PLAN_REMOVE] = '-', [PLAN_RESTART] = '!', [PLAN_CHANGE] = '~'};
+	static const char *const kinds[] = {[PLAN_NODE] = "node", [PLAN_NETWORK] = "network", [PLAN_LINK] = "link"};
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct plan_change *change = &plan->changes[i];
+
+		fprintf(out, "%s%c%s %s%s%s", i ? "|" : "", signs[change->action], kinds[change->kind], change->name,
+			change->reason[0] ? ": " : "", change->reason);
+	}
+	fclose(out);
+	return text;
+}
+
+static void check(const char *from_text, const char *to_text, const char *expected)
+{
+	struct topology *from = read_text(from_text), *to = read_text(to_text);
+	struct plan *plan = plan_create(from, to);
+	char *words = words_of(plan);
+
+	assert_string_equal(words, expected);
+	free(words);
+	plan_free(plan);
+	topology_free(from);
+	topology_free(to);
+}
+
+static void same_topologies_have_an_empty_plan(void **state)
+{
+	(void)state;
+	check(BASE, BASE, "");
+	/* The same in another order, and in other words. */
+	check(BASE,
+	      "# A comment.\n"
+	      "networks: {dmz: {mac-table: 4096}, lan: {mac-aging: 300s}}\n"
+	      "defaults: {sysctl: {net.ipv4.ip_forward: 1}, memory: 64M}\n"
+	      "nodes: {r1: , h2: , h1: }\n"
+	      "links:\n"
+	      "- {endpoints: [lan, {node: r1, ip: 10.0.0.254/24}]}\n"
+	      "- {endpoints: [{node: h2, interface: eth0, ip: 10.0.0.2/24}, lan], mtu: 1500}\n"
+	      "- {endpoints: [h1, lan], ip: [10.0.0.1/24]}\n",
+	      "!node h2: memory the image's -> 64M, sysctl net.ipv4.ip_forward = 1|"
+	      "!node h1: memory the image's -> 64M, sysctl net.ipv4.ip_forward = 1");
+	check("nodes: [a, b]\nlinks: [a-b]\n", "nodes: {b: , a: }\nlinks: [b-a]\n", "");
+}
+
+static void everything_comes_to_nothing(void **state)
+{
+	struct topology *to = read_text("nodes: [a]\nnetworks: [n]\nlinks: [a-n]\n");
+	struct plan *plan = plan_create(NULL, to);
+	char *words = words_of(plan);
+
+	(void)state;
+	assert_string_equal(words, "+node a|+network n|+link a:eth0 - n");
+	free(words);
+	plan_free(plan);
+	topology_free(to);
+}
+
+static void nodes_come_and_go(void **state)
+{
+	(void)state;
+	check(BASE,
+	      "nodes: {h1: , h3: , r1: {memory: 64M, sysctl: {net.ipv4.ip_forward: 1}}}\n"
+	      "networks: {lan: , dmz: }\n"
+	      "links:\n"
+	      "- {endpoints: [h1, lan], ip: [10.0.0.1/24]}\n"
+	      "- {endpoints: [h3, lan], ip: [10.0.0.3/24]}\n"
+	      "- {endpoints: [r1, lan], ip: [10.0.0.254/24]}\n",
+	      "+node h3|-node h2|+link h3:eth0 - lan|-link h2:eth0 - lan");
+	check("nodes: [a, b]\n", "nodes: [b, c]\n", "+node c|-node a");
+}
+
+static void machines_restart(void **state)
+{
+	static const struct {
+		const char *from, *to, *reason;
+	} cases[] = {
+		{"", "memory: 96M", "memory the image's -> 96M"},
+		{"memory: 64M", "memory: 1G", "memory 64M -> 1024M"},
+		{"memory: 64M", "", "memory 64M -> the image's"},
+		{"cpus: 1", "cpus: 2", "cpus 1 -> 2"},
+		{"cpus: 4", "", "cpus 4 -> the image's"},
+		{"", "image: debian", "image lab -> debian"},
+		{"", "cmdline: quiet", "cmdline"},
+		{"cmdline: a", "cmdline: b", "cmdline"},
+		{"cmdline: a", "", "cmdline"},
+		{"", "boot: cold", "boot clone -> cold"},
+		{"boot: cold", "boot: clone", "boot cold -> clone"},
+		{"", "routes: [default via 10.0.0.1]", "routes"},
+		{"routes: [default via 10.0.0.1]", "", "routes"},
+		{"routes: [10.1.0.0/16 via 10.0.0.1, 10.2.0.0/16 via 10.0.0.1]",
+		 "routes: [10.2.0.0/16 via 10.0.0.1, 10.1.0.0/16 via 10.0.0.1]", "routes"},
+		{"startup: [a]", "startup: [b]", "startup"},
+		{"startup: [a]", "startup: [a, b]", "startup"},
+		{"", "files: {/etc/motd: /etc/hostname}", "files"},
+		{"files: {/etc/motd: /etc/hostname}", "files: {/etc/motd: /etc/passwd}", "files"},
+		{"files: {/etc/motd: /etc/hostname}", "files: {/etc/issue: /etc/hostname}", "files"},
+		{"sysctl: {a.b: 1}", "", "sysctl a.b removed"},
+		{"sysctl: {a.b: 1}", "sysctl: {a.c: 1}", "sysctl a.b removed, sysctl a.c = 1"},
+		{"cpus: 1, memory: 64M", "cpus: 2, memory: 96M, startup: [x]",
+		 "memory 64M -> 96M, cpus 1 -> 2, startup"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char from[256], to[256], expected[256];
+
+		snprintf(from, sizeof(from), "nodes: {a: {%s}, b: }\n", cases[i].from);
+		snprintf(to, sizeof(to), "nodes: {a: {%s}, b: }\n", cases[i].to);
+		snprintf(expected, sizeof(expected), "!node a: %s", cases[i].reason);
+		check(from, to, expected);
+	}
+}
+
+static void defaults_are_every_nodes(void **state)
+{
+	(void)state;
+	check("nodes: [a, b]\n", "defaults: {memory: 96M}\nnodes: {a: , b: {memory: 64M}}\n",
+	      "!node a: memory the image's -> 96M|!node b: memory the image's -> 64M");
+	check("nodes: [a, b]\nlinks: [a-b]\n", "defaults: {mtu: 1400}\nnodes: [a, b]\nlinks: [a-b]\n",
+	      "!node a: eth0 mtu 1500 -> 1400|!node b: eth0 mtu 1500 -> 1400");
+}
+
+static void what_a_guest_can_be_given_needs_no_restart(void **state)
+{
+	(void)state;
+	check("nodes: {a: }\n", "nodes: {a: {sysctl: {net.ipv4.ip_forward: 1}}}\n",
+	      "~node a: sysctl net.ipv4.ip_forward = 1");
+	check("nodes: {a: {sysctl: {a.b: 1, a.c: 2}}}\n", "nodes: {a: {sysctl: {a.c: 2, a.b: 3}}}\n",
+	      "~node a: sysctl a.b = 3");
+	check("nodes: [a, b]\nlinks: [{endpoints: [a, b], ip: [10.0.0.1/24, 10.0.0.2/24]}]\n",
+	      "nodes: [a, b]\nlinks: [{endpoints: [a, b], ip: [[10.0.0.1/24, \"fd00::1/64\"], 10.0.0.2/24]}]\n",
+	      "~node a: eth0 with fd00::1/64");
+	/* But those that are taken away do. */
+	check("nodes: [a, b]\nlinks: [{endpoints: [a, b], ip: [10.0.0.1/24, 10.0.0.2/24]}]\n",
+	      "nodes: [a, b]\nlinks: [{endpoints: [a, b], ip: [10.0.0.1/24, 10.0.0.9/24]}]\n",
+	      "!node b: eth0 without 10.0.0.2/24, eth0 with 10.0.0.9/24");
+	/* Restarts stand before changes in place, whatever the order of the nodes. */
+	check("nodes: [a, b]\n", "nodes: {a: {sysctl: {x.y: 1}}, b: {cpus: 2}}\n",
+	      "!node b: cpus the image's -> 2|~node a: sysctl x.y = 1");
+}
+
+static void interfaces_are_their_nodes(void **state)
+{
+	(void)state;
+	check("nodes: [a, b]\n", "nodes: [a, b]\nlinks: [a-b]\n",
+	      "!node a: eth0 added|!node b: eth0 added|+link a:eth0 - b:eth0");
+	check("nodes: [a, b]\nlinks: [a-b]\n", "nodes: [a, b]\n",
+	      "!node a: eth0 removed|!node b: eth0 removed|-link a:eth0 - b:eth0");
+	check("nodes: [a, b]\nlinks: [{endpoints: [\"a:eth0\", b]}]\n",
+	      "nodes: [a, b]\nlinks: [{endpoints: [\"a:eth3\", b]}]\n",
+	      "!node a: eth3 added, eth0 removed|+link a:eth3 - b:eth0|-link a:eth0 - b:eth0");
+	check("nodes: [a, b]\nlinks: [{endpoints: [{node: a, mac: \"52:54:00:00:00:07\"}, b]}]\n",
+	      "nodes: [a, b]\nlinks: [{endpoints: [{node: a, mac: \"52:54:00:00:00:08\"}, b]}]\n", "!node a: eth0 mac");
+	check("nodes: [a, b]\nlinks: [{endpoints: [a, b], mtu: 1500}]\n",
+	      "nodes: [a, b]\nlinks: [{endpoints: [{node: a, mtu: 9000}, b]}]\n", "!node a: eth0 mtu 1500 -> 9000");
+	/* A node in the middle of a list of links goes: the others' interfaces keep their names. */
+	check("nodes: [a, b, c]\nlinks: [{endpoints: [\"a:eth0\", b]}, {endpoints: [\"a:eth1\", c]}]\n",
+	      "nodes: [a, c]\nlinks: [{endpoints: [\"a:eth1\", c]}]\n",
+	      "-node b|!node a: eth0 removed|-link a:eth0 - b:eth0");
+}
+
+static void wires_move_without_a_restart(void **state)
+{
+	(void)state;
+	check(BASE,
+	      "nodes: {h1: , h2: , r1: {memory: 64M, sysctl: {net.ipv4.ip_forward: 1}}}\n"
+	      "networks: {lan: , dmz: }\n"
+	      "links:\n"
+	      "- {endpoints: [h1, lan], ip: [10.0.0.1/24]}\n"
+	      "- {endpoints: [h2, dmz], ip: [10.0.0.2/24]}\n"
+	      "- {endpoints: [r1, lan], ip: [10.0.0.254/24]}\n",
+	      "+link h2:eth0 - dmz|-link h2:eth0 - lan");
+	check("nodes: [a, b, c, d]\nlinks: [a-b, c-d]\n", "nodes: [a, b, c, d]\nlinks: [a-c, b-d]\n",
+	      "+link a:eth0 - c:eth0|+link b:eth0 - d:eth0|-link a:eth0 - b:eth0|-link c:eth0 - d:eth0");
+}
+
+static void networks_come_go_and_change(void **state)
+{
+	(void)state;
+	check("nodes: [a]\nnetworks: [n]\n", "nodes: [a]\nnetworks: [m]\n", "+network m|-network n");
+	check("nodes: [a]\nnetworks: {n: {mac-table: 16}}\nlinks: [a-n]\n",
+	      "nodes: [a]\nnetworks: {n: {mac-aging: 30s}}\nlinks: [a-n]\n",
+	      "~network n: mac-table 16 -> 4096, mac-aging 300s -> 30s");
+	/* A node that becomes a network is another thing. */
+	check("nodes: [a, b]\nlinks: [a-b]\n", "nodes: [a]\nnetworks: [b]\nlinks: [a-b]\n",
+	      "-node b|+network b|+link a:eth0 - b|-link a:eth0 - b:eth0");
+}
+
+static void lines_for_the_guest(void **state)
+{
+	struct topology *from = read_text("nodes: {a: {sysctl: {x.y: 1, x.z: 2}}, b: }\n"
+					  "links: [{endpoints: [{node: a, ip: 10.0.0.1/24}, b]}]\n");
+	struct topology *to = read_text("nodes: {a: {sysctl: {x.z: 3, x.y: 1, x.w: 4 5}}, b: }\n"
+					"links: [{endpoints: [{node: a, ip: [\"fd00::1/64\", 10.0.0.1/24]}, b]}]\n");
+	char *lines = plan_node_lines(&from->nodes[0], &to->nodes[0]);
+
+	(void)state;
+	assert_string_equal(lines, "address eth0 fd00::1/64\nsysctl x.z 3\nsysctl x.w 4 5\n");
+	free(lines);
+	lines = plan_node_lines(&from->nodes[1], &to->nodes[1]);
+	assert_string_equal(lines, "");
+	free(lines);
+	topology_free(from);
+	topology_free(to);
+}
+
+static void restarts_can_be_added(void **state)
+{
+	struct topology *from = read_text("nodes: [a, b, c]\nlinks: [a-b]\n");
+	struct topology *to = read_text("nodes: {a: , b: {sysctl: {x.y: 1}}, c: , d: }\nnetworks: [n]\nlinks: [a-b]\n");
+	struct plan *plan = plan_create(from, to);
+	char *words;
+
+	(void)state;
+	plan_restart_node(plan, "a", "it is crashed");
+	plan_restart_node(plan, "b", "it is booting");
+	words = words_of(plan);
+	assert_string_equal(words, "+node d|!node b: sysctl x.y = 1, it is booting|!node a: it is crashed|+network n");
+	free(words);
+	assert_int_equal(plan_find_node(plan, "a")->action, PLAN_RESTART);
+	assert_null(plan_find_node(plan, "c"));
+	assert_null(plan_find_node(plan, "n"));
+	plan_free(plan);
+	plan = plan_create(from, from);
+	plan_restart_node(plan, "c", "it is stopped");
+	words = words_of(plan);
+	assert_string_equal(words, "!node c: it is stopped");
+	free(words);
+	plan_free(plan);
+	topology_free(from);
+	topology_free(to);
+}
+
+static void plans_are_json(void **state)
+{
+	struct topology *from = read_text("nodes: [a, b]\nnetworks: [n]\n");
+	struct topology *to = read_text("nodes: {b: {cpus: 2}}\nnetworks: {n: {mac-table: 1}}\n");
+	struct plan *plan = plan_create(from, to);
+	json_t *json = plan_json(plan);
+	char *text = json_dumps(json, JSON_COMPACT);
+
+	(void)state;
+	assert_string_equal(text, "[{\"kind\":\"node\",\"action\":\"remove\",\"name\":\"a\",\"reason\":\"\"},"
+				  "{\"kind\":\"node\",\"action\":\"restart\",\"name\":\"b\",\"reason\":"
+				  "\"cpus the image's -> 2\"},"
+				  "{\"kind\":\"network\",\"action\":\"change\",\"name\":\"n\",\"reason\":"
+				  "\"mac-table 4096 -> 1\"}]");
+	free(text);
+	json_decref(json);
+	plan_free(plan);
+	topology_free(from);
+	topology_free(to);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(same_topologies_have_an_empty_plan),
+		cmocka_unit_test(everything_comes_to_nothing),
+		cmocka_unit_test(nodes_come_and_go),
+		cmocka_unit_test(machines_restart),
+		cmocka_unit_test(defaults_are_every_nodes),
+		cmocka_unit_test(what_a_guest_can_be_given_needs_no_restart),
+		cmocka_unit_test(interfaces_are_their_nodes),
+		cmocka_unit_test(wires_move_without_a_restart),
+		cmocka_unit_test(networks_come_go_and_change),
+		cmocka_unit_test(lines_for_the_guest),
+		cmocka_unit_test(restarts_can_be_added),
+		cmocka_unit_test(plans_are_json),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

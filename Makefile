@@ -37,7 +37,7 @@ CLANG ?= clang
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 
-LIBRARIES := yaml-0.1 jansson liblz4 libpcap libxxhash
+LIBRARIES := yaml-0.1 jansson liblz4 libpcap libxxhash libarchive
 
 # pkg-config is asked once, and not before the packages are installed.
 once = $(eval $(1) := $$(shell $(2)))$($(1))

@@ -24,6 +24,9 @@
 #define TAG_BACKLOG STATE_TAG('b', 'l', 'o', 'g')
 #define TAG_CHANNEL STATE_TAG('c', 'h', 'a', 'n')
 
+/* Far more than there are of commands that a guest has room for; each is looked for among all others. */
+#define CHANNELS_RESTORED_MAX 8192u
+
 #define HEADER_SIZE sizeof(struct agent_header)
 #define GREETING_SIZE 512
 
@@ -612,6 +615,29 @@ static void restore_backlog(struct agent *agent, struct state *state)
 		state->bad = true;
 }
 
+static void restore_channels(struct agent *agent, uint32_t count, struct state *state)
+{
+	if (count > CHANNELS_RESTORED_MAX)
+		state->bad = true;
+	for (uint32_t i = 0; i < count && !state->bad; i++) {
+		if (!restore_channel(agent, state))
+			state->bad = true;
+	}
+	for (struct agent_channel *channel = agent->channels; channel && !state->bad; channel = channel->next)
+		agent_channel_consumed(channel, AGENT_WINDOW - channel->receive_window - channel->owed);
+}
+
+/* As if it had just been created: half a message may be of a length that cannot be, and nothing is to go on from it. */
+static void forget_restored(struct agent *agent)
+{
+	agent->open = agent->connected = agent->broken = false;
+	agent->filled = agent->backlog_size = 0;
+	agent->greeting[0] = '\0';
+	agent->next_id = 1;
+	while (agent->channels)
+		end_channel(agent->channels, AGENT_LOST, 0);
+}
+
 void agent_restore(struct agent *agent, struct state *state)
 {
 	struct agent_state saved;
@@ -629,10 +655,7 @@ void agent_restore(struct agent *agent, struct state *state)
 	agent->open = saved.open == 1;
 	agent->connected = saved.connected == 1;
 	agent->broken = saved.broken == 1;
-	for (uint32_t i = 0; i < saved.channel_count && !state->bad; i++) {
-		if (!restore_channel(agent, state))
-			state->bad = true;
-	}
-	for (struct agent_channel *channel = agent->channels; channel && !state->bad; channel = channel->next)
-		agent_channel_consumed(channel, AGENT_WINDOW - channel->receive_window - channel->owed);
+	restore_channels(agent, saved.channel_count, state);
+	if (state->bad)
+		forget_restored(agent);
 }

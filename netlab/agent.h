@@ -62,7 +62,8 @@ const char *agent_greeting(const struct agent *agent);
 void agent_greet(struct agent *agent, const char *greeting);
 
 /* The connection as it stands, messages that are only half there included.  Channels that were open go on in the guest
- * when it is restored, but nobody hears what they say.  Nothing is told of what is restored. */
+ * when it is restored, but nobody hears what they say.  Nothing is told of what is restored.  An agent that is restored
+ * is a new one, and stays so when the state is bad. */
 void agent_save(const struct agent *agent, struct state *state);
 void agent_restore(struct agent *agent, struct state *state);
 

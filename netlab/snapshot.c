@@ -182,10 +182,22 @@ int snapshot_open(const char *lab, const char *name, struct error *error)
 	return fd;
 }
 
-int snapshot_create(const char *lab, const char *name, struct error *error)
+/* A lab without snapshots has no folder. */
+static void remove_lab_if_empty(const char *lab)
+{
+	char *base = base_path();
+	char *path = allocate_text("%s/%s", base, lab);
+
+	if (runtime_name_is_valid(lab))
+		rmdir(path);
+	free(base);
+	free(path);
+}
+
+/* Returns a descriptor of the new folder, which is locked, or a negative errno value. */
+static int make_new(const char *lab, const char *temporary)
 {
 	int at = open_lab(lab, true), fd = -1, result = at < 0 ? at : 0;
-	char *temporary = new_name(name);
 
 	if (result == 0)
 		result = remove_if_dead(at, temporary);
@@ -195,12 +207,6 @@ int snapshot_create(const char *lab, const char *name, struct error *error)
 		fd = open_folder(at, temporary);
 		result = fd < 0 ? fd : flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 	}
-	if (result == -EBUSY)
-		error_set(error, ERROR_FAILED, EBUSY, "snapshot %s of lab %s is being made", name, lab);
-	else if (result < 0)
-		error_set(error, ERROR_FAILED, -result, "cannot make a folder for snapshot %s of lab %s: %s", name, lab,
-			  strerror(-result));
-	free(temporary);
 	if (at >= 0)
 		close(at);
 	if (result == 0)
@@ -208,6 +214,23 @@ int snapshot_create(const char *lab, const char *name, struct error *error)
 	if (fd >= 0)
 		close(fd);
 	return result;
+}
+
+int snapshot_create(const char *lab, const char *name, struct error *error)
+{
+	char *temporary = new_name(name);
+	int fd = make_new(lab, temporary);
+
+	/* Somebody who gave up another one took the lab's folder away meanwhile. */
+	if (fd == -ENOENT)
+		fd = make_new(lab, temporary);
+	if (fd == -EBUSY)
+		error_set(error, ERROR_FAILED, EBUSY, "snapshot %s of lab %s is being made", name, lab);
+	else if (fd < 0)
+		error_set(error, ERROR_FAILED, -fd, "cannot make a folder for snapshot %s of lab %s: %s", name, lab,
+			  strerror(-fd));
+	free(temporary);
+	return fd;
 }
 
 int snapshot_commit(const char *lab, const char *name, struct error *error)
@@ -240,6 +263,7 @@ void snapshot_abandon(const char *lab, const char *name)
 	if (at >= 0) {
 		remove_folder(at, temporary);
 		close(at);
+		remove_lab_if_empty(lab);
 	}
 	free(temporary);
 }
@@ -255,6 +279,7 @@ int snapshot_delete(const char *lab, const char *name, struct error *error)
 	result = at < 0 ? at : remove_folder(at, name);
 	if (at >= 0)
 		close(at);
+	remove_lab_if_empty(lab);
 	return result == 0 ? 0 :
 			     error_set(error, ERROR_FAILED, -result, "cannot delete snapshot %s of lab %s: %s", name,
 				       lab, strerror(-result));

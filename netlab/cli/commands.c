@@ -190,17 +190,26 @@ const struct cli_command cli_commands[] = {
 		.name = "snapshot",
 		.run = cli_snapshot,
 		.summary = "save a running lab, and bring it back to that instant",
-		.usage = "netlab snapshot save NAME | restore NAME | list | delete NAME",
+		.usage = "netlab snapshot save NAME | restore NAME | list | delete NAME |\n"
+			 "                       export NAME FILE | import FILE [NAME]",
 		.help = "Saves a lab with all its nodes, their processes and connections, as of one\n"
 			"instant. \"restore\" has the running lab be what it was then; \"netlab up --from\n"
 			"NAME\" starts it from there. Captures go on in their files.\n"
 			"\n"
-			"  --replace            save: in place of a snapshot that has the name\n"
+			"\"export\" makes one file of a snapshot, with the topology and all it needs, for\n"
+			"others to \"import\"; - is standard output or input. Guests go on only where the\n"
+			"processor and KVM are of the kind they know.\n"
+			"\n"
+			"  --replace            save, import: in place of a snapshot that has the name;\n"
+			"                       export: in place of FILE\n"
 			"\n"
 			"Examples:\n"
 			"  netlab snapshot save before-ospf\n"
 			"  netlab snapshot restore before-ospf\n"
-			"  netlab down && netlab up --from before-ospf",
+			"  netlab down && netlab up --from before-ospf\n"
+			"  netlab snapshot export before-ospf step3.netlab\n"
+			"  netlab snapshot import step3.netlab && netlab up --from before-ospf\n"
+			"  netlab snapshot export before-ospf - | ssh lab2 netlab snapshot import -",
 	},
 	{
 		.name = "doctor",
@@ -251,7 +260,7 @@ const struct cli_command cli_commands[] = {
 	{
 		.name = "complete",
 		.run = cli_complete,
-		.usage = "netlab complete commands|labs|nodes|recipes",
+		.usage = "netlab complete commands|labs|nodes|recipes|snapshots",
 		.help = "What there is, one a line, for the shell's completion.",
 	},
 	{.name = NULL},

@@ -4,6 +4,7 @@
 
 #include "netlab/cli/cli.h"
 #include "netlab/cli/client.h"
+#include "netlab/snapshot.h"
 
 /* netlab completion, and netlab complete, which the script it prints asks for names. */
 
@@ -28,10 +29,12 @@ static const char bash_script[] =
 	"	case ${COMP_WORDS[COMP_CWORD - 1]} in\n"
 	"	--lab) complete_from \"$(names labs)\"; return ;;\n"
 	"	--format) complete_from text json; return ;;\n"
+	"	--from) complete_from \"$(names snapshots)\"; return ;;\n"
 	"	--captures) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$word\"); return ;;\n"
 	"	esac\n"
 	"	case $command:$word in\n"
 	"	:-*) complete_from --lab --format --help --version ;;\n"
+	"	snapshot:-*) complete_from --replace --lab --format --help ;;\n"
 	"	up:-*) complete_from --name --captures --no-capture --cold --from --overcommit --timeout --yes --plan --format --help ;;\n"
 	"	down:-*) complete_from --all --lab --format --help ;;\n"
 	"	exec:-*) complete_from --tty --no-stdin --interactive --env --lab --help ;;\n"
@@ -48,6 +51,12 @@ static const char bash_script[] =
 	"	image:*)\n"
 	"		[ ${#words[@]} -gt 1 ] || complete_from list build warm prune\n"
 	"		[[ \"${words[1]-}\" != build && \"${words[1]-}\" != warm ]] || [ ${#words[@]} -gt 2 ] || complete_from \"$(names recipes)\" ;;\n"
+	"	snapshot:*)\n"
+	"		case ${#words[@]}:${words[1]-} in\n"
+	"		1:*) complete_from save restore list delete export import ;;\n"
+	"		2:save | 2:restore | 2:delete | 2:export) complete_from \"$(names snapshots)\" ;;\n"
+	"		3:export | 2:import) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$word\") ;;\n"
+	"		esac ;;\n"
 	"	completion:*) complete_from bash ;;\n"
 	"	cp:*)\n"
 	"		compopt -o filenames -o nospace\n"
@@ -104,6 +113,22 @@ static void put_nodes(const struct cli *cli)
 	free(lab);
 }
 
+/* Of the lab that is named, else of all; a name that several have comes once. */
+static void put_snapshots(const struct cli *cli)
+{
+	json_t *snapshots = snapshot_list(cli->lab), *seen = json_object();
+
+	for (size_t i = 0; i < json_array_size(snapshots); i++) {
+		const char *name = cli_string(json_array_get(snapshots, i), "name");
+
+		if (!json_object_get(seen, name))
+			puts(name);
+		json_object_set_new(seen, name, json_true());
+	}
+	json_decref(seen);
+	json_decref(snapshots);
+}
+
 /* What cannot be found out is left out: nobody wants messages while completing a word. */
 int cli_complete(struct cli *cli, int argc, char **argv)
 {
@@ -119,6 +144,8 @@ int cli_complete(struct cli *cli, int argc, char **argv)
 		put_nodes(cli);
 	else if (!strcmp(argv[optind], "recipes"))
 		cli_recipe_names();
+	else if (!strcmp(argv[optind], "snapshots"))
+		put_snapshots(cli);
 	else
 		return cli_usage(cli, "there are no names of \"%s\"", argv[optind]);
 	return 0;

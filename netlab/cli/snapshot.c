@@ -6,6 +6,7 @@
 #include "netlab/allocate.h"
 #include "netlab/cli/cli.h"
 #include "netlab/cli/client.h"
+#include "netlab/cli/snapshot_archive.h"
 #include "netlab/cli/table.h"
 #include "netlab/snapshot.h"
 
@@ -85,10 +86,12 @@ static void put_table(const json_t *snapshots)
 		table_add(&table, "%s", heads[i]);
 	for (size_t i = 0; i < json_array_size(snapshots); i++) {
 		const json_t *snapshot = json_array_get(snapshots, i);
-		time_t time = (time_t)number(snapshot, "saved");
+		time_t time = json_integer_value(json_object_get(snapshot, "saved"));
 		struct tm local;
 
-		strftime(saved, sizeof(saved), "%Y-%m-%d %H:%M:%S", localtime_r(&time, &local));
+		/* Of one that came from elsewhere it may be any number, and some are in no year. */
+		if (!localtime_r(&time, &local) || !strftime(saved, sizeof(saved), "%Y-%m-%d %H:%M:%S", &local))
+			strcpy(saved, "?");
 		table_add(&table, "%s", cli_string(snapshot, "lab"));
 		table_add(&table, "%s", cli_string(snapshot, "name"));
 		table_add(&table, "%s", saved);
@@ -132,7 +135,7 @@ int cli_snapshot(struct cli *cli, int argc, char **argv)
 {
 	static const struct option options[] = {{"replace", no_argument, NULL, 'r'}, {NULL, 0, NULL, 0}};
 	bool replace = false;
-	const char *what;
+	const char *what, *first, *second;
 	int option, left;
 
 	while ((option = cli_option(cli, argc, argv, "", options)) != -1) {
@@ -142,13 +145,20 @@ int cli_snapshot(struct cli *cli, int argc, char **argv)
 	}
 	what = optind < argc ? argv[optind] : "";
 	left = argc - optind - 1;
+	first = left > 0 ? argv[optind + 1] : NULL;
+	second = left > 1 ? argv[optind + 2] : NULL;
 	if (left == 1 && !strcmp(what, "save"))
-		return save(cli, argv[optind + 1], replace);
+		return save(cli, first, replace);
 	if (left == 1 && !strcmp(what, "restore"))
-		return restore(cli, argv[optind + 1]);
+		return restore(cli, first);
 	if (left == 0 && !strcmp(what, "list"))
 		return list(cli);
 	if (left == 1 && !strcmp(what, "delete"))
-		return delete (cli, argv[optind + 1]);
-	return cli_usage(cli, "\"save NAME\", \"restore NAME\", \"list\" or \"delete NAME\" is needed");
+		return delete (cli, first);
+	if (left == 2 && !strcmp(what, "export"))
+		return snapshot_archive_export(cli, first, second, replace);
+	if ((left == 1 || left == 2) && !strcmp(what, "import"))
+		return snapshot_archive_import(cli, first, second, replace);
+	return cli_usage(cli, "\"save NAME\", \"restore NAME\", \"list\", \"delete NAME\", \"export NAME FILE\" or "
+			      "\"import FILE [NAME]\" is needed");
 }

@@ -238,6 +238,8 @@ completion() {
 	expect_equal "$(candidates logs -f '')" "h1 h2"
 	expect_equal "$(candidates status t)" two-hosts
 	expect_equal "$(candidates --lab '')" two-hosts
+	expect_equal "$(candidates snapshot '')" "delete export import list restore save"
+	expect_equal "$(candidates snapshot --re)" --replace
 	expect_equal "$(candidates up --no)" --no-capture
 	expect_equal "$(candidates up --ov)" --overcommit
 	expect_equal "$(candidates up --captures t)" ""

@@ -240,6 +240,83 @@ from_a_snapshot() {
 	expect_match "lan/topology.yaml" "$(cat "$runtime/lan/topology")" # So "netlab status" finds it from that folder.
 }
 
+exported_and_imported() {
+	local answer
+	in_node h1 'echo step three >/tmp/what'
+	netlab snapshot save step3
+	answer=$(netlab snapshot export --format json step3 step3.netlab)
+	jq -e --argjson size "$(stat -c %s step3.netlab)" '. == {lab: "lan", name: "step3", size: $size}' <<<"$answer"
+	netlab snapshot delete step3
+	in_node h1 'echo step four >/tmp/what'
+	netlab down
+	expect_status 1 netlab up --from step3
+	netlab snapshot import step3.netlab >said
+	expect_match 'netlab up --from step3 --lab lan' "$(cat said)"
+	lab_up --from step3 --lab lan
+	expect_equal "$(netlab exec h1 -- cat /tmp/what)" "step three"
+	pings h1 10.0.0.2 1
+	netlab down
+}
+
+# As somebody else, who has the image and nothing more.
+handed_on_through_a_pipe() {
+	mkdir -p other/netlab-kvm
+	ln -s "$(dirname "$image")" other/netlab-kvm/images
+	netlab snapshot export step3 - | XDG_DATA_HOME=$work/other netlab snapshot import --format json - given >answer
+	jq -e '.lab == "lan" and .name == "given" and .size > 1000000' answer
+	export XDG_DATA_HOME=$work/other
+	lab_up --from given
+	expect_equal "$(netlab exec h1 -- cat /tmp/what)" "step three"
+	pings h3 10.0.0.4 1
+	# The file it is given when it starts anew came along.
+	netlab restart --timeout "$patience" h1
+	expect_equal "$(netlab exec h1 -- cat /etc/greeting)" hello
+	netlab down
+	rm -r "$XDG_DATA_HOME"
+}
+
+# What there is below the folder of snapshots, and here.
+inventory() {
+	find "$snapshots" . -path ./runtime -prune -o ! -name 'said*' -print | sort
+}
+
+badly_exported_and_imported() {
+	local before pid status=0
+	head -c -1000 step3.netlab >short.netlab
+	before=$(inventory)
+	expect_status 1 netlab snapshot export step3 step3.netlab 2>said
+	expect_match 'step3.netlab exists already; --replace' "$(cat said)"
+	expect_status 1 netlab snapshot export no-such file
+	expect_status 1 netlab snapshot export step3 no-such/file
+	expect_status 2 netlab snapshot export step3 .
+	expect_status 1 netlab snapshot export step3 /dev/full
+	expect_status 2 netlab snapshot export --format json step3 -
+	expect_status 2 netlab snapshot import
+	expect_status 1 netlab snapshot import step3.netlab 2>said
+	expect_match 'lab lan has a snapshot "step3" already' "$(cat said)"
+	expect_status 1 netlab snapshot import short.netlab short 2>said
+	expect_match 'short.netlab: it is damaged or cut short' "$(cat said)"
+	expect_status 1 netlab snapshot import lan/topology.yaml 2>said
+	expect_match 'this is no exported snapshot' "$(cat said)"
+	expect_status 1 netlab snapshot import --lab office step3.netlab x
+	# One that is ended while it waits for more.
+	mkfifo fifo
+	{ head -c 200000 step3.netlab && exec sleep 1000; } >fifo &
+	pid=$!
+	"$bin/netlab" snapshot import - x <fifo &
+	wait_for is_saving
+	kill -TERM $!
+	wait $! || status=$?
+	kill "$pid"
+	rm fifo
+	expect_equal "$status" 143
+	expect_equal "$(inventory)" "$before"
+	netlab snapshot export --replace step3 step3.netlab
+	netlab snapshot import --replace step3.netlab
+	lab_up --from step3
+	expect_equal "$(netlab exec h1 -- cat /tmp/what)" "step three"
+}
+
 is_saving() {
 	compgen -G "$snapshots/.new-*" >/dev/null
 }
@@ -307,6 +384,9 @@ check "a node that is off stays off" stopped_node
 check "bad requests" bad_requests
 check "damaged snapshots are refused" damaged
 check "a lab starts from a snapshot" from_a_snapshot
+check "a snapshot is exported and imported" exported_and_imported
+check "a snapshot is handed on through a pipe" handed_on_through_a_pipe
+check "what cannot be exported or imported leaves nothing" badly_exported_and_imported
 check "kill -9 while it is saved leaves nothing" killed_while_saving
 check "kill -9 while it is restored does no harm" killed_while_restoring
 check "50 times in a row" many_times

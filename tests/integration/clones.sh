@@ -92,7 +92,7 @@ second_lab() {
 	up >output
 	all_are_clones
 	expect_no_match 'is being made' "$(cat output)"
-	expect_equal "$(templates length)" 1
+	expect_equal "$(templates length)" 2
 }
 
 warm() {

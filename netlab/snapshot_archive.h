@@ -56,8 +56,8 @@ struct snapshot_imported {
 	uint64_t size; /* Bytes of data. */
 };
 
-/* Makes a snapshot of what is read from a file, a pipe or a socket.  Returns 0 and fills 'imported', or a negative errno
- * value with 'error' set: -EEXIST when there is one of the name. */
+/* Makes a snapshot of what is read from a file, a pipe or a socket.  Returns 0 and fills 'imported', or a negative
+ * errno value with 'error' set: -EEXIST when there is one of the name. */
 int snapshot_import(int fd, const struct snapshot_import *import, const struct snapshot_watch *watch,
 		    struct snapshot_imported *imported, struct error *error);
 

@@ -21,8 +21,8 @@
  * decided whether it is wanted and there is room, and a folder made, into which all other entries go as they come. The
  * folder becomes the snapshot when the checksum has been right and topology and state could be read.
  *
- * Unpacking and reading the tar are two archives to libarchive, so that what is between them can be counted: it keeps in
- * memory where the holes of an entry are, and a few kilobytes could unpack to a list without end. */
+ * Unpacking and reading the tar are two archives to libarchive, so that what is between them can be counted: it keeps
+ * in memory where the holes of an entry are, and a few kilobytes could unpack to a list without end. */
 
 #define BUFFER_SIZE 65536u
 /* Bytes of all that describes one entry: enough for the holes of memory of which every second page is one. */

@@ -5,8 +5,8 @@
 /* The two sides of an agent connection, made of fuzz input
  * ========================================================
  *
- * The guest's bytes are the input, as they are or in well-formed messages, while the host's side opens, uses and abandons
- * channels, also from within callbacks.  What the host's side may rely on is checked.
+ * The guest's bytes are the input, as they are or in well-formed messages, while the host's side opens, uses and
+ * abandons channels, also from within callbacks.  What the host's side may rely on is checked.
  *
  * In a header, since other targets have a stand-in for the agent. */
 

@@ -21,6 +21,8 @@
 #include "netlab/allocate.h"
 #include "netlab/snapshot.h"
 
+#define PAGE 4096u /* Bytes. */
+
 static inline int snapshot_folder_set_up(void **state)
 {
 	char *root = allocate_text("%s/test-snapshot-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
@@ -85,6 +87,58 @@ static inline bool snapshot_folder_has(const char *lab, const char *name, const 
 	if (folder >= 0)
 		close(folder);
 	return has;
+}
+
+/* Every third page has something in it, some from beginning to end and some not. */
+static inline void fill_memory(int folder, const char *name, unsigned int seed)
+{
+	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	uint8_t page[PAGE];
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)MEMORY_PAGES * PAGE), 0);
+	for (unsigned int i = seed % 3; i < MEMORY_PAGES; i += 3) {
+		for (unsigned int j = 0; j < PAGE; j++)
+			page[j] = (uint8_t)(i * 31 + j * seed);
+		assert_int_equal(pwrite(fd, page, PAGE - i % 2, (off_t)i * PAGE), PAGE - i % 2);
+	}
+	close(fd);
+}
+
+static inline void expect_same_file(int left, int right, const char *name)
+{
+	int fds[2] = {openat(left, name, O_RDONLY | O_CLOEXEC), openat(right, name, O_RDONLY | O_CLOEXEC)};
+	struct stat status[2];
+	uint8_t pages[2][PAGE];
+	ssize_t got;
+
+	assert_true(fds[0] >= 0 && fds[1] >= 0);
+	fstat(fds[0], &status[0]);
+	fstat(fds[1], &status[1]);
+	assert_int_equal(status[0].st_size, status[1].st_size);
+	assert_int_equal(status[0].st_blocks, status[1].st_blocks);
+	while ((got = read(fds[0], pages[0], PAGE)) > 0) {
+		assert_int_equal(read(fds[1], pages[1], PAGE), got);
+		assert_memory_equal(pages[0], pages[1], got);
+	}
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static inline void expect_same(const char *left, const char *right)
+{
+	static const char *const names[] = {"topology.yaml", "file-0", "state", "memory-0", "memory-1", "disk-lab"};
+	struct error error;
+	struct stat status;
+	int folders[2] = {snapshot_open("lan", left, &error), snapshot_open("lan", right, &error)};
+
+	assert_true(folders[0] >= 0 && folders[1] >= 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		expect_same_file(folders[0], folders[1], names[i]);
+	assert_int_equal(fstatat(folders[1], "file-0", &status, 0), 0);
+	assert_int_equal(status.st_mode & 0777, 0751);
+	close(folders[0]);
+	close(folders[1]);
 }
 
 #endif /* snapshot_folder.h */

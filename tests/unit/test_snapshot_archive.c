@@ -18,7 +18,6 @@
 #include "snapshot_builder.h"
 #include "snapshot_folder.h"
 
-#define PAGE 4096u
 #define MEMORY_PAGES 256u
 #define BOMB_SIZE (64u << 20)
 #define HOLES 1500000ull
@@ -78,22 +77,6 @@ static void expect_refused(void **state, struct builder *builder, const char *sa
 
 /* What is right. */
 
-/* Every third page has something in it, some from beginning to end and some not. */
-static void fill_memory(int folder, const char *name, unsigned int seed)
-{
-	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	uint8_t page[PAGE];
-
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, (off_t)MEMORY_PAGES * PAGE), 0);
-	for (unsigned int i = seed % 3; i < MEMORY_PAGES; i += 3) {
-		for (unsigned int j = 0; j < PAGE; j++)
-			page[j] = (uint8_t)(i * 31 + j * seed);
-		assert_int_equal(pwrite(fd, page, PAGE - i % 2, (off_t)i * PAGE), PAGE - i % 2);
-	}
-	close(fd);
-}
-
 /* A snapshot "one" of lab "lan", with memory that begins and ends with a hole, or with data, or is one hole. */
 static void make_snapshot(void)
 {
@@ -117,42 +100,6 @@ static void make_snapshot(void)
 	assert_int_equal(snapshot_commit("lan", "one", &error), 0);
 	close(folder);
 	free(state);
-}
-
-static void expect_same_file(int left, int right, const char *name)
-{
-	int fds[2] = {openat(left, name, O_RDONLY | O_CLOEXEC), openat(right, name, O_RDONLY | O_CLOEXEC)};
-	struct stat status[2];
-	uint8_t pages[2][PAGE];
-	ssize_t got;
-
-	assert_true(fds[0] >= 0 && fds[1] >= 0);
-	fstat(fds[0], &status[0]);
-	fstat(fds[1], &status[1]);
-	assert_int_equal(status[0].st_size, status[1].st_size);
-	assert_int_equal(status[0].st_blocks, status[1].st_blocks);
-	while ((got = read(fds[0], pages[0], PAGE)) > 0) {
-		assert_int_equal(read(fds[1], pages[1], PAGE), got);
-		assert_memory_equal(pages[0], pages[1], got);
-	}
-	close(fds[0]);
-	close(fds[1]);
-}
-
-static void expect_same(const char *left, const char *right)
-{
-	static const char *const names[] = {"topology.yaml", "file-0", "state", "memory-0", "memory-1", "disk-lab"};
-	struct error error;
-	struct stat status;
-	int folders[2] = {snapshot_open("lan", left, &error), snapshot_open("lan", right, &error)};
-
-	assert_true(folders[0] >= 0 && folders[1] >= 0);
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		expect_same_file(folders[0], folders[1], names[i]);
-	assert_int_equal(fstatat(folders[1], "file-0", &status, 0), 0);
-	assert_int_equal(status.st_mode & 0777, 0751);
-	close(folders[0]);
-	close(folders[1]);
 }
 
 static int export_to_memory(void)

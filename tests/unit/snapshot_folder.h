@@ -22,6 +22,7 @@
 #include "netlab/snapshot.h"
 
 #define PAGE 4096u /* Bytes. */
+#define MEMORY_PAGES 256u
 
 static inline int snapshot_folder_set_up(void **state)
 {

@@ -18,7 +18,6 @@
 #include "snapshot_builder.h"
 #include "snapshot_folder.h"
 
-#define MEMORY_PAGES 256u
 #define BOMB_SIZE (64u << 20)
 #define HOLES 1500000ull
 

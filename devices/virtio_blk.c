@@ -302,6 +302,11 @@ struct virtio_blk *virtio_blk_create(struct machine *machine, struct loop *loop,
 	return blk;
 }
 
+int virtio_blk_file(const struct virtio_blk *blk)
+{
+	return blk->fd;
+}
+
 const char *virtio_blk_quarantine_reason(const struct virtio_blk *blk)
 {
 	return virtio_device_quarantine_reason(&blk->device);

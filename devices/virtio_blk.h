@@ -25,6 +25,9 @@ struct virtio_blk;
 struct virtio_blk *virtio_blk_create(struct machine *machine, struct loop *loop, unsigned int slot, const char *path,
 				     struct error *error);
 
+/* A descriptor of its file, which stays the device's: the path may lead to another one by now. */
+int virtio_blk_file(const struct virtio_blk *blk);
+
 /* Why the device is quarantined (virtio_pci.h), or NULL.  Any thread. */
 const char *virtio_blk_quarantine_reason(const struct virtio_blk *blk);
 

@@ -32,6 +32,7 @@ struct lab_template {
 /* What is under way (netlab/lab_snapshot.c).  It goes on when no node is being frozen, and no guest is ending. */
 struct lab_operation_memory {
 	int base, file; /* Descriptors, or -1: what the memory was mapped from, and where it is saved. */
+	int disk;       /* A descriptor of the disk the guest has, or -1. */
 	uint64_t size;
 	uint64_t started; /* Of the node: it is still the same guest. */
 };

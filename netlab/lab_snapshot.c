@@ -14,6 +14,7 @@
 #include "core/loop.h"
 #include "core/machine.h"
 #include "core/memory.h"
+#include "devices/virtio_blk.h"
 #include "netlab/agent.h"
 #include "netlab/dataplane.h"
 #include "netlab/guest.h"
@@ -69,6 +70,8 @@ static void let_go(struct lab *lab)
 			close(operation->memory[i].base);
 		if (operation->memory[i].file >= 0)
 			close(operation->memory[i].file);
+		if (operation->memory[i].disk >= 0)
+			close(operation->memory[i].disk);
 	}
 	free(operation->memory);
 	if (operation->folder >= 0)
@@ -156,16 +159,15 @@ static int check_free(const struct lab *lab, struct error *error)
 
 /* Pausing. */
 
-static bool is_paused_one(const struct lab *lab, const struct node *node, const struct node *wanted)
+static bool is_paused_one(const struct node *node, const struct node *wanted)
 {
-	(void)lab;
 	return node->guest && (!wanted || wanted == node);
 }
 
 static void pause_frozen(struct lab *lab)
 {
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (lab->nodes[i]->frozen && is_paused_one(lab, lab->nodes[i], lab->operation.node))
+		if (lab->nodes[i]->frozen && is_paused_one(lab->nodes[i], lab->operation.node))
 			node_set_paused(lab->nodes[i], true);
 	}
 	finish(lab, json_object());
@@ -180,7 +182,7 @@ int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, 
 	begin(lab, "nodes of the lab are being paused", pause_frozen, done, opaque);
 	lab->operation.node = node;
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (is_paused_one(lab, lab->nodes[i], node))
+		if (is_paused_one(lab->nodes[i], node))
 			node_freeze(lab->nodes[i]);
 	}
 	loop_post(lab->context.control, lab_operation_check, lab);
@@ -192,7 +194,7 @@ int lab_resume(struct lab *lab, struct node *node, struct error *error)
 	if (check_free(lab, error) < 0)
 		return -EBUSY;
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (!is_paused_one(lab, lab->nodes[i], node))
+		if (!is_paused_one(lab->nodes[i], node))
 			continue;
 		node_set_paused(lab->nodes[i], false);
 		node_thaw(lab->nodes[i]);
@@ -238,16 +240,40 @@ static int copy_file(const char *source, int folder, const char *name, struct er
 			     error_set(error, ERROR_FAILED, -result, "cannot copy %s: %s", source, strerror(-result));
 }
 
-/* A disk is only ever replaced as a whole, so another name for it is as good as a copy. */
-static int keep_disk(const struct image *image, int folder, struct error *error)
+/* A disk is only ever replaced as a whole, so another name for it is as good as a copy; one that has been replaced
+ * since the guest began has no name any more.  'earlier' is another node's of the same image, whose disk was kept, or
+ * NULL. */
+static int keep_disk(const struct lab *lab, size_t index, const struct lab_operation_memory *earlier,
+		     struct error *error)
 {
-	char name[300];
+	const struct lab_operation_memory *memory = &lab->operation.memory[index];
+	char name[300], source[32];
+	struct stat status[2];
 
-	snprintf(name, sizeof(name), "disk-%s", image->name);
-	if (!image->disk || faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-	    linkat(AT_FDCWD, image->disk, folder, name, AT_SYMLINK_FOLLOW) == 0)
+	if (earlier && fstat(earlier->disk, &status[0]) == 0 && fstat(memory->disk, &status[1]) == 0 &&
+	    status[0].st_dev == status[1].st_dev && status[0].st_ino == status[1].st_ino)
 		return 0;
-	return copy_file(image->disk, folder, name, error);
+	if (earlier)
+		return error_set(error, ERROR_FAILED, ESTALE,
+				 "image %s was built anew since some of its nodes started; \"netlab restart\" gives "
+				 "them the new one",
+				 lab->nodes[index]->image->name);
+	snprintf(name, sizeof(name), "disk-%s", lab->nodes[index]->image->name);
+	snprintf(source, sizeof(source), "/proc/self/fd/%d", memory->disk);
+	if (linkat(AT_FDCWD, source, lab->operation.folder, name, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	return copy_file(source, lab->operation.folder, name, error);
+}
+
+/* The first node before 'index' with a disk of the same image. */
+static const struct lab_operation_memory *find_earlier(const struct lab *lab, size_t index)
+{
+	for (size_t i = 0; i < index; i++) {
+		if (lab->operation.memory[i].disk >= 0 &&
+		    strcmp(lab->nodes[i]->image->name, lab->nodes[index]->image->name) == 0)
+			return &lab->operation.memory[i];
+	}
+	return NULL;
 }
 
 static int write_text(int folder, const char *name, const char *text, struct error *error)
@@ -274,8 +300,10 @@ static int keep_files(const struct lab *lab, struct error *error)
 		snprintf(name, sizeof(name), "file-%zu", i);
 		result = copy_file(topology->sources[i], folder, name, error);
 	}
-	for (size_t i = 0; result == 0 && i < lab->node_count; i++)
-		result = keep_disk(lab->nodes[i]->image, folder, error);
+	for (size_t i = 0; result == 0 && i < lab->node_count; i++) {
+		if (lab->operation.memory[i].disk >= 0)
+			result = keep_disk(lab, i, find_earlier(lab, i), error);
+	}
 	return result;
 }
 
@@ -288,7 +316,7 @@ static int open_memory(struct lab *lab, struct error *error)
 	if (!operation->memory)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 	for (size_t i = 0; i < lab->node_count; i++)
-		operation->memory[i] = (struct lab_operation_memory){.base = -1, .file = -1};
+		operation->memory[i] = (struct lab_operation_memory){.base = -1, .file = -1, .disk = -1};
 	for (size_t i = 0; i < lab->node_count; i++) {
 		const struct node *node = lab->nodes[i];
 		struct lab_operation_memory *memory = &operation->memory[i];
@@ -298,6 +326,8 @@ static int open_memory(struct lab *lab, struct error *error)
 			continue;
 		snprintf(name, sizeof(name), "memory-%zu", i);
 		memory->size = machine_memory(node->guest->machine)->size;
+		if (node->guest->disk)
+			memory->disk = fcntl(virtio_blk_file(node->guest->disk), F_DUPFD_CLOEXEC, 0);
 		memory->base = fcntl(machine_memory(node->guest->machine)->base_fd, F_DUPFD_CLOEXEC, 0);
 		memory->file = openat(operation->folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (memory->file < 0)

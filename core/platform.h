@@ -11,7 +11,7 @@
  *
  * A change here that a running guest could see makes PLATFORM_VERSION another. */
 
-#define PLATFORM_VERSION 2
+#define PLATFORM_VERSION 3
 
 /* Low memory, filled in by core/boot.c and core/acpi.c. */
 #define PLATFORM_GDT 0x500ull

@@ -2,6 +2,7 @@
 #include "core/vcpu.h"
 
 #include <errno.h>
+#include <linux/kvm_para.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -44,6 +45,11 @@
 #define CPUID_1_ECX_TSC_DEADLINE (1u << 24)
 #define CPUID_1_ECX_HYPERVISOR (1u << 31)
 
+/* With these a guest is told of a page that the host has yet to make, so that it may do something else meanwhile; but
+ * the host has most at once, and each first write of a clone would cost it two faults and a switch of tasks. */
+#define ASYNC_PAGE_FAULTS \
+	(1u << KVM_FEATURE_ASYNC_PF | 1u << KVM_FEATURE_ASYNC_PF_VMEXIT | 1u << KVM_FEATURE_ASYNC_PF_INT)
+
 struct vcpu {
 	struct machine *machine;
 	const struct host_profile *host;
@@ -74,6 +80,8 @@ int vcpu_describe(int kvm_fd, const struct host_profile *host, unsigned int inde
 	for (uint32_t i = 0; i < cpuid->nent; i++) {
 		if (cpuid->entries[i].function == 1)
 			cpuid->entries[i].ecx |= CPUID_1_ECX_HYPERVISOR | CPUID_1_ECX_TSC_DEADLINE;
+		if (cpuid->entries[i].function == KVM_CPUID_FEATURES)
+			cpuid->entries[i].eax &= ~ASYNC_PAGE_FAULTS;
 	}
 	cpuid_set_topology(cpuid, index, count);
 	host_filter_cpuid(host, cpuid);

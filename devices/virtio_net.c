@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/machine.h"
+#include "devices/receive_filter.h"
 #include "devices/virtio_pci.h"
 
 /* Theory of operation
@@ -22,17 +23,23 @@
  * Buffers that are put back are looked at again for the next frame, and it is the thread of all NICs that does so.  So
  * there is a limit to the descriptors looked at for one frame, and a driver that goes beyond it is quarantined: else
  * the next frame would cost as much again.  No honest driver does.  Where buffers are not merged, the limit is that of
- * a chain; where they are, Linux posts one descriptor a buffer, and MERGED_MAX buffers of four each are within it. */
+ * a chain; where they are, Linux posts one descriptor a buffer, and MERGED_MAX buffers of four each are within it.
+ *
+ * Control: commands for the receive filter.  Linux waits for each, spinning, so they are done at once, up to a
+ * batch. */
 
 #define DEVICE_ID_NET 1
 #define QUEUE_RECEIVE 0
 #define QUEUE_TRANSMIT 1
-#define QUEUE_COUNT 2
+#define QUEUE_CONTROL 2
+#define QUEUE_COUNT 3
 
 #define FEATURE(bit) (1ull << (bit))
 
 /* Frames of one NIC in a row before others have their turn. */
 #define TRANSMIT_BATCH 64
+/* And commands. */
+#define CONTROL_BATCH 64
 
 /* Buffers one received frame may be spread over, and the descriptors they may have in sum. */
 #define MERGED_MAX 64
@@ -40,6 +47,9 @@
 
 /* An Ethernet header with two VLAN tags, which are not part of the MTU. */
 #define MTU_EXTRA (14 + 8)
+
+/* A driver that cannot tell its address, or what else it wants, gets everything. */
+#define FILTER_FEATURES (FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR))
 
 #define HEADER_SIZE sizeof(struct virtio_net_hdr_mrg_rxbuf)
 
@@ -49,9 +59,11 @@ struct virtio_net {
 	void *opaque;
 	uint8_t mac[6];
 	uint16_t mtu;
-	bool stopped;                 /* Its machine is being saved or restored: nothing is transmitted. */
-	struct loop_task more;        /* Goes on with a batch that was cut short. */
-	struct virtqueue_chain chain; /* Transmit. */
+	bool stopped;          /* Its machine is being saved or restored: nothing is transmitted. */
+	struct loop_task more; /* Goes on with a batch that was cut short. */
+	struct loop_task more_control;
+	struct receive_filter filter;
+	struct virtqueue_chain chain; /* Transmit and control. */
 	/* Receive.  An answer to a frame may come back to its sender while that is still at its transmit chain. */
 	struct virtqueue_chain receive_chain;
 	struct iovec source[VIRTQUEUE_SIZE_MAX + 2]; /* virtio-net header, frame's header, its rest. */
@@ -98,23 +110,27 @@ static void transmit(struct virtio_net *net)
 	}
 }
 
-/* Sends up to a batch.  Returns true when the queue is empty and the driver will notify. */
+/* Takes the next chain of what the driver sends.  Returns false when there is none, and the driver will notify. */
+static bool take(struct virtio_net *net, unsigned int index)
+{
+	struct virtqueue *queue = virtio_device_queue(&net->device, index);
+	enum virtqueue_result result = virtqueue_pop(queue, &net->chain);
+
+	if (result == VIRTQUEUE_EMPTY && virtqueue_enable_notify(queue))
+		result = virtqueue_pop(queue, &net->chain);
+	if (result == VIRTQUEUE_BROKEN)
+		virtio_device_quarantine(&net->device, virtqueue_error(queue));
+	return result == VIRTQUEUE_OK;
+}
+
+/* Sends up to a batch.  Returns true when there is nothing left. */
 static bool transmit_batch(struct virtio_net *net)
 {
 	struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_TRANSMIT);
 
 	for (unsigned int frames = 0; frames < TRANSMIT_BATCH; frames++) {
-		enum virtqueue_result result = virtqueue_pop(queue, &net->chain);
-
-		if (result == VIRTQUEUE_EMPTY) {
-			if (!virtqueue_enable_notify(queue))
-				return true;
-			continue;
-		}
-		if (result == VIRTQUEUE_BROKEN) {
-			virtio_device_quarantine(&net->device, virtqueue_error(queue));
+		if (!take(net, QUEUE_TRANSMIT))
 			return true;
-		}
 		if (net->chain.writable_count > 0 || net->chain.readable_size < HEADER_SIZE) {
 			virtio_device_quarantine(&net->device, "transmit chain is writable or shorter than the header");
 			return true;
@@ -138,24 +154,74 @@ static void run_transmit(void *opaque)
 	virtio_device_publish(&net->device, QUEUE_TRANSMIT);
 }
 
+/* Does the command just popped and says how it went (5.1.6.5). */
+static void do_command(struct virtio_net *net)
+{
+	struct iov_cursor command = {.buffers = net->chain.buffers, .count = net->chain.readable_count};
+	struct iov_cursor answer = {.buffers = net->chain.buffers + net->chain.readable_count,
+				    .count = net->chain.writable_count};
+	bool good = receive_filter_command(&net->filter, &command, net->chain.readable_size);
+	virtio_net_ctrl_ack status = good ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
+
+	iov_write(&answer, &status, sizeof(status));
+	virtqueue_push(virtio_device_queue(&net->device, QUEUE_CONTROL), net->chain.head, sizeof(status));
+}
+
+/* As transmit_batch(). */
+static bool control_batch(struct virtio_net *net)
+{
+	for (unsigned int commands = 0; commands < CONTROL_BATCH; commands++) {
+		if (!take(net, QUEUE_CONTROL))
+			return true;
+		if (net->chain.writable_size == 0) {
+			virtio_device_quarantine(&net->device, "command without room for its status");
+			return true;
+		}
+		do_command(net);
+	}
+	return false;
+}
+
+static void run_control(void *opaque)
+{
+	struct virtio_net *net = opaque;
+
+	if (net->stopped || !virtio_device_is_running(&net->device) ||
+	    !virtio_device_queue(&net->device, QUEUE_CONTROL)->started)
+		return;
+	if (!control_batch(net))
+		loop_task_queue(net->device.owner, &net->more_control);
+	virtio_device_publish(&net->device, QUEUE_CONTROL);
+}
+
 static void kicked(struct virtio_device *device, unsigned int queue)
 {
 	/* A kick of the receive queue says there are buffers; the next frame will find them. */
 	if (queue == QUEUE_TRANSMIT)
 		run_transmit(from_device(device));
+	else if (queue == QUEUE_CONTROL)
+		run_control(from_device(device));
 }
 
 static void activate(struct virtio_device *device)
 {
 	/* What was queued before DRIVER_OK was notified of when nobody listened. */
+	run_control(from_device(device));
 	run_transmit(from_device(device));
+}
+
+static void cancel_tasks(struct virtio_net *net)
+{
+	loop_task_cancel(net->device.owner, &net->more);
+	loop_task_cancel(net->device.owner, &net->more_control);
 }
 
 static void reset(struct virtio_device *device)
 {
 	struct virtio_net *net = from_device(device);
 
-	loop_task_cancel(device->owner, &net->more);
+	cancel_tasks(net);
+	receive_filter_reset(&net->filter, net->mac);
 }
 
 /* What the guest has queued stays in its ring. */
@@ -164,7 +230,7 @@ static void drain(struct virtio_device *device)
 	struct virtio_net *net = from_device(device);
 
 	net->stopped = true;
-	loop_task_cancel(device->owner, &net->more);
+	cancel_tasks(net);
 }
 
 static void resume(struct virtio_device *device)
@@ -172,15 +238,22 @@ static void resume(struct virtio_device *device)
 	struct virtio_net *net = from_device(device);
 
 	net->stopped = false;
+	run_control(net);
 	run_transmit(net);
 }
 
-/* Its address and MTU are what it was made with: who restores a template gives each clone its own. */
+static void save(struct virtio_device *device, struct state *state)
+{
+	receive_filter_save(&from_device(device)->filter, state);
+}
+
+/* Its address and MTU are what it was made with: who restores a template gives each clone its own.  The filter has the
+ * address the driver uses until it is told of that. */
 static void restore(struct virtio_device *device, struct state *state)
 {
 	struct virtio_net *net = from_device(device);
 
-	(void)state;
+	receive_filter_restore(&net->filter, state);
 	net->stopped = true;
 	virtio_device_set_config(device, offsetof(struct virtio_net_config, mac), net->mac, sizeof(net->mac));
 	virtio_device_set_config(device, offsetof(struct virtio_net_config, mtu), &net->mtu, sizeof(net->mtu));
@@ -198,6 +271,7 @@ static const struct virtio_device_ops device_ops = {
 	.kicked = kicked,
 	.drain = drain,
 	.resume = resume,
+	.save = save,
 	.restore = restore,
 	.destroy = destroy,
 };
@@ -213,7 +287,7 @@ struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
 		.device_id = DEVICE_ID_NET,
 		.class_code = VIRTIO_CLASS_NETWORK,
 		.features = FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS) | FEATURE(VIRTIO_NET_F_MTU) |
-			    FEATURE(VIRTIO_NET_F_MRG_RXBUF),
+			    FEATURE(VIRTIO_NET_F_MRG_RXBUF) | FEATURE(VIRTIO_NET_F_CTRL_VQ) | FILTER_FEATURES,
 		.queue_count = QUEUE_COUNT,
 		.config_size = sizeof(struct virtio_net_config),
 		.slot = options->slot,
@@ -230,6 +304,8 @@ struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
 	memcpy(net->mac, options->mac, sizeof(net->mac));
 	net->mtu = options->mtu;
 	net->more = (struct loop_task){.function = run_transmit, .opaque = net};
+	net->more_control = (struct loop_task){.function = run_control, .opaque = net};
+	receive_filter_reset(&net->filter, net->mac);
 	if (virtio_device_init(&net->device, &device_options, error) < 0) {
 		free(net);
 		return NULL;
@@ -322,6 +398,8 @@ enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct f
 
 	if (!virtio_device_is_running(&net->device) || !queue->started)
 		return VIRTIO_NET_NOT_READY;
+	if (virtio_device_has(&net->device, FILTER_FEATURES) && !receive_filter_passes(&net->filter, frame->header))
+		return VIRTIO_NET_FILTERED;
 	if (frame->size > (size_t)net->mtu + MTU_EXTRA)
 		return VIRTIO_NET_MTU;
 	count = count_buffers(net, HEADER_SIZE + frame->size, &result);

@@ -5,9 +5,10 @@
 /* virtio-net (virtio 1.2, section 5.1)
  * ====================================
  *
- * A NIC with one receive and one transmit queue.  Frames from the guest go to a callback while they are still in
- * the guest's memory; frames to the guest are copied straight into its receive buffers.  No offloads are offered:
- * what passes is what a wire would carry.
+ * A NIC with one receive, one transmit and the control queue.  Frames from the guest go to a callback while they are
+ * still in the guest's memory; frames to the guest are copied straight into its receive buffers.  No offloads are
+ * offered: what passes is what a wire would carry.  The driver says which destinations it wants to hear of
+ * (devices/receive_filter.h).
  *
  * A frame longer than the MTU is lost on its way to the guest, with an Ethernet header and up to two VLAN tags on top
  * of the MTU.  By the specification (5.1.4.1) a device would see to that only where the driver negotiated
@@ -30,6 +31,7 @@ struct virtio_net;
 /* What became of a frame for the guest. */
 enum virtio_net_result {
 	VIRTIO_NET_DELIVERED,
+	VIRTIO_NET_FILTERED,  /* It came, and the guest does not want it: it is for others. */
 	VIRTIO_NET_RING_FULL, /* No receive buffers, or too few. */
 	VIRTIO_NET_NOT_READY, /* No driver, or the device is quarantined. */
 	VIRTIO_NET_TOO_LONG,  /* Longer than the receive buffers the driver posts without mergeable buffers. */

@@ -348,3 +348,21 @@ size_t iov_write(struct iov_cursor *to, const void *from, size_t limit)
 
 	return iov_copy(to, &cursor, limit);
 }
+
+size_t iov_skip(struct iov_cursor *cursor, size_t limit)
+{
+	size_t skipped = 0;
+
+	while (skipped < limit) {
+		size_t part = limit - skipped;
+
+		skip_empty(cursor);
+		if (cursor->count == 0)
+			break;
+		if (part > cursor->buffers->iov_len - cursor->offset)
+			part = cursor->buffers->iov_len - cursor->offset;
+		cursor->offset += part;
+		skipped += part;
+	}
+	return skipped;
+}

@@ -107,5 +107,7 @@ size_t iov_copy(struct iov_cursor *to, struct iov_cursor *from, size_t limit);
 /* The same with one side in private memory. */
 size_t iov_read(struct iov_cursor *from, void *to, size_t limit);
 size_t iov_write(struct iov_cursor *to, const void *from, size_t limit);
+/* Moves the cursor past up to 'limit' bytes; returns how many there were. */
+size_t iov_skip(struct iov_cursor *cursor, size_t limit);
 
 #endif /* virtqueue.h */

@@ -386,13 +386,17 @@ static void deliver(struct port *port, const struct frame *frame, uint64_t now)
 {
 	enum port_result result = port->ops ? port->ops->deliver(port->opaque, frame) : PORT_NOT_READY;
 
-	if (result != PORT_DELIVERED) {
+	if (result != PORT_DELIVERED && result != PORT_FILTERED) {
 		drop(port, reason_of(result));
 		return;
 	}
 	count(&port->received_frames, 1);
 	count(&port->received_bytes, frame->size);
 	capture(port, frame, now);
+	if (result == PORT_FILTERED) {
+		count(&port->filtered_frames, 1);
+		return;
+	}
 	if (!port->unflushed && port->ops->flush) {
 		TAILQ_INSERT_TAIL(&port->dataplane->unflushed, port, next_unflushed);
 		port->unflushed = true;
@@ -534,6 +538,7 @@ void port_read_counters(const struct port *port, struct port_counters *counters)
 		.transmitted_bytes = read_counter(&port->transmitted_bytes),
 		.received_frames = read_counter(&port->received_frames),
 		.received_bytes = read_counter(&port->received_bytes),
+		.filtered_frames = read_counter(&port->filtered_frames),
 	};
 	for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
 		counters->dropped[reason] = read_counter(&port->dropped[reason]);

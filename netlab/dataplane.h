@@ -19,7 +19,8 @@
  * A frame is counted as transmitted by the port it came from, then either as received or as dropped: at the
  * receiving port when that port did not take it, at the sender's when it did not get so far.  A flooded
  * frame is counted once by its sender and by each receiver.  Drops as DROP_MALFORMED and DROP_QUEUE_FULL
- * come before the wire: such frames are not counted as transmitted.  Captures hold what was transmitted and
+ * come before the wire: such frames are not counted as transmitted.  What is for others ends at the filter of the
+ * receiving NIC, as it does with any NIC; on its wire it was received.  Captures hold what was transmitted and
  * what was received: a frame that was dropped is in its sender's capture and in no other.  Both ends have
  * the same time in their captures, that at which the frame was forwarded, so a frame can be found again at
  * the other end.
@@ -57,6 +58,7 @@ enum drop_reason {
 /* What the receiving end of a port did with a frame. */
 enum port_result {
 	PORT_DELIVERED,
+	PORT_FILTERED, /* It came, and is for others: counted as received, and as filtered. */
 	PORT_RING_FULL,
 	PORT_NOT_READY,
 	PORT_TOO_LONG,
@@ -82,7 +84,8 @@ struct port_ops {
 /* Each is right by itself and never falls; a frame may be in one counter and not yet in another. */
 struct port_counters {
 	uint64_t transmitted_frames, transmitted_bytes; /* From the guest, onto the wire. */
-	uint64_t received_frames, received_bytes;       /* From the wire, into the guest. */
+	uint64_t received_frames, received_bytes;       /* From the wire. */
+	uint64_t filtered_frames;                       /* Of those, not wanted by the guest. */
 	uint64_t dropped[DROP_REASON_COUNT];            /* Frames that ended at this port. */
 	uint64_t capture_lost;                          /* Frames missing in the capture of this port. */
 };

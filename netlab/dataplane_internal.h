@@ -33,7 +33,7 @@ struct port {
 	bool unflushed;   /* It is on that list. */
 	TAILQ_ENTRY(port) next, next_in_network, next_unflushed;
 	struct counter transmitted_frames, transmitted_bytes;
-	struct counter received_frames, received_bytes;
+	struct counter received_frames, received_bytes, filtered_frames;
 	struct counter dropped[DROP_REASON_COUNT];
 };
 

@@ -17,7 +17,7 @@
 
 struct port_state {
 	char name[SAVED_NAME_SIZE];
-	uint64_t transmitted_frames, transmitted_bytes, received_frames, received_bytes;
+	uint64_t transmitted_frames, transmitted_bytes, received_frames, received_bytes, filtered_frames;
 	uint64_t dropped[DROP_REASON_COUNT];
 };
 
@@ -43,6 +43,7 @@ static void save_port(const struct port *port, struct state *state)
 		.transmitted_bytes = read_counter(&port->transmitted_bytes),
 		.received_frames = read_counter(&port->received_frames),
 		.received_bytes = read_counter(&port->received_bytes),
+		.filtered_frames = read_counter(&port->filtered_frames),
 	};
 
 	snprintf(saved.name, sizeof(saved.name), "%s", port->name);
@@ -121,6 +122,7 @@ static bool restore_port(struct dataplane *dataplane, struct state *state)
 	set_counter(&port->transmitted_bytes, saved.transmitted_bytes);
 	set_counter(&port->received_frames, saved.received_frames);
 	set_counter(&port->received_bytes, saved.received_bytes);
+	set_counter(&port->filtered_frames, saved.filtered_frames);
 	for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
 		set_counter(&port->dropped[reason], saved.dropped[reason]);
 	return true;

@@ -179,11 +179,11 @@ static json_t *port_status(struct lab *lab, const struct node_interface *interfa
 		if (number >= 0)
 			file = json_text(capture_file(lab->capture, number));
 	}
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "name", interface->port_name, "tx_frames",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "name", interface->port_name, "tx_frames",
 			 (json_int_t)counters.transmitted_frames, "tx_bytes", (json_int_t)counters.transmitted_bytes,
 			 "rx_frames", (json_int_t)counters.received_frames, "rx_bytes",
-			 (json_int_t)counters.received_bytes, "drops", drops, "capture_lost",
-			 (json_int_t)counters.capture_lost, "capture_file", file);
+			 (json_int_t)counters.received_bytes, "rx_filtered", (json_int_t)counters.filtered_frames,
+			 "drops", drops, "capture_lost", (json_int_t)counters.capture_lost, "capture_file", file);
 }
 
 /* Adds what memory the nodes and the lab take to their status.  What cannot be learned is left out. */

@@ -89,6 +89,8 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 	switch (virtio_net_receive(interface->net, frame)) {
 	case VIRTIO_NET_DELIVERED:
 		return PORT_DELIVERED;
+	case VIRTIO_NET_FILTERED:
+		return PORT_FILTERED;
 	case VIRTIO_NET_RING_FULL:
 		return PORT_RING_FULL;
 	case VIRTIO_NET_TOO_LONG:

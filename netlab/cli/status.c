@@ -92,13 +92,14 @@ static char *describe_drops(json_t *drops)
 
 static void put_ports(const json_t *ports)
 {
-	struct table table = {.columns = 7, .right = 0x3e};
-	static const char *const heads[] = {"PORT",     "TX FRAMES",  "TX BYTES", "RX FRAMES",
-					    "RX BYTES", "UNCAPTURED", "DROPPED"};
+	static const char *const heads[] = {"PORT",     "TX FRAMES", "TX BYTES",   "RX FRAMES",
+					    "RX BYTES", "FILTERED",  "UNCAPTURED", "DROPPED"};
+	const size_t columns = sizeof(heads) / sizeof(heads[0]);
+	struct table table = {.columns = columns, .right = 0x7e};
 
 	if (!json_array_size(ports))
 		return;
-	for (size_t i = 0; i < 7; i++)
+	for (size_t i = 0; i < columns; i++)
 		table_add(&table, "%s", heads[i]);
 	for (size_t i = 0; i < json_array_size(ports); i++) {
 		const json_t *port = json_array_get(ports, i);
@@ -109,6 +110,7 @@ static void put_ports(const json_t *ports)
 		table_add(&table, "%lld", integer(port, "tx_bytes"));
 		table_add(&table, "%lld", integer(port, "rx_frames"));
 		table_add(&table, "%lld", integer(port, "rx_bytes"));
+		table_add(&table, "%lld", integer(port, "rx_filtered"));
 		table_add(&table, "%lld", integer(port, "capture_lost"));
 		table_add(&table, "%s", drops ? drops : "");
 		free(drops);

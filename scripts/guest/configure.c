@@ -28,6 +28,8 @@ struct configuration {
 	size_t interface_count;
 	struct interface_request interfaces[INTERFACES_MAX];
 	bool interfaces_done;
+	char *hosts; /* What is to be added to /etc/hosts, a string, or NULL. */
+	size_t hosts_length, hosts_room;
 };
 
 /* One word of a line of configuration, and what does it. */
@@ -287,18 +289,34 @@ static bool apply_sysctl(struct configuration *configuration, char *arguments)
 	return write_file(path, 0, value);
 }
 
+/* A lab of a hundred nodes has as many of these: they are written together, by write_hosts(). */
 static bool apply_host(struct configuration *configuration, char *arguments)
 {
-	char *name = split_word(arguments);
+	char *name = split_word(arguments), *larger;
+	size_t length = strlen(arguments) + strlen(name) + 2;
+	size_t room = 2 * configuration->hosts_room + length + 1;
 	uint8_t bytes[16];
-	char line[512];
 
-	(void)configuration;
 	if (!*name || strlen(name) > 255 ||
 	    (inet_pton(AF_INET, arguments, bytes) != 1 && inet_pton(AF_INET6, arguments, bytes) != 1))
 		return refuse(EINVAL);
-	snprintf(line, sizeof(line), "%s\t%s\n", arguments, name);
-	return write_file("/etc/hosts", O_CREAT | O_APPEND, line);
+	if (configuration->hosts_length + length >= configuration->hosts_room) {
+		larger = realloc(configuration->hosts, room);
+		if (!larger)
+			return refuse(ENOMEM);
+		configuration->hosts = larger;
+		configuration->hosts_room = room;
+	}
+	snprintf(configuration->hosts + configuration->hosts_length, length + 1, "%s\t%s\n", arguments, name);
+	configuration->hosts_length += length;
+	return true;
+}
+
+static void write_hosts(struct configuration *configuration)
+{
+	if (configuration->hosts && !write_file("/etc/hosts", O_CREAT | O_APPEND, configuration->hosts))
+		add_error(configuration->errors, "/etc/hosts: %s", strerror(errno));
+	free(configuration->hosts);
 }
 
 /* For our own init, which started us: it has been waiting for this. */
@@ -377,6 +395,7 @@ void configure(const char *text, size_t length, struct errors *errors)
 
 	for_each_line(&configuration, text, length, gather_line);
 	for_each_line(&configuration, text, length, apply_line);
+	write_hosts(&configuration);
 	if (configuration.netlink >= 0)
 		close(configuration.netlink);
 }

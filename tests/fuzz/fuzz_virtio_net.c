@@ -96,10 +96,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.machine = target.machine,
 		.input = &input,
 		.slot = SLOT,
-		.queue_count = 2,
+		.queue_count = 3,
 		.writable_queues = 1 << RECEIVE,
 		.features = 1 << VIRTIO_NET_F_MRG_RXBUF | 1 << VIRTIO_NET_F_MAC | 1 << VIRTIO_NET_F_STATUS |
-			    1 << VIRTIO_NET_F_MTU,
+			    1 << VIRTIO_NET_F_MTU | 1 << VIRTIO_NET_F_CTRL_VQ | 1 << VIRTIO_NET_F_CTRL_RX |
+			    1 << VIRTIO_NET_F_CTRL_MAC_ADDR,
 		.operation = operation,
 		.opaque = &target,
 	};

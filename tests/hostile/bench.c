@@ -316,7 +316,7 @@ bool bench_watch_end(struct bench *bench, struct turns *turns)
 void net_start(struct guest *guest, uint64_t features)
 {
 	driver_attach(&guest->nic, guest->machine, BENCH_SLOT_NET);
-	driver_start(&guest->nic, features, 2);
+	driver_start(&guest->nic, features, features & NET_HAS_CONTROL ? 3 : 2);
 	bench_settle(guest->bench);
 }
 

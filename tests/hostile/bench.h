@@ -12,6 +12,7 @@
  * Nothing here depends on time: bench_settle() returns when both loops have done all that was due.
  */
 
+#include <linux/virtio_net.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,6 +38,8 @@
 
 #define NET_RECEIVE 0
 #define NET_TRANSMIT 1
+#define NET_CONTROL 2 /* Only with the feature. */
+#define NET_HAS_CONTROL (1ull << VIRTIO_NET_F_CTRL_VQ)
 #define NET_HEADER 12
 
 /* What a NIC sent.  Belongs to the data plane's thread; read it when the bench is settled. */

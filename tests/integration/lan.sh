@@ -44,6 +44,38 @@ unicast() {
 	in_node h1 'ping -c 20 -i 0.1 -W 60 -s 77 10.0.0.2'
 }
 
+# filtered HOST: how many frames its NIC has kept from it.
+filtered() {
+	status_of ".ports[] | select(.name == \"$1:eth0\") | .rx_filtered"
+}
+
+# A group that none of the others has joined.
+to_a_group() {
+	local before
+	before=$(filtered h2)
+	expect_status 1 netlab exec h1 -- ping -c 3 -i 0.1 -W 1 -s 78 -I eth0 239.1.2.3
+	[ "$(filtered h2)" -ge $((before + 3)) ] || fail "of $before frames and three for others $(filtered h2) were kept"
+}
+
+tcpdump_has_begun() {
+	in_node h2 'grep -q listening /tmp/tcpdump.log'
+}
+
+# As with any NIC, tcpdump has it hear everything.
+promiscuous() {
+	in_node h2 'tcpdump -n -i eth0 -c 3 "icmp and host 239.1.2.3" >/tmp/tcpdump.out 2>/tmp/tcpdump.log &'
+	wait_for tcpdump_has_begun
+	expect_status 1 netlab exec h1 -- ping -c 3 -i 0.1 -W 1 -I eth0 239.1.2.3
+	wait_for in_node h2 'grep -q "3 packets captured" /tmp/tcpdump.log'
+	expect_equal "$(in_node h2 'grep -c 239.1.2.3 /tmp/tcpdump.out')" 3
+}
+
+other_address() {
+	in_node h3 'ip link set eth0 address 02:00:00:00:77:77'
+	pings h3 10.0.0.4 1
+	expect_match 02:00:00:00:77:77 "$(in_node h4 'ip neighbour show 10.0.0.3')"
+}
+
 down() {
 	netlab down
 	wait_for no_daemons
@@ -70,6 +102,14 @@ unicast_reached_one() {
 	expect_equal "$(pings_of_our_size h4)" 0
 }
 
+group_is_in_captures() {
+	local host
+	for host in h1 h2 h3 h4; do
+		expect_equal "$host $(frames "captures/lan/$host-eth0.pcap" 'icmp.type == 8 && ip.len == 106' frame.number | wc -l)" \
+			"$host 3"
+	done
+}
+
 check "four hosts come up" lab_up "$top/labs/lan/topology.yaml"
 check "each has its own MAC address" macs_differ
 check "all ping all" all_ping_all
@@ -77,8 +117,12 @@ check "the same over IPv6" all_ping_all_v6
 check "the network knows four addresses" learnt
 check "one asks all" broadcast
 check "one pings one" unicast
+check "a NIC keeps to itself what is for others" to_a_group
+check "tcpdump in a guest hears it all the same" promiscuous
+check "a guest may change its address" other_address
 check "down" down
 need_tool tshark
 check "a broadcast reached all" broadcast_reached_all
 check "what was for one reached nobody else" unicast_reached_one
+check "a capture has what the NIC kept from its guest" group_is_in_captures
 finish

@@ -183,6 +183,32 @@ static void link_passes_what_a_bridge_would_not(void **state)
 	dataplane_destroy(fixture.dataplane);
 }
 
+/* A NIC that does not want it: it was on the wire, and nobody is to be told of it. */
+static void filtered_frame_was_received(void **state)
+{
+	struct fixture fixture;
+	struct station *a = &fixture.stations[0], *b = &fixture.stations[1];
+
+	(void)state;
+	set_up_link(&fixture);
+	b->result = PORT_FILTERED;
+	transmit(a, b->address, 60);
+	dataplane_end_turn(fixture.dataplane);
+	assert_int_equal(b->flushes, 0);
+	assert_int_equal(counters_of(b).received_frames, 1);
+	assert_int_equal(counters_of(b).received_bytes, 60);
+	assert_int_equal(counters_of(b).filtered_frames, 1);
+	for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
+		assert_int_equal(dropped(b, reason), 0);
+	b->result = PORT_DELIVERED;
+	transmit(a, b->address, 60);
+	dataplane_end_turn(fixture.dataplane);
+	assert_int_equal(b->flushes, 1);
+	assert_int_equal(counters_of(b).received_frames, 2);
+	assert_int_equal(counters_of(b).filtered_frames, 1);
+	dataplane_destroy(fixture.dataplane);
+}
+
 static void network_learns_and_floods(void **state)
 {
 	struct fixture fixture;
@@ -611,6 +637,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(link_passes_frames_both_ways),
 		cmocka_unit_test(link_passes_what_a_bridge_would_not),
+		cmocka_unit_test(filtered_frame_was_received),
 		cmocka_unit_test(network_learns_and_floods),
 		cmocka_unit_test(network_drops_are_the_senders),
 		cmocka_unit_test(port_alone_has_no_destination),

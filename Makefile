@@ -43,6 +43,8 @@ LIBRARIES := yaml-0.1 jansson liblz4 libpcap libxxhash libarchive
 once = $(eval $(1) := $$(shell $(2)))$($(1))
 PKG_CFLAGS  = $(call once,PKG_CFLAGS,$(PKG_CONFIG) --cflags $(LIBRARIES))
 PKG_LIBS    = $(call once,PKG_LIBS,$(PKG_CONFIG) --libs $(LIBRARIES))
+# pkg-config does not give libslirp without glib's headers, which nothing here includes.
+SYSTEM_LIBS = $(PKG_LIBS) -lslirp
 CMOCKA_LIBS = $(call once,CMOCKA_LIBS,$(PKG_CONFIG) --libs cmocka)
 
 # The kernel's headers end structs with arrays without a size (struct kvm_msrs), to be put before their entries.
@@ -161,7 +163,7 @@ stamp = $(Q)mkdir -p $(@D); printf '%s\n' $(1) | cmp -s - $@ || printf '%s\n' $(
 quote = '$(subst ','\'',$(1))'
 
 $(B)/flags: FORCE | packages-build
-	$(call stamp,$(call quote,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(PKG_LIBS)))
+	$(call stamp,$(call quote,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(SYSTEM_LIBS)))
 
 $(B)/fuzz/flags: FORCE | packages-build packages-check
 	$(call stamp,$(call quote,$(CLANG) $(FUZZ_CFLAGS)))
@@ -195,7 +197,7 @@ $(LIBS) $(FUZZ_LIBS):
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 # $(call link,EXTRA): the objects and archives among the prerequisites, in their order.
-link = $(Q)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS) $(1)
+link = $(Q)mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(SYSTEM_LIBS) $(1)
 
 $(B)/netlab: $(call objects,$(CLI)) $(LIBS)
 	$(say) LINK $@
@@ -231,7 +233,7 @@ $(B)/fuzz/obj/%.o: %.c $(B)/fuzz/flags
 
 $(FUZZ_PROGRAMS): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%.o $(call fuzz_objects,$(FUZZ_SHARED)) $(FUZZ_LIBS)
 	$(say) LINK $@
-	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer -Wl,--as-needed -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer -Wl,--as-needed -o $@ $(filter %.o,$^) $(filter %.a,$^) $(SYSTEM_LIBS)
 
 # ---- Lint ------------------------------------------------------------------------------------------------------------
 

@@ -121,6 +121,11 @@ int dataplane_start(struct dataplane *dataplane, struct error *error)
 	return 0;
 }
 
+bool dataplane_is_running(const struct dataplane *dataplane)
+{
+	return dataplane->running;
+}
+
 void dataplane_stop(struct dataplane *dataplane)
 {
 	if (!dataplane->running)

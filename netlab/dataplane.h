@@ -106,6 +106,8 @@ int dataplane_start(struct dataplane *dataplane, struct error *error);
 void dataplane_stop(struct dataplane *dataplane);
 void dataplane_destroy(struct dataplane *dataplane); /* And all ports and networks.  Stops it first. */
 struct loop *dataplane_loop(struct dataplane *dataplane);
+/* Whether its thread runs, for the thread that starts and stops it. */
+bool dataplane_is_running(const struct dataplane *dataplane);
 
 /* Flushes receivers and wakes the capture's writer.  The loop does so at the end of each turn; for those
  * who run a data plane without a thread: tests and benchmarks. */

@@ -11,6 +11,7 @@
 #include "netlab/capture.h"
 #include "netlab/dataplane.h"
 #include "netlab/lab_internal.h"
+#include "netlab/lab_network.h"
 #include "netlab/node.h"
 #include "netlab/node_log.h"
 #include "netlab/topology.h"
@@ -35,10 +36,9 @@ static int add_networks(struct lab *lab, struct error *error)
 	for (size_t i = 0; lab->networks && i < topology->network_count; i++) {
 		const struct topology_network *network = &topology->networks[i];
 
-		lab->networks[i] = dataplane_add_network(lab->context.dataplane, network->name, network->mac_table_size,
-							 network->mac_aging);
-		if (!lab->networks[i])
-			return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		lab->networks[i] = lab_network_create(lab->context.dataplane, network, error);
+		if (!lab->networks[i] || lab_network_connect(lab->networks[i], topology, i, error) < 0)
+			return -EIO;
 	}
 	return lab->networks ? 0 : error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 }
@@ -53,9 +53,9 @@ static void join(struct lab *lab, const struct topology_link *link)
 	const struct topology_endpoint *a = &link->endpoints[0], *b = &link->endpoints[1];
 
 	if (a->is_network)
-		port_join_network(endpoint_port(lab, b), lab->networks[a->network]);
+		port_join_network(endpoint_port(lab, b), lab->networks[a->network]->network);
 	else if (b->is_network)
-		port_join_network(endpoint_port(lab, a), lab->networks[b->network]);
+		port_join_network(endpoint_port(lab, a), lab->networks[b->network]->network);
 	else
 		port_join_port(endpoint_port(lab, a), endpoint_port(lab, b));
 }
@@ -276,6 +276,8 @@ void lab_destroy(struct lab *lab)
 		node_destroy(lab->nodes[i]);
 	free(lab->nodes);
 	lab_close_templates(lab);
+	for (size_t i = 0; lab->networks && i < lab->topology->network_count; i++)
+		lab_network_destroy(lab->networks[i]);
 	dataplane_destroy(lab->context.dataplane);
 	capture_destroy(lab->capture);
 	if (lab->context.kvm_fd >= 0)

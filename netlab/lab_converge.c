@@ -8,6 +8,7 @@
 #include "netlab/allocate.h"
 #include "netlab/dataplane.h"
 #include "netlab/lab_internal.h"
+#include "netlab/lab_network.h"
 #include "netlab/node_shape.h"
 #include "netlab/plan.h"
 #include "netlab/topology.h"
@@ -35,12 +36,12 @@ struct lab_converge {
 	struct lab_plan plan;
 	struct converge_node *nodes; /* In the new topology's order. */
 	size_t node_count;
-	struct network **networks; /* In its order as well: those that stay as they are, and new ones. */
+	struct lab_network **networks; /* In its order as well: those that stay as they are, and new ones. */
 	void (*done)(void *opaque);
 	void *opaque;
 };
 
-static bool is_in(struct network *const *list, size_t count, const struct network *network)
+static bool is_in(struct lab_network *const *list, size_t count, const struct lab_network *network)
 {
 	for (size_t i = 0; i < count; i++)
 		if (list[i] == network)
@@ -51,13 +52,12 @@ static bool is_in(struct network *const *list, size_t count, const struct networ
 /* Makes what is new. */
 
 /* The network of the running lab that is the same, or NULL. */
-static struct network *same_network(const struct lab *lab, const struct topology_network *network)
+static struct lab_network *same_network(const struct lab *lab, const struct topology_network *network)
 {
 	for (size_t i = 0; i < lab->topology->network_count; i++) {
 		const struct topology_network *running = &lab->topology->networks[i];
 
-		if (!strcmp(running->name, network->name) && running->mac_table_size == network->mac_table_size &&
-		    running->mac_aging == network->mac_aging)
+		if (lab_network_is_same(running, network))
 			return lab->networks[i];
 	}
 	return NULL;
@@ -72,10 +72,9 @@ static int prepare_networks(struct lab *lab, struct lab_converge *converge, stru
 
 		converge->networks[i] = same_network(lab, network);
 		if (!converge->networks[i])
-			converge->networks[i] = dataplane_add_network(lab->context.dataplane, network->name,
-								      network->mac_table_size, network->mac_aging);
+			converge->networks[i] = lab_network_create(lab->context.dataplane, network, error);
 		if (!converge->networks[i])
-			return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+			return -EIO;
 	}
 	return 0;
 }
@@ -114,7 +113,7 @@ static int prepare(struct lab *lab, struct lab_converge *converge, struct error 
 
 	converge->nodes = allocate_zeroed(topology->node_count, sizeof(converge->nodes[0]));
 	converge->node_count = topology->node_count;
-	converge->networks = allocate_zeroed(topology->network_count, sizeof(struct network *));
+	converge->networks = allocate_zeroed(topology->network_count, sizeof(struct lab_network *));
 	if (result == 0)
 		result = prepare_networks(lab, converge, error);
 	for (size_t i = 0; result == 0 && i < topology->node_count; i++)
@@ -144,7 +143,7 @@ static void undo(struct lab *lab, struct lab_converge *converge)
 	}
 	for (size_t i = 0; i < topology->network_count; i++)
 		if (converge->networks[i] && !is_in(lab->networks, lab->topology->network_count, converge->networks[i]))
-			dataplane_remove_network(converge->networks[i]);
+			lab_network_destroy(converge->networks[i]);
 }
 
 static void free_converge(struct lab_converge *converge)
@@ -200,7 +199,7 @@ static void keep_topology(struct lab *lab, struct topology *topology)
 struct former {
 	const struct topology *topology;
 	struct node **nodes;
-	struct network **networks;
+	struct lab_network **networks;
 };
 
 static struct former replace(struct lab *lab, struct lab_converge *converge)
@@ -232,9 +231,36 @@ static void let_go(struct lab *lab, const struct former *former, const struct pl
 	}
 	for (size_t i = 0; i < former->topology->network_count; i++)
 		if (!is_in(lab->networks, lab->topology->network_count, former->networks[i]))
-			dataplane_remove_network(former->networks[i]);
+			lab_network_destroy(former->networks[i]);
 	free(former->nodes);
 	free(former->networks);
+}
+
+/* A network that takes the place of one of the same name goes on with its outer port. */
+static void succeed_networks(struct lab *lab, const struct former *former)
+{
+	const struct topology *topology = lab->topology;
+
+	for (size_t i = 0; i < topology->network_count; i++) {
+		size_t j = 0;
+
+		while (j < former->topology->network_count &&
+		       strcmp(former->topology->networks[j].name, topology->networks[i].name) != 0)
+			j++;
+		if (j < former->topology->network_count && former->networks[j] != lab->networks[i] &&
+		    former->networks[j]->outer && topology->networks[i].mode != TOPOLOGY_ISOLATED)
+			lab_network_succeed(lab->networks[i], former->networks[j]);
+	}
+}
+
+/* Once the old ones have gone, which may have the same name, or the same ports of the host. */
+static void connect_networks(struct lab *lab)
+{
+	struct error error = {.class = ERROR_NONE};
+
+	for (size_t i = 0; i < lab->topology->network_count; i++)
+		if (lab_network_connect(lab->networks[i], lab->topology, i, &error) < 0)
+			log_line("%s", error.text);
 }
 
 /* Nodes whose template cannot be found boot: what keeps templates from being found was said already. */
@@ -279,7 +305,9 @@ static void put_in_place(struct lab *lab, struct lab_converge *converge)
 	change_nodes(converge);
 	former = replace(lab, converge);
 	loop_call(dataplane_loop(lab->context.dataplane), lab_join_all, lab);
+	succeed_networks(lab, &former);
 	let_go(lab, &former, converge->plan.plan);
+	connect_networks(lab);
 	start_nodes(lab, converge);
 	lab_update_hosts(lab, former.topology);
 	set_up_more(converge);

@@ -15,7 +15,7 @@
 #include "netlab/template.h"
 
 struct capture;
-struct network;
+struct lab_network;
 
 /* The template of all nodes with the same image, memory and CPUs: there, being made, or neither, and then they boot. */
 struct lab_template {
@@ -70,8 +70,8 @@ struct lab {
 	struct host_profile host;
 	struct node_context context;
 	struct capture *capture;
-	struct network **networks; /* In the topology's order. */
-	struct node **nodes;       /* In the topology's order. */
+	struct lab_network **networks; /* In the topology's order. */
+	struct node **nodes;           /* In the topology's order. */
 	size_t node_count;
 	struct lab_template *templates;
 	bool started;

@@ -21,6 +21,7 @@
 #include "netlab/image.h"
 #include "netlab/json_text.h"
 #include "netlab/lab_internal.h"
+#include "netlab/lab_network.h"
 #include "netlab/snapshot.h"
 #include "netlab/topology.h"
 #include "netlab/version.h"
@@ -690,9 +691,12 @@ static void restore_ended(struct lab *lab)
 	struct lab_operation *operation = &lab->operation;
 	struct dataplane_and_state both = {.dataplane = lab->context.dataplane, .state = &operation->state};
 	struct error error = {.class = ERROR_NONE};
+	bool has_reset = false;
 
 	operation->ends_guests = false;
 	loop_call(dataplane_loop(both.dataplane), restore_dataplane, &both);
+	for (size_t i = 0; i < lab->topology->network_count; i++)
+		has_reset |= lab_network_reset(lab->networks[i]);
 	if (operation->state.bad) {
 		error_set(&error, ERROR_FAILED, EBADMSG,
 			  "what was saved of the lab's ports and networks is not of them");
@@ -705,7 +709,8 @@ static void restore_ended(struct lab *lab)
 			tell_guest(lab, lab->nodes[i]);
 	}
 	thaw_all(lab);
-	finish(lab, json_pack("{s:f}", "seconds", (double)(loop_now() - operation->started) / 1e9));
+	finish(lab, json_pack("{s:f, s:b}", "seconds", (double)(loop_now() - operation->started) / 1e9, "nat_reset",
+			      has_reset));
 }
 
 /* Opens the snapshot, as the operation that is begun here. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "netlab/image.h"
 #include "netlab/json_text.h"
 #include "netlab/lab_internal.h"
+#include "netlab/lab_network.h"
 
 /* lab_status(): a lab as JSON, in the form docs/control-protocol.md gives. */
 
@@ -162,28 +164,72 @@ static json_t *node_status(const struct lab *lab, const struct node *node)
 	return status;
 }
 
-static json_t *port_status(struct lab *lab, const struct node_interface *interface)
+static json_t *port_status(struct lab *lab, const struct port *port)
 {
 	struct port_counters counters;
 	json_t *drops = json_object(), *file = json_null();
 
-	port_read_counters(interface->port, &counters);
+	port_read_counters(port, &counters);
 	for (int reason = 0; reason < DROP_REASON_COUNT; reason++) {
 		if (counters.dropped[reason] > 0)
 			json_object_set_new(drops, drop_reason_name(reason),
 					    json_integer((json_int_t)counters.dropped[reason]));
 	}
 	if (lab->capture) {
-		int number = capture_find_port(lab->capture, interface->port_name);
+		int number = capture_find_port(lab->capture, port_name(port));
 
 		if (number >= 0)
 			file = json_text(capture_file(lab->capture, number));
 	}
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "name", interface->port_name, "tx_frames",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "name", port_name(port), "tx_frames",
 			 (json_int_t)counters.transmitted_frames, "tx_bytes", (json_int_t)counters.transmitted_bytes,
 			 "rx_frames", (json_int_t)counters.received_frames, "rx_bytes",
 			 (json_int_t)counters.received_bytes, "rx_filtered", (json_int_t)counters.filtered_frames,
 			 "drops", drops, "capture_lost", (json_int_t)counters.capture_lost, "capture_file", file);
+}
+
+static json_t *address_status(int family, const void *address)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	inet_ntop(family, address, text, sizeof(text));
+	return json_string(text);
+}
+
+static json_t *forward_status(const struct nat_forward *forward)
+{
+	return json_pack("{s:s, s:o, s:i, s:o, s:i}", "protocol", forward->is_udp ? "udp" : "tcp", "host_address",
+			 address_status(AF_INET, &forward->host_address), "host_port", forward->host_port,
+			 "guest_address", address_status(AF_INET, &forward->guest_address), "guest_port",
+			 forward->guest_port);
+}
+
+static void add_nat(json_t *status, const struct topology_network *network)
+{
+	const struct in_addr gateway = nat_host_address(network->subnet, NAT_HOST_GATEWAY);
+	const struct in_addr name_server = nat_host_address(network->subnet, NAT_HOST_NAME_SERVER);
+	json_t *forwards = json_array();
+
+	for (size_t i = 0; i < network->forward_count; i++)
+		json_array_append_new(forwards, forward_status(&network->forwards[i]));
+	json_object_set_new(status, "subnet",
+			    json_sprintf("%s/%u", inet_ntoa(network->subnet), network->prefix_length));
+	json_object_set_new(status, "prefix6", address_status(AF_INET6, &network->prefix6));
+	json_object_set_new(status, "gateway", address_status(AF_INET, &gateway));
+	json_object_set_new(status, "name_server", address_status(AF_INET, &name_server));
+	json_object_set_new(status, "restricted", json_boolean(network->is_restricted));
+	json_object_set_new(status, "forwards", forwards);
+}
+
+static json_t *network_status(const struct lab *lab, size_t index)
+{
+	const struct topology_network *network = &lab->topology->networks[index];
+	json_t *status = json_pack("{s:s, s:s, s:I}", "name", network->name, "mode", topology_mode_name(network->mode),
+				   "macs", (json_int_t)network_mac_count(lab->networks[index]->network));
+
+	if (network->mode == TOPOLOGY_NAT)
+		add_nat(status, network);
+	return status;
 }
 
 /* Adds what memory the nodes and the lab take to their status.  What cannot be learned is left out. */
@@ -231,11 +277,13 @@ json_t *lab_status(struct lab *lab, bool with_memory)
 
 		json_array_append_new(nodes, node_status(lab, node));
 		for (size_t j = 0; j < node->topology->interface_count; j++)
-			json_array_append_new(ports, port_status(lab, &node->interfaces[j]));
+			json_array_append_new(ports, port_status(lab, node->interfaces[j].port));
 	}
-	for (size_t i = 0; i < lab->topology->network_count; i++)
-		json_array_append_new(networks, json_pack("{s:s, s:I}", "name", lab->topology->networks[i].name, "macs",
-							  (json_int_t)network_mac_count(lab->networks[i])));
+	for (size_t i = 0; i < lab->topology->network_count; i++) {
+		json_array_append_new(networks, network_status(lab, i));
+		if (lab->networks[i]->outer)
+			json_array_append_new(ports, port_status(lab, lab->networks[i]->outer));
+	}
 	status = json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
 			   json_text(lab->topology->path), "captures", json_text(lab->captures), "uptime",
 			   (double)(loop_now() - lab->created) / 1e9, "host", host_status(&lab->host), "nodes", nodes,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "netlab/plan.h"
 
+#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -254,6 +255,60 @@ static const struct topology_network *find_network(const struct topology *topolo
 	return NULL;
 }
 
+static const char *describe_forward(const struct nat_forward *forward, char text[64])
+{
+	char host[INET_ADDRSTRLEN] = "", guest[INET_ADDRSTRLEN] = "";
+
+	inet_ntop(AF_INET, &forward->host_address, host, sizeof(host));
+	inet_ntop(AF_INET, &forward->guest_address, guest, sizeof(guest));
+	snprintf(text, 64, "%s:%s:%u:%s:%u", forward->is_udp ? "udp" : "tcp", host, forward->host_port, guest,
+		 forward->guest_port);
+	return text;
+}
+
+static bool has_forward(const struct topology_network *network, const struct nat_forward *forward)
+{
+	for (size_t i = 0; i < network->forward_count; i++)
+		if (nat_is_same_forward(&network->forwards[i], forward))
+			return true;
+	return false;
+}
+
+static void compare_forwards(struct difference *difference, const struct topology_network *from,
+			     const struct topology_network *to)
+{
+	char text[64];
+
+	for (size_t i = 0; i < to->forward_count; i++)
+		if (!has_forward(from, &to->forwards[i]))
+			note(difference, "forward %s added", describe_forward(&to->forwards[i], text));
+	for (size_t i = 0; i < from->forward_count; i++)
+		if (!has_forward(to, &from->forwards[i]))
+			note(difference, "forward %s removed", describe_forward(&from->forwards[i], text));
+}
+
+static void compare_nat(struct difference *difference, const struct topology_network *from,
+			const struct topology_network *to)
+{
+	char before[INET6_ADDRSTRLEN] = "", after[INET6_ADDRSTRLEN] = "";
+
+	if (from->mode != to->mode)
+		note(difference, "mode %s -> %s", topology_mode_name(from->mode), topology_mode_name(to->mode));
+	if (from->mode != TOPOLOGY_NAT || to->mode != TOPOLOGY_NAT)
+		return;
+	inet_ntop(AF_INET, &from->subnet, before, sizeof(before));
+	inet_ntop(AF_INET, &to->subnet, after, sizeof(after));
+	if (strcmp(before, after) || from->prefix_length != to->prefix_length)
+		note(difference, "subnet %s/%u -> %s/%u", before, from->prefix_length, after, to->prefix_length);
+	inet_ntop(AF_INET6, &from->prefix6, before, sizeof(before));
+	inet_ntop(AF_INET6, &to->prefix6, after, sizeof(after));
+	if (strcmp(before, after))
+		note(difference, "subnet %s/64 -> %s/64", before, after);
+	if (from->is_restricted != to->is_restricted)
+		note(difference, "restrict %s", to->is_restricted ? "on" : "off");
+	compare_forwards(difference, from, to);
+}
+
 static void plan_networks(struct plan *plan, const struct topology *from, const struct topology *to)
 {
 	for (size_t i = 0; i < to->network_count; i++)
@@ -270,6 +325,8 @@ static void plan_networks(struct plan *plan, const struct topology *from, const 
 			note(&difference, "mac-table %zu -> %zu", before->mac_table_size, after->mac_table_size);
 		if (before && before->mac_aging != after->mac_aging)
 			note(&difference, "mac-aging %us -> %us", before->mac_aging, after->mac_aging);
+		if (before)
+			compare_nat(&difference, before, after);
 		if (difference.text)
 			add(plan, PLAN_NETWORK, PLAN_CHANGE, allocate_copy(after->name), difference.text);
 	}

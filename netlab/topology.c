@@ -130,23 +130,35 @@ const struct topology_name *topology_find_name(const struct topology_reader *rea
 	return NULL;
 }
 
-/* Says whether this version knows the mode 'pair', after reporting it when not. */
-static bool check_mode(struct topology_reader *reader, const struct yaml_tree_pair *pair)
-{
-	static const char *const known[] = {"isolated"};
-	static const char *const later[] = {"nat", "bridge", "macvtap"};
-	const char *mode = yaml_reader_text(&reader->yaml, pair->value, "mode");
+static const char *const mode_names[] = {[TOPOLOGY_ISOLATED] = "isolated", [TOPOLOGY_NAT] = "nat"};
 
-	if (!mode || !strcmp(mode, known[0]))
-		return mode != NULL;
+const char *topology_mode_name(enum topology_mode mode)
+{
+	return mode_names[mode];
+}
+
+/* Reads the mode 'pair'.  Returns false after reporting one that this version does not know. */
+static bool read_mode(struct topology_reader *reader, const struct yaml_tree_pair *pair, enum topology_mode *mode)
+{
+	static const char *const later[] = {"bridge", "macvtap"};
+	const size_t count = sizeof(mode_names) / sizeof(mode_names[0]);
+	const char *text = yaml_reader_text(&reader->yaml, pair->value, "mode");
+
+	if (!text)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		*mode = (enum topology_mode)i;
+		if (!strcmp(text, mode_names[i]))
+			return true;
+	}
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-		if (!strcmp(mode, later[i])) {
-			yaml_reader_error(&reader->yaml, pair->value->mark, "mode \"%s\" is not supported yet", mode);
+		if (!strcmp(text, later[i])) {
+			yaml_reader_error(&reader->yaml, pair->value->mark, "mode \"%s\" is not supported yet", text);
 			return false;
 		}
 	}
-	yaml_reader_error(&reader->yaml, pair->value->mark, "unknown mode \"%s\" of a network", mode);
-	yaml_reader_suggest(&reader->yaml, mode, known, 1);
+	yaml_reader_error(&reader->yaml, pair->value->mark, "unknown mode \"%s\" of a network", text);
+	yaml_reader_suggest(&reader->yaml, text, mode_names, count);
 	return false;
 }
 
@@ -178,7 +190,7 @@ static void read_network_settings(struct topology_reader *reader, const struct y
 	bool is_map;
 
 	/* The other keys make sense only in a mode we know. */
-	if (mode && !check_mode(reader, mode))
+	if (mode && !read_mode(reader, mode, &network->mode))
 		return;
 	where = allocate_text("network \"%s\"", network->name);
 	is_map = topology_check_keys(reader, map, TOPOLOGY_IN_NETWORK, where);
@@ -191,6 +203,7 @@ static void read_network_settings(struct topology_reader *reader, const struct y
 	pair = yaml_tree_find(map, "mac-aging");
 	if (pair)
 		read_mac_aging(reader, pair->value, &network->mac_aging);
+	topology_read_nat(reader, map, network);
 	topology_check_offload(reader, map);
 }
 
@@ -300,6 +313,8 @@ static void read_lab(struct topology_reader *reader, const struct yaml_tree_node
 	if (links)
 		topology_read_links(reader, links->value);
 	topology_build_interfaces(reader);
+	if (!reader->yaml.error_count)
+		topology_settle_nat(reader);
 }
 
 /* Sets the topology's absolute path and the reader's folder. */
@@ -331,6 +346,7 @@ static void clear_reader(struct topology_reader *reader)
 		for (size_t j = 0; j < 2; j++)
 			free(reader->wires[i].ends[j].addresses);
 	topology_clear_node(&reader->defaults);
+	free(reader->forwards);
 	free(reader->wires);
 	free(reader->names);
 	free(reader->folder);
@@ -421,8 +437,10 @@ void topology_free(struct topology *topology)
 		return;
 	for (size_t i = 0; i < topology->node_count; i++)
 		topology_clear_node(&topology->nodes[i]);
-	for (size_t i = 0; i < topology->network_count; i++)
+	for (size_t i = 0; i < topology->network_count; i++) {
 		free(topology->networks[i].name);
+		free(topology->networks[i].forwards);
+	}
 	free(topology->nodes);
 	free(topology->networks);
 	free(topology->links);

@@ -21,6 +21,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "netlab/nat.h"
+
 /* Limits, each an error with its number in the message. */
 #define TOPOLOGY_NODES_MAX 1024           /* Nodes in a lab. */
 #define TOPOLOGY_NETWORKS_MAX 1024        /* Networks in a lab. */
@@ -69,10 +71,23 @@ struct topology_node {
 	size_t file_count;
 };
 
-struct topology_network { /* mode: isolated is the only one yet. */
+enum topology_mode {
+	TOPOLOGY_ISOLATED,
+	TOPOLOGY_NAT,
+};
+
+struct topology_network {
 	char *name;
+	enum topology_mode mode;
 	size_t mac_table_size;  /* "mac-table": addresses remembered, 1 to 65536, default 4096. */
 	unsigned int mac_aging; /* "mac-aging": seconds, 1 to 86400, default 300. */
+	/* With "mode: nat". */
+	struct in_addr subnet; /* "subnet"; default 10.0.2.0/24, the next such network with 10.0.3.0/24, and so on. */
+	unsigned int prefix_length;
+	struct in6_addr prefix6; /* Of 64 bits; default fd6e:6574:6c61:2::/64, and so on. */
+	bool is_restricted;      /* "restrict". */
+	struct nat_forward *forwards;
+	size_t forward_count;
 };
 
 struct topology_endpoint {
@@ -116,6 +131,9 @@ struct topology *topology_read_text(const char *text, size_t size, const char *p
 struct topology *topology_read_kept(const char *folder, const char *name, FILE *errors);
 
 void topology_free(struct topology *topology);
+
+/* "isolated", "nat". */
+const char *topology_mode_name(enum topology_mode mode);
 
 /* Returns the node of that name, or NULL. */
 const struct topology_node *topology_find_node(const struct topology *topology, const char *name);

@@ -6,8 +6,8 @@
  * ===============================
  *
  * What the files that make up topology_read() share: topology.c (the file and its outermost keys), topology_keys.c
- * (which key belongs where), topology_nodes.c, topology_links.c (links as they are written) and topology_interfaces.c
- * (numbers, MAC addresses, and the checks that need the whole lab).  Nobody else includes this.
+ * (which key belongs where), topology_nodes.c, topology_nat.c, topology_links.c (links as they are written) and
+ * topology_interfaces.c (numbers, MAC addresses, and the checks that need the whole lab).  Nobody else includes this.
  *
  * Every step goes on after an error, adding what it understood, so that one run shows several errors.  The result
  * is thrown away when there was any.
@@ -55,6 +55,13 @@ struct topology_end {
 	size_t address_count;
 };
 
+/* A forward as written. */
+struct topology_written_forward {
+	struct yaml_mark mark;
+	size_t network;
+	struct topology_forward forward;
+};
+
 /* A link as written. */
 struct topology_wire {
 	struct yaml_mark mark;
@@ -72,6 +79,8 @@ struct topology_reader {
 	size_t name_count;
 	struct topology_wire *wires;
 	size_t wire_count;
+	struct topology_written_forward *forwards;
+	size_t forward_count;
 };
 
 /* topology_keys.c */
@@ -125,6 +134,14 @@ void topology_clear_node(struct topology_node *node);
 /* topology_links.c */
 
 void topology_read_links(struct topology_reader *reader, const struct yaml_tree_node *list);
+
+/* topology_nat.c */
+
+/* Reads what only a network with "mode: nat" has. */
+void topology_read_nat(struct topology_reader *reader, const struct yaml_tree_node *map,
+		       struct topology_network *network);
+/* Chooses the subnets that were not given, and checks what needs the whole lab. */
+void topology_settle_nat(struct topology_reader *reader);
 
 /* topology_interfaces.c */
 

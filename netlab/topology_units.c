@@ -210,6 +210,55 @@ const char *topology_parse_address(const char *text, struct topology_address *ad
 	return problem;
 }
 
+/* Reads a port, which ends where the text does. */
+static const char *parse_port(const char *text, uint16_t *port)
+{
+	size_t digits = strspn(text, DIGITS);
+	unsigned long number;
+
+	if (!digits || digits > 5 || text[digits])
+		return "has a port that is not a number";
+	number = strtoul(text, NULL, 10);
+	if (number < 1 || number > 65535)
+		return "has a port that is not from 1 to 65535";
+	*port = (uint16_t)number;
+	return NULL;
+}
+
+const char *topology_parse_forward(const char *text, struct topology_forward *forward)
+{
+	static const char *const form = "is not PROTOCOL:[ADDRESS:]PORT:GUEST:PORT, as in tcp:127.0.0.1:2222:r1:22";
+	struct topology_forward result = {.host_address.s_addr = htonl(INADDR_LOOPBACK)};
+	char copy[128], *parts[5], *rest = copy;
+	const char *problem;
+	size_t count = 0;
+
+	if (strlen(text) >= sizeof(copy))
+		return form;
+	memcpy(copy, text, strlen(text) + 1);
+	for (char *part; (part = strsep(&rest, ":")); count++) {
+		if (count == 5)
+			return form;
+		parts[count] = part;
+	}
+	if (count < 4)
+		return form;
+	if (strcmp(parts[0], "tcp") && strcmp(parts[0], "udp"))
+		return "does not begin with tcp or udp";
+	result.is_udp = parts[0][0] == 'u';
+	if (count == 5 && inet_pton(AF_INET, parts[1], &result.host_address) != 1)
+		return "has a host address that is not an IPv4 address";
+	if (!*parts[count - 2] || strlen(parts[count - 2]) > TOPOLOGY_GUEST_MAX)
+		return "has no guest that is a node's name or an IPv4 address";
+	memcpy(result.guest, parts[count - 2], strlen(parts[count - 2]) + 1);
+	problem = parse_port(parts[count - 3], &result.host_port);
+	if (!problem)
+		problem = parse_port(parts[count - 1], &result.guest_port);
+	if (!problem)
+		*forward = result;
+	return problem;
+}
+
 const char *topology_check_name(const char *text)
 {
 	if (!*text)

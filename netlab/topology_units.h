@@ -21,6 +21,9 @@ const char *topology_parse_size(const char *text, uint64_t *bytes);
 /* Digits, perhaps with a fraction, and ns, us, ms, s, m or h: "20ms", "0.5s".  In nanoseconds, at most 10^18. */
 const char *topology_parse_time(const char *text, uint64_t *nanoseconds);
 
+/* Characters of the guest in a forward. */
+#define TOPOLOGY_GUEST_MAX 32
+
 /* Six bytes in hexadecimal with colons or dashes.  A source address: not a group address, not all zero. */
 const char *topology_parse_mac(const char *text, uint8_t mac[6]);
 
@@ -43,6 +46,18 @@ const char *topology_parse_prefix(const char *text, struct topology_address *add
 
 /* Returns whether bits beyond the prefix are set. */
 bool topology_has_host_bits(const struct topology_address *address);
+
+/* A port of the host that is forwarded, as it is written: "tcp:127.0.0.1:2222:r1:22". */
+struct topology_forward {
+	bool is_udp;
+	struct in_addr host_address;        /* 127.0.0.1 where none is written. */
+	uint16_t host_port;                 /* Host byte order, never 0. */
+	char guest[TOPOLOGY_GUEST_MAX + 1]; /* A node's name or an IPv4 address. */
+	uint16_t guest_port;
+};
+
+/* "PROTOCOL:[ADDRESS:]PORT:GUEST:PORT" with tcp or udp. */
+const char *topology_parse_forward(const char *text, struct topology_forward *forward);
 
 /* A name: letters, digits, '_', '.', '-', beginning with a letter or digit, no "..", at most TOPOLOGY_NAME_MAX. */
 const char *topology_check_name(const char *text);

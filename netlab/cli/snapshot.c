@@ -69,8 +69,11 @@ static int restore(const struct cli *cli, const char *name)
 	else if (cli->json)
 		cli_put_json(result);
 	else
-		printf("Lab %s is what it was when %s was saved, after %.0f ms.\n", lab, name,
-		       number(result, "seconds") * 1000);
+		printf("Lab %s is what it was when %s was saved, after %.0f ms.\n%s", lab, name,
+		       number(result, "seconds") * 1000,
+		       json_is_true(json_object_get(result, "nat_reset")) ?
+			       "Its connections to the outside, through NAT, are not: they are reset.\n" :
+			       "");
 	json_decref(result);
 	free(lab);
 	return code;

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/lab_network.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/loop.h"
+#include "netlab/dataplane.h"
+#include "netlab/nat.h"
+#include "netlab/topology.h"
+#include "netlab/topology_units.h"
+
+#define PORT_NAME_MAX (TOPOLOGY_NAME_MAX + 16)
+
+/* What is to be done in the data plane's thread, if it runs. */
+struct request {
+	struct lab_network *network;
+	const struct topology_network *topology;
+	const struct nat_names *names;
+	struct error *error;
+	int result;
+};
+
+/* Before it starts and after it has stopped this thread is the one that builds. */
+static void in_dataplane(struct dataplane *dataplane, loop_function *function, struct request *request)
+{
+	if (dataplane_is_running(dataplane))
+		loop_call(dataplane_loop(dataplane), function, request);
+	else
+		function(request);
+}
+
+/* loop_function */
+static void plug_gateway(void *opaque)
+{
+	struct request *request = opaque;
+	struct lab_network *network = request->network;
+	const struct topology_network *topology = request->topology;
+	char name[PORT_NAME_MAX];
+	const struct nat_options options = {
+		.name = name,
+		.subnet = topology->subnet,
+		.prefix_length = topology->prefix_length,
+		.prefix6 = topology->prefix6,
+		.is_restricted = topology->is_restricted,
+	};
+
+	snprintf(name, sizeof(name), "network:%s", topology->name);
+	network->nat = nat_create(dataplane_loop(network->dataplane), network->outer, &options, request->error);
+	if (network->nat)
+		port_join_network(network->outer, network->network);
+	request->result = network->nat ? 0 : -ENOMEM;
+}
+
+static int make_gateway(struct lab_network *network, const struct topology_network *topology, struct error *error)
+{
+	struct request request = {.network = network, .topology = topology, .error = error};
+	bool is_new = !network->outer;
+	char name[PORT_NAME_MAX];
+
+	snprintf(name, sizeof(name), "network:%s", topology->name);
+	if (!network->outer)
+		network->outer = dataplane_add_port(network->dataplane, name);
+	if (!network->outer)
+		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	if (is_new && dataplane_is_running(network->dataplane) && dataplane_capture_port(network->outer, error) < 0)
+		return -EIO;
+	in_dataplane(network->dataplane, plug_gateway, &request);
+	return request.result;
+}
+
+struct lab_network *lab_network_create(struct dataplane *dataplane, const struct topology_network *topology,
+				       struct error *error)
+{
+	struct lab_network *network = calloc(1, sizeof(*network));
+
+	if (network) {
+		network->dataplane = dataplane;
+		network->network = dataplane_add_network(dataplane, topology->name, topology->mac_table_size,
+							 topology->mac_aging);
+	}
+	if (!network || !network->network) {
+		free(network);
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		return NULL;
+	}
+
+	return network;
+}
+
+/* loop_function */
+static void unplug_gateway(void *opaque)
+{
+	struct lab_network *network = ((struct request *)opaque)->network;
+
+	nat_destroy(network->nat);
+	network->nat = NULL;
+}
+
+void lab_network_succeed(struct lab_network *network, struct lab_network *former)
+{
+	struct request request = {.network = former};
+
+	in_dataplane(former->dataplane, unplug_gateway, &request);
+	network->outer = former->outer;
+	former->outer = NULL;
+}
+
+void lab_network_destroy(struct lab_network *network)
+{
+	struct request request = {.network = network};
+
+	if (!network)
+		return;
+	in_dataplane(network->dataplane, unplug_gateway, &request);
+	if (network->outer)
+		dataplane_remove_port(network->outer);
+	dataplane_remove_network(network->network);
+	free(network);
+}
+
+/* Forwards. */
+
+struct forward_list {
+	struct nat_forward *forwards;
+	size_t count;
+};
+
+static void add_to_list(void *opaque, const struct nat_forward *forward)
+{
+	struct forward_list *list = opaque;
+	struct nat_forward *larger = reallocarray(list->forwards, list->count + 1, sizeof(*larger));
+
+	if (!larger)
+		return; /* It stays, and so does the error of the next one with its port. */
+	larger[list->count++] = *forward;
+	list->forwards = larger;
+}
+
+static bool is_listed(const struct nat_forward *forwards, size_t count, const struct nat_forward *forward)
+{
+	for (size_t i = 0; i < count; i++)
+		if (nat_is_same_forward(&forwards[i], forward))
+			return true;
+	return false;
+}
+
+/* loop_function */
+static void set_forwards(void *opaque)
+{
+	struct request *request = opaque;
+	const struct topology_network *topology = request->topology;
+	struct nat *nat = request->network->nat;
+	struct forward_list has = {.count = 0};
+
+	nat_for_each_forward(nat, add_to_list, &has);
+	for (size_t i = 0; i < has.count; i++)
+		if (!is_listed(topology->forwards, topology->forward_count, &has.forwards[i]))
+			nat_remove_forward(nat, &has.forwards[i]);
+	for (size_t i = 0; request->result == 0 && i < topology->forward_count; i++)
+		if (!is_listed(has.forwards, has.count, &topology->forwards[i]))
+			request->result = nat_add_forward(nat, &topology->forwards[i], request->error);
+	free(has.forwards);
+}
+
+/* Names. */
+
+/* Grown as they are needed; what does not fit in memory is left out. */
+struct name_list {
+	struct nat_dns_record *records;
+	size_t record_count;
+	struct nat_station *stations;
+	size_t station_count;
+};
+
+static bool is_on(const struct topology *topology, const struct topology_interface *interface, size_t network)
+{
+	const struct topology_link *link = &topology->links[interface->link];
+
+	for (size_t side = 0; side < 2; side++)
+		if (link->endpoints[side].is_network && link->endpoints[side].network == network)
+			return true;
+	return false;
+}
+
+static void add_record(struct name_list *list, const char *name, const char *text)
+{
+	struct nat_dns_record *larger = reallocarray(list->records, list->record_count + 1, sizeof(*larger));
+	struct topology_address address;
+
+	if (!larger)
+		return;
+	list->records = larger;
+	if (topology_parse_address(text, &address))
+		return; /* The topology has no other than good ones. */
+	larger[list->record_count] = (struct nat_dns_record){.name = name, .family = address.family};
+	memcpy(larger[list->record_count++].address, address.bytes, sizeof(address.bytes));
+}
+
+static void add_station(struct name_list *list, const char *name, const uint8_t *mac)
+{
+	struct nat_station *larger = reallocarray(list->stations, list->station_count + 1, sizeof(*larger));
+
+	if (!larger)
+		return;
+	list->stations = larger;
+	larger[list->station_count].name = name;
+	memcpy(larger[list->station_count++].mac, mac, sizeof(larger->mac));
+}
+
+/* A node on the network has the addresses it has there, another one all of its. */
+static void add_node(struct name_list *list, const struct topology *topology, const struct topology_node *node,
+		     size_t network)
+{
+	bool is_here = false;
+
+	for (size_t i = 0; i < node->interface_count; i++) {
+		if (!is_on(topology, &node->interfaces[i], network))
+			continue;
+		is_here = true;
+		add_station(list, node->name, node->interfaces[i].mac);
+	}
+	for (size_t i = 0; i < node->interface_count; i++) {
+		const struct topology_interface *interface = &node->interfaces[i];
+
+		for (size_t j = 0; j < interface->address_count; j++)
+			if (!is_here || is_on(topology, interface, network))
+				add_record(list, node->name, interface->addresses[j]);
+	}
+}
+
+/* loop_function */
+static void set_names(void *opaque)
+{
+	struct request *request = opaque;
+
+	request->result = nat_set_names(request->network->nat, request->names);
+}
+
+static int tell_names(struct lab_network *network, const struct topology *topology, size_t index, struct error *error)
+{
+	struct name_list list = {.record_count = 0};
+	struct nat_names names;
+	struct request request = {.network = network, .names = &names};
+
+	for (size_t i = 0; i < topology->node_count; i++)
+		add_node(&list, topology, &topology->nodes[i], index);
+	names = (struct nat_names){.records = list.records,
+				   .record_count = list.record_count,
+				   .stations = list.stations,
+				   .station_count = list.station_count};
+	in_dataplane(network->dataplane, set_names, &request);
+	free(list.records);
+	free(list.stations);
+	return request.result == 0 ? 0 : error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+}
+
+int lab_network_connect(struct lab_network *network, const struct topology *topology, size_t index, struct error *error)
+{
+	struct request request = {.network = network, .topology = &topology->networks[index], .error = error};
+
+	if (request.topology->mode != TOPOLOGY_NAT)
+		return 0;
+	if (!network->nat)
+		request.result = make_gateway(network, request.topology, error);
+	if (request.result == 0)
+		request.result = tell_names(network, topology, index, error);
+	if (request.result == 0)
+		in_dataplane(network->dataplane, set_forwards, &request);
+	return request.result;
+}
+
+/* loop_function */
+static void reset_gateway(void *opaque)
+{
+	struct request *request = opaque;
+
+	request->result = nat_reset(request->network->nat, request->error);
+}
+
+bool lab_network_reset(struct lab_network *network)
+{
+	struct error error = {.class = ERROR_NONE};
+	struct request request = {.network = network, .error = &error};
+
+	if (!network->nat)
+		return false;
+	in_dataplane(network->dataplane, reset_gateway, &request);
+	if (request.result < 0)
+		log_line("%s", error.text);
+	return true;
+}
+
+bool lab_network_is_same(const struct topology_network *a, const struct topology_network *b)
+{
+	return !strcmp(a->name, b->name) && a->mac_table_size == b->mac_table_size && a->mac_aging == b->mac_aging &&
+	       a->mode == b->mode && a->subnet.s_addr == b->subnet.s_addr && a->prefix_length == b->prefix_length &&
+	       !memcmp(&a->prefix6, &b->prefix6, sizeof(a->prefix6)) && a->is_restricted == b->is_restricted;
+}

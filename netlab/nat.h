@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETLAB_NAT_H
+#define NETLAB_NAT_H 1
+
+/* NAT gateway of a network
+ * ========================
+ *
+ * What is plugged into the outer port of a network with "mode: nat": libslirp, which ends the guests' connections in
+ * this process and makes them again as ordinary sockets of the user who runs the lab, so that no privilege is needed.
+ * It answers ARP and neighbour discovery, gives addresses by DHCP and router advertisements, and brings TCP, UDP and,
+ * where the host lets users ping, ICMP to wherever the host gets.
+ *
+ * Of an IPv4 subnet, host number 2 is the gateway, and stands for the host itself: what a guest sends there arrives at
+ * 127.0.0.1.  Number 3 is the name server, which knows the lab's names and passes other questions on to the host's
+ * resolver.  Leases, 16 at most, begin at number 15.  In the IPv6 prefix ::2 and ::3 are gateway and name server.
+ *
+ * Limits are libslirp's: it knows no window scaling, so a TCP connection has at most 64 KiB on their way, and what
+ * guests send beyond TCP, UDP and ICMP echo is dropped.  Its connections are not saved: after reset() each is answered
+ * by a TCP reset.
+ *
+ * Thread-safety: the data plane's thread, or the building thread while there is none.
+ */
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "netlab/nat_dns.h"
+
+struct loop;
+struct nat;
+struct port;
+
+/* Host numbers within the IPv4 subnet and the IPv6 prefix. */
+#define NAT_HOST_GATEWAY 2
+#define NAT_HOST_NAME_SERVER 3
+#define NAT_HOST_FIRST_LEASE 15
+/* Prefix lengths of the IPv4 subnet: a smaller one has no room for leases. */
+#define NAT_PREFIX_LENGTH_MIN 8
+#define NAT_PREFIX_LENGTH_MAX 27
+/* And of the IPv6 prefix: addresses are made from 64 bits (RFC 4862). */
+#define NAT_PREFIX6_LENGTH 64
+
+/* A port of the host whose connections (TCP) or datagrams (UDP) go to a guest. */
+struct nat_forward {
+	bool is_udp;
+	struct in_addr host_address;
+	uint16_t host_port; /* 1 to 65535, host byte order. */
+	struct in_addr guest_address;
+	uint16_t guest_port;
+};
+
+struct nat_options {
+	const char *name;      /* Of the port, "network:uplink", for the log; copied. */
+	struct in_addr subnet; /* First address. */
+	unsigned int prefix_length;
+	struct in6_addr prefix6; /* All zeroes: no IPv6. */
+	bool is_restricted;      /* Guests reach the gateway's DHCP only, and what is forwarded to them. */
+};
+
+/* What names the gateway's name server knows (netlab/nat_dns.h).  The strings last as long as the gateway. */
+struct nat_station { /* A node's interface on the network, which may ask for a lease. */
+	uint8_t mac[6];
+	const char *name;
+};
+
+struct nat_names {
+	const struct nat_dns_record *records; /* Nodes' addresses. */
+	size_t record_count;
+	const struct nat_station *stations;
+	size_t station_count;
+};
+
+/* Makes a gateway and plugs it into the port.  Its sockets are the loop's, which is the data plane's.  Returns NULL
+ * with 'error' set when there is not enough memory. */
+struct nat *nat_create(struct loop *loop, struct port *port, const struct nat_options *options, struct error *error);
+
+/* Unplugs and frees it; its connections and forwards end. */
+void nat_destroy(struct nat *nat);
+
+/* Has the name server know these, and those that have leases, in place of what it knew before.  The arrays are copied.
+ * Returns 0 or -ENOMEM. */
+int nat_set_names(struct nat *nat, const struct nat_names *names);
+
+/* Adds a forward.  Returns 0 or a negative errno value with 'error' set: -EADDRINUSE, -EACCES for a port below 1024
+ * that the user may not have, -EADDRNOTAVAIL when the host does not have the address. */
+int nat_add_forward(struct nat *nat, const struct nat_forward *forward, struct error *error);
+
+/* Ends a forward; connections that were made through it go on.  Returns 0 or -ENOENT. */
+int nat_remove_forward(struct nat *nat, const struct nat_forward *forward);
+
+/* Calls 'function' for each forward, in the order in which they were added. */
+void nat_for_each_forward(const struct nat *nat, void (*function)(void *opaque, const struct nat_forward *forward),
+			  void *opaque);
+
+/* Forgets all connections and leases; forwards stay. */
+int nat_reset(struct nat *nat, struct error *error);
+
+/* Whether they lead from the same port of the host to the same one of the same guest. */
+bool nat_is_same_forward(const struct nat_forward *a, const struct nat_forward *b);
+
+/* The address of the subnet's host 'number'. */
+struct in_addr nat_host_address(struct in_addr subnet, uint32_t number);
+
+#endif /* nat.h */

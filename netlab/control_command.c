@@ -109,6 +109,29 @@ static void restart(const struct control_request *request)
 		control_send_result(request->client, request->id, json_object());
 }
 
+static void forward(const struct control_request *request, int (*function)(struct lab *, const char *, struct error *))
+{
+	const char *text = json_string_value(json_object_get(request->message, "forward"));
+	struct error error = {0};
+
+	if (!text)
+		fail(request, "\"%s\" must be text such as tcp:127.0.0.1:2222:r1:22", "forward");
+	else if (function(request->client->control->lab, text, &error) < 0)
+		control_send_error(request->client, request->id, "failed", "%s", error.text);
+	else
+		control_send_result(request->client, request->id, json_object());
+}
+
+static void add_forward(const struct control_request *request)
+{
+	forward(request, lab_add_forward);
+}
+
+static void remove_forward(const struct control_request *request)
+{
+	forward(request, lab_remove_forward);
+}
+
 static void down(const struct control_request *request)
 {
 	struct control *control = request->client->control;
@@ -211,6 +234,8 @@ static const struct command commands[] = {
 	{.name = "ping", .function = ping},
 	{.name = "status", .function = status},
 	{.name = "restart", .function = restart},
+	{.name = "add-forward", .function = add_forward},
+	{.name = "remove-forward", .function = remove_forward},
 	{.name = "resume", .function = control_resume},
 	{.name = "plan", .function = control_plan},
 	{.name = "converge", .function = control_converge, .is_stream = true},

@@ -105,6 +105,12 @@ json_t *lab_plan(struct lab *lab, const char *path, struct error *error);
 int lab_converge(struct lab *lab, const char *path, const char *token, void (*done)(void *opaque), void *opaque,
 		 struct error *error);
 
+/* Adds a forward, "tcp:127.0.0.1:2222:r1:22", to the network with NAT on which the guest is; or ends one, of which the
+ * host's end, "tcp:127.0.0.1:2222", is enough.  It is not in the topology, and so ends with the next lab_converge().
+ * Returns 0 or a negative errno value with 'error' set. */
+int lab_add_forward(struct lab *lab, const char *text, struct error *error);
+int lab_remove_forward(struct lab *lab, const char *text, struct error *error);
+
 /* What it is made of now.  It lasts as long as the lab. */
 const struct topology *lab_topology(const struct lab *lab);
 

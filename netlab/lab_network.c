@@ -15,11 +15,18 @@
 
 #define PORT_NAME_MAX (TOPOLOGY_NAME_MAX + 16)
 
+struct forward_list {
+	struct nat_forward *forwards;
+	size_t count;
+};
+
 /* What is to be done in the data plane's thread, if it runs. */
 struct request {
 	struct lab_network *network;
 	const struct topology_network *topology;
 	const struct nat_names *names;
+	const struct nat_forward *forward;
+	struct forward_list *list;
 	struct error *error;
 	int result;
 };
@@ -124,11 +131,6 @@ void lab_network_destroy(struct lab_network *network)
 
 /* Forwards. */
 
-struct forward_list {
-	struct nat_forward *forwards;
-	size_t count;
-};
-
 static void add_to_list(void *opaque, const struct nat_forward *forward)
 {
 	struct forward_list *list = opaque;
@@ -164,6 +166,57 @@ static void set_forwards(void *opaque)
 		if (!is_listed(has.forwards, has.count, &topology->forwards[i]))
 			request->result = nat_add_forward(nat, &topology->forwards[i], request->error);
 	free(has.forwards);
+}
+
+/* loop_function */
+static void add_forward(void *opaque)
+{
+	struct request *request = opaque;
+
+	request->result = nat_add_forward(request->network->nat, request->forward, request->error);
+}
+
+int lab_network_add_forward(struct lab_network *network, const struct nat_forward *forward, struct error *error)
+{
+	struct request request = {.network = network, .forward = forward, .error = error};
+
+	in_dataplane(network->dataplane, add_forward, &request);
+	return request.result;
+}
+
+/* loop_function */
+static void remove_forward(void *opaque)
+{
+	struct request *request = opaque;
+
+	request->result = nat_remove_forward(request->network->nat, request->forward);
+}
+
+int lab_network_remove_forward(struct lab_network *network, const struct nat_forward *forward)
+{
+	struct request request = {.network = network, .forward = forward};
+
+	in_dataplane(network->dataplane, remove_forward, &request);
+	return request.result;
+}
+
+/* loop_function */
+static void list_forwards(void *opaque)
+{
+	struct request *request = opaque;
+
+	nat_for_each_forward(request->network->nat, add_to_list, request->list);
+}
+
+struct nat_forward *lab_network_forwards(struct lab_network *network, size_t *count)
+{
+	struct forward_list list = {.count = 0};
+	struct request request = {.network = network, .list = &list};
+
+	if (network->nat)
+		in_dataplane(network->dataplane, list_forwards, &request);
+	*count = list.count;
+	return list.forwards;
 }
 
 /* Names. */

@@ -18,6 +18,7 @@
 
 struct dataplane;
 struct nat;
+struct nat_forward;
 struct network;
 struct port;
 struct topology;
@@ -47,6 +48,12 @@ void lab_network_destroy(struct lab_network *network);
  * value with 'error' set. */
 int lab_network_connect(struct lab_network *network, const struct topology *topology, size_t index,
 			struct error *error);
+
+/* As nat_add_forward() and nat_remove_forward(); the network must have a gateway. */
+int lab_network_add_forward(struct lab_network *network, const struct nat_forward *forward, struct error *error);
+int lab_network_remove_forward(struct lab_network *network, const struct nat_forward *forward);
+/* Returns the forwards there are, to be freed with free(), or NULL for none, and sets '*count'. */
+struct nat_forward *lab_network_forwards(struct lab_network *network, size_t *count);
 
 /* Forgets what the gateway has of the guests' connections: they go on from elsewhere.  Returns whether there is one. */
 bool lab_network_reset(struct lab_network *network);

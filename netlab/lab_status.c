@@ -204,21 +204,30 @@ static json_t *forward_status(const struct nat_forward *forward)
 			 forward->guest_port);
 }
 
-static void add_nat(json_t *status, const struct topology_network *network)
+static json_t *forwards_status(struct lab_network *network)
+{
+	json_t *status = json_array();
+	size_t count;
+	struct nat_forward *forwards = lab_network_forwards(network, &count);
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(status, forward_status(&forwards[i]));
+	free(forwards);
+	return status;
+}
+
+static void add_nat(json_t *status, const struct topology_network *network, struct lab_network *running)
 {
 	const struct in_addr gateway = nat_host_address(network->subnet, NAT_HOST_GATEWAY);
 	const struct in_addr name_server = nat_host_address(network->subnet, NAT_HOST_NAME_SERVER);
-	json_t *forwards = json_array();
 
-	for (size_t i = 0; i < network->forward_count; i++)
-		json_array_append_new(forwards, forward_status(&network->forwards[i]));
 	json_object_set_new(status, "subnet",
 			    json_sprintf("%s/%u", inet_ntoa(network->subnet), network->prefix_length));
 	json_object_set_new(status, "prefix6", address_status(AF_INET6, &network->prefix6));
 	json_object_set_new(status, "gateway", address_status(AF_INET, &gateway));
 	json_object_set_new(status, "name_server", address_status(AF_INET, &name_server));
 	json_object_set_new(status, "restricted", json_boolean(network->is_restricted));
-	json_object_set_new(status, "forwards", forwards);
+	json_object_set_new(status, "forwards", forwards_status(running));
 }
 
 static json_t *network_status(const struct lab *lab, size_t index)
@@ -228,7 +237,7 @@ static json_t *network_status(const struct lab *lab, size_t index)
 				   "macs", (json_int_t)network_mac_count(lab->networks[index]->network));
 
 	if (network->mode == TOPOLOGY_NAT)
-		add_nat(status, network);
+		add_nat(status, network, lab->networks[index]);
 	return status;
 }
 

@@ -132,6 +132,13 @@ struct topology *topology_read_kept(const char *folder, const char *name, FILE *
 
 void topology_free(struct topology *topology);
 
+/* Whether the address is in the subnet of the network, which has NAT. */
+bool topology_is_in_subnet(const struct topology_network *network, struct in_addr address);
+/* Finds the address in that subnet that the node has on the network with this index.  Returns false when it has
+ * none. */
+bool topology_find_guest(const struct topology *topology, size_t network, const struct topology_node *node,
+			 struct in_addr *found);
+
 /* "isolated", "nat". */
 const char *topology_mode_name(enum topology_mode mode);
 

@@ -193,7 +193,7 @@ static void check_overlap(struct topology_reader *reader, size_t index)
 
 /* Guests. */
 
-static bool is_in_subnet(const struct topology_network *network, struct in_addr address)
+bool topology_is_in_subnet(const struct topology_network *network, struct in_addr address)
 {
 	return !((ntohl(network->subnet.s_addr) ^ ntohl(address.s_addr)) >> (32 - network->prefix_length));
 }
@@ -207,15 +207,14 @@ static bool find_address(const struct topology_interface *interface, const struc
 		if (topology_parse_address(interface->addresses[i], &address) || address.family != AF_INET)
 			continue;
 		memcpy(found, address.bytes, sizeof(*found));
-		if (is_in_subnet(network, *found))
+		if (topology_is_in_subnet(network, *found))
 			return true;
 	}
 	return false;
 }
 
-/* Finds the node's address in the network's subnet. */
-static bool find_guest(const struct topology *topology, size_t network, const struct topology_node *node,
-		       struct in_addr *found)
+bool topology_find_guest(const struct topology *topology, size_t network, const struct topology_node *node,
+			 struct in_addr *found)
 {
 	for (size_t i = 0; i < node->interface_count; i++) {
 		const struct topology_link *link = &topology->links[node->interfaces[i].link];
@@ -238,7 +237,7 @@ static bool resolve_guest(struct topology_reader *reader, const struct topology_
 
 	inet_ntop(AF_INET, &network->subnet, subnet, sizeof(subnet));
 	if (inet_pton(AF_INET, written->forward.guest, found) == 1) {
-		if (is_in_subnet(network, *found))
+		if (topology_is_in_subnet(network, *found))
 			return true;
 		yaml_reader_error(&reader->yaml, written->mark, "forward to %s, which is not in %s/%u",
 				  written->forward.guest, subnet, network->prefix_length);
@@ -249,7 +248,7 @@ static bool resolve_guest(struct topology_reader *reader, const struct topology_
 				  written->forward.guest);
 		return false;
 	}
-	if (find_guest(topology, written->network, node, found))
+	if (topology_find_guest(topology, written->network, node, found))
 		return true;
 	yaml_reader_error(&reader->yaml, written->mark,
 			  "forward to node \"%s\", which has no address in %s/%u on \"%s\"", node->name, subnet,

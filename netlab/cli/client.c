@@ -216,14 +216,29 @@ json_t *client_call(struct client *client, json_t *request, struct error *error)
 	return result;
 }
 
-json_t *client_call_once(const char *lab, const char *command, struct error *error)
+json_t *client_call_once(const char *lab, json_t *request, struct error *error)
 {
 	struct client client;
 	json_t *result;
 
-	if (client_open(&client, lab, error) < 0)
+	if (client_open(&client, lab, error) < 0) {
+		json_decref(request);
 		return NULL;
-	result = client_call(&client, json_pack("{s:s}", "command", command), error);
+	}
+	result = client_call(&client, request, error);
 	client_close(&client);
 	return result;
+}
+
+int client_do(const struct cli *cli, const char *lab, json_t *request)
+{
+	struct error error = {0};
+	json_t *result = client_call_once(lab, request, &error);
+
+	if (!result)
+		return cli_fail(&error);
+	if (cli->json)
+		cli_put_json(result);
+	json_decref(result);
+	return 0;
 }

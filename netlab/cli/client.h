@@ -19,6 +19,8 @@
 
 #include "core/error.h"
 
+struct cli;
+
 struct client {
 	int fd;
 	char *lab;
@@ -58,8 +60,11 @@ json_t *client_wait(struct client *client, int milliseconds);
  * the result (a new reference), or NULL with 'error' set. */
 json_t *client_call(struct client *client, json_t *request, struct error *error);
 
-/* The same with no arguments and a connection made for it. */
-json_t *client_call_once(const char *lab, const char *command, struct error *error);
+/* The same, with a connection made for it. */
+json_t *client_call_once(const char *lab, json_t *request, struct error *error);
+
+/* The same for what has a result that nobody but a program looks at: reports an error, and returns the exit status. */
+int client_do(const struct cli *cli, const char *lab, json_t *request);
 
 /* Sets 'error' from an error message of the daemon, or from the connection's end if 'message' is NULL. */
 void client_set_error(const struct client *client, const json_t *message, struct error *error);

@@ -187,6 +187,22 @@ const struct cli_command cli_commands[] = {
 			"  netlab resume r1",
 	},
 	{
+		.name = "forward",
+		.run = cli_forward,
+		.summary = "have ports of this machine lead to a guest, through NAT",
+		.usage = "netlab forward add FORWARD | remove FORWARD | list",
+		.help = "A forward is PROTOCOL:[ADDRESS:]PORT:GUEST:PORT: tcp or udp, an address of this\n"
+			"machine (default: 127.0.0.1), and a node or an address on a network with\n"
+			"\"mode: nat\". For \"remove\" PROTOCOL:[ADDRESS:]PORT is enough. What is added here\n"
+			"lasts until \"netlab up\" changes the lab to what its file says; \"forward:\" in\n"
+			"the file lasts.\n"
+			"\n"
+			"Examples:\n"
+			"  netlab forward add tcp:2222:r1:22\n"
+			"  netlab forward list\n"
+			"  netlab forward remove tcp:2222",
+	},
+	{
 		.name = "snapshot",
 		.run = cli_snapshot,
 		.summary = "save a running lab, and bring it back to that instant",

@@ -51,6 +51,7 @@ static const char bash_script[] =
 	"	image:*)\n"
 	"		[ ${#words[@]} -gt 1 ] || complete_from list build warm prune\n"
 	"		[[ \"${words[1]-}\" != build && \"${words[1]-}\" != warm ]] || [ ${#words[@]} -gt 2 ] || complete_from \"$(names recipes)\" ;;\n"
+	"	forward:*) [ ${#words[@]} -gt 1 ] || complete_from add remove list ;;\n"
 	"	snapshot:*)\n"
 	"		case ${#words[@]}:${words[1]-} in\n"
 	"		1:*) complete_from save restore list delete export import ;;\n"
@@ -102,7 +103,7 @@ static void put_nodes(const struct cli *cli)
 {
 	struct error error = {0};
 	char *lab = cli_find_lab(cli, NULL, &error);
-	json_t *status = lab ? client_call_once(lab, "status", &error) : NULL;
+	json_t *status = lab ? client_call_once(lab, json_pack("{s:s}", "command", "status"), &error) : NULL;
 
 	for (size_t i = 0; i < json_array_size(json_object_get(status, "nodes")); i++) {
 		const json_t *node = json_array_get(json_object_get(status, "nodes"), i);

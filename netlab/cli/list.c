@@ -24,7 +24,7 @@ static json_int_t count_ready(const json_t *nodes)
 static json_t *describe(const char *lab)
 {
 	struct error error = {0};
-	json_t *status = client_call_once(lab, "status", &error);
+	json_t *status = client_call_once(lab, json_pack("{s:s}", "command", "status"), &error);
 	json_t *nodes = json_object_get(status, "nodes");
 	json_t *entry;
 	pid_t pid;

@@ -23,27 +23,6 @@ static bool is_lab(const char *name)
 	return found;
 }
 
-static int ask(const struct cli *cli, const char *command, const char *lab, const char *node)
-{
-	struct error error = {0};
-	struct client client;
-	json_t *request = json_pack("{s:s, s:s*}", "command", command, "node", node);
-	json_t *result;
-
-	if (client_open(&client, lab, &error) < 0) {
-		json_decref(request);
-		return cli_fail(&error);
-	}
-	result = client_call(&client, request, &error);
-	client_close(&client);
-	if (!result)
-		return cli_fail(&error);
-	if (cli->json)
-		cli_put_json(result);
-	json_decref(result);
-	return 0;
-}
-
 static int run(struct cli *cli, const char *command, int argc, char **argv)
 {
 	struct error error = {0};
@@ -60,7 +39,7 @@ static int run(struct cli *cli, const char *command, int argc, char **argv)
 		lab = cli_find_lab_of_node(cli, what, &node, &error);
 	else
 		lab = cli_find_lab(cli, what, &error);
-	code = lab ? ask(cli, command, lab, node) : cli_fail(&error);
+	code = lab ? client_do(cli, lab, json_pack("{s:s, s:s*}", "command", command, "node", node)) : cli_fail(&error);
 	free(lab);
 	return code;
 }

@@ -12,20 +12,6 @@
 
 /* netlab snapshot: what is about a running lab is asked of its netlabd; the rest is done here. */
 
-static json_t *ask(const char *lab, json_t *request, struct error *error)
-{
-	struct client client;
-	json_t *result;
-
-	if (client_open(&client, lab, error) < 0) {
-		json_decref(request);
-		return NULL;
-	}
-	result = client_call(&client, request, error);
-	client_close(&client);
-	return result;
-}
-
 static double number(const json_t *object, const char *name)
 {
 	return json_number_value(json_object_get(object, name));
@@ -35,9 +21,10 @@ static int save(const struct cli *cli, const char *name, bool replace)
 {
 	struct error error = {0};
 	char *lab = cli_find_lab(cli, NULL, &error);
-	json_t *result = lab ? ask(lab,
-				   json_pack("{s:s, s:s, s:b}", "command", "save", "name", name, "replace", replace),
-				   &error) :
+	json_t *result = lab ? client_call_once(lab,
+						json_pack("{s:s, s:s, s:b}", "command", "save", "name", name, "replace",
+							  replace),
+						&error) :
 			       NULL;
 	int code = 0;
 
@@ -57,7 +44,8 @@ static int restore(const struct cli *cli, const char *name)
 {
 	struct error error = {0};
 	char *lab = cli_find_lab(cli, NULL, &error);
-	json_t *result = lab ? ask(lab, json_pack("{s:s, s:s}", "command", "restore", "name", name), &error) : NULL;
+	json_t *result =
+		lab ? client_call_once(lab, json_pack("{s:s, s:s}", "command", "restore", "name", name), &error) : NULL;
 	int code = 0;
 
 	if (!lab && snapshot_name_is_valid(name)) {

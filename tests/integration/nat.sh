@@ -143,6 +143,56 @@ forward_changes() {
 	fi
 }
 
+# list_forwards: each as one word.
+list_forwards() {
+	netlab forward list --format json |
+		jq -r '.[] | [.network, .protocol, .host_address, .host_port, .guest_address, .guest_port] | join(":")'
+}
+
+forward_is_typed() {
+	local extra before
+	extra=$(free_port)
+	before=$(list_forwards)
+	expect_equal "$before" "uplink:tcp:127.0.0.1:$other:10.0.2.10:80"
+	netlab forward add "tcp:$extra:web:80"
+	expect_equal "$(busybox wget -qO- "http://127.0.0.1:$extra/")" "hello from one"
+	expect_match "uplink +tcp +127.0.0.1:$extra +10.0.2.10:80" "$(netlab forward list)"
+	netlab forward remove "tcp:$extra"
+	expect_equal "$(list_forwards)" "$before"
+	if port_is_taken "$extra"; then
+		fail "port $extra is still forwarded"
+	fi
+	# Until the lab is changed.
+	netlab forward add "udp:$extra:10.0.2.10:80"
+	topology one "" "$other:10.0.2.10:80\", \"tcp:$extra"
+	netlab up --yes one/topology.yaml
+	expect_equal "$(list_forwards | grep -c udp || true)" 0
+	topology one "" "$other"
+	netlab up --yes one/topology.yaml
+	expect_equal "$(list_forwards)" "$before"
+}
+
+# forward_fails PATTERN ARGUMENTS...
+forward_fails() {
+	local pattern=$1
+	shift
+	expect_status 1 netlab forward "$@" 2>errors
+	expect_match "$pattern" "$(cat errors)"
+}
+
+bad_forwards() {
+	forward_fails "Address already in use" add "tcp:$other:web:80"
+	forward_fails 'no network with NAT has a guest "nobody"' add tcp:3333:nobody:80
+	forward_fails 'no network with NAT has a guest "h1"' add tcp:3333:h1:80
+	forward_fails 'no network with NAT has a guest "192.0.2.1"' add tcp:3333:192.0.2.1:80
+	forward_fails "is not PROTOCOL" add 3333
+	forward_fails "does not begin with tcp or udp" add icmp:3333:web:80
+	forward_fails "TCP port 3333 of 127.0.0.1 is not forwarded" remove tcp:3333
+	expect_status 2 netlab forward
+	expect_status 2 netlab forward add
+	expect_status 2 netlab forward list tcp:3333
+}
+
 restricted() {
 	topology one ", restrict: on" "$other"
 	netlab up --yes one/topology.yaml
@@ -191,6 +241,8 @@ check "a forward leads to a guest" forward_leads_in
 check "a second lab has the same subnet and names" second_lab
 check "a forward on a port that is taken is an error before anything starts" taken_port
 check "a forward is changed while the lab runs" forward_changes
+check "forwards are added, listed and removed by hand" forward_is_typed
+check "forwards that cannot be are refused" bad_forwards
 check "a restricted network leads nowhere, and forwards lead in" restricted
 check "restoring a snapshot resets what goes through NAT, and says so" restore_resets
 need_tool tshark

@@ -134,6 +134,17 @@ static inline void standin_finish(struct lab *lab, const char *failure)
 
 /* netlab/lab.h */
 
+int lab_add_forward(struct lab *lab, const char *text, struct error *error)
+{
+	(void)lab;
+	return strcmp(text, "tcp:2222:h1:22") ? error_set(error, ERROR_FAILED, EINVAL, "bad forward") : 0;
+}
+
+int lab_remove_forward(struct lab *lab, const char *text, struct error *error)
+{
+	return lab_add_forward(lab, text, error);
+}
+
 int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, struct error *error)
 {
 	return standin_begin(lab, node ? "pause h1" : "pause", done, opaque, error);

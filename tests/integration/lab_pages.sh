@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# What the pages of the labs say to type works: every command under "Type", in their order, as it stands there.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need_image
+
+# In the page netlab is a program.
+export PATH=$bin:$PATH
+cp -r "$top/labs" .
+
+# commands LAB: a line each.
+commands() {
+	sed -n '/^## Type$/,/^## /s/^    //p' "labs/$1/README.md"
+}
+
+# captures LAB: the files that the page names.
+captures() {
+	sed -n '/^The captures are/,/^$/p' "labs/$1/README.md" | tr '`' '\n' | grep '^captures/'
+}
+
+types_all() {
+	commands "$1" >typed
+	[ -s typed ] || fail "the page of $1 says nothing to type"
+	if grep -q :8080/ typed && [ -n "$(ss -Hltn 'sport = :8080')" ]; then
+		skip "port 8080 is taken"
+	fi
+	# Each must succeed, and the folder changes for all that come after.
+	bash -euxo pipefail typed </dev/null
+	wait_for no_daemons
+}
+
+has_captures() {
+	local file
+	[ -d "labs/$1/captures" ] || skip "there was no lab"
+	captures "$1" >named
+	[ -s named ] || fail "the page of $1 names no captures"
+	while read -r file; do
+		[ -s "labs/$1/$file" ] || fail "there is no $file"
+	done <named
+}
+
+for page in labs/*/README.md; do
+	lab=$(basename "$(dirname "$page")")
+	check "labs/$lab: what its page says to type" types_all "$lab"
+	check "labs/$lab: the captures its page names" has_captures "$lab"
+done
+finish

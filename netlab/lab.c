@@ -14,6 +14,7 @@
 #include "netlab/lab_network.h"
 #include "netlab/node.h"
 #include "netlab/node_log.h"
+#include "netlab/node_shape.h"
 #include "netlab/topology.h"
 
 /* Theory of operation
@@ -268,12 +269,21 @@ const char *lab_is_occupied(const struct lab *lab)
 	return lab->converge ? "the lab is being changed" : lab->operation.what;
 }
 
+int lab_check_free(const struct lab *lab, struct error *error)
+{
+	const char *what = lab_is_occupied(lab);
+
+	return what ? error_set(error, ERROR_FAILED, EBUSY, "%s", what) : 0;
+}
+
 void lab_destroy(struct lab *lab)
 {
 	if (!lab)
 		return;
-	for (size_t i = 0; i < lab->node_count; i++)
+	for (size_t i = 0; i < lab->node_count; i++) {
+		node_shape_remove_ports(lab->nodes[i]);
 		node_destroy(lab->nodes[i]);
+	}
 	free(lab->nodes);
 	lab_close_templates(lab);
 	for (size_t i = 0; lab->networks && i < lab->topology->network_count; i++)

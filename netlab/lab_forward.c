@@ -30,24 +30,18 @@ static bool find_guest(const struct lab *lab, size_t index, const char *guest, s
 	return node && topology_find_guest(lab->topology, index, node, address);
 }
 
-/* Refuses what changes a lab that is just being changed otherwise. */
-static int check_free(const struct lab *lab, struct error *error)
-{
-	return lab_is_occupied(lab) ? error_set(error, ERROR_FAILED, EBUSY, "%s", lab_is_occupied(lab)) : 0;
-}
-
 int lab_add_forward(struct lab *lab, const char *text, struct error *error)
 {
 	struct topology_forward written;
 	const char *problem = topology_parse_forward(text, &written);
-	struct nat_forward forward;
+	struct nat_forward *forward = &written.ports;
 	size_t i = 0;
 
 	if (problem)
 		return misread(text, problem, error);
-	if (check_free(lab, error) < 0)
+	if (lab_check_free(lab, error) < 0)
 		return -EBUSY;
-	while (i < lab->topology->network_count && !find_guest(lab, i, written.guest, &forward.guest_address))
+	while (i < lab->topology->network_count && !find_guest(lab, i, written.guest, &forward->guest_address))
 		i++;
 	if (i == lab->topology->network_count)
 		return error_set(
@@ -55,11 +49,7 @@ int lab_add_forward(struct lab *lab, const char *text, struct error *error)
 			"no network with NAT has a guest \"%s\"; \"netlab status\" shows the nodes, and a node "
 			"needs an address in the network's subnet",
 			written.guest);
-	forward.is_udp = written.is_udp;
-	forward.host_address = written.host_address;
-	forward.host_port = written.host_port;
-	forward.guest_port = written.guest_port;
-	return lab_network_add_forward(lab->networks[i], &forward, error);
+	return lab_network_add_forward(lab->networks[i], forward, error);
 }
 
 int lab_remove_forward(struct lab *lab, const char *text, struct error *error)
@@ -67,7 +57,7 @@ int lab_remove_forward(struct lab *lab, const char *text, struct error *error)
 	struct topology_forward written;
 	char whole[160];
 	const char *problem = topology_parse_forward(text, &written);
-	struct nat_forward forward;
+	const struct nat_forward *forward = &written.ports;
 
 	/* The host's end is enough. */
 	if (problem && strlen(text) < sizeof(whole) / 2) {
@@ -77,15 +67,12 @@ int lab_remove_forward(struct lab *lab, const char *text, struct error *error)
 	}
 	if (problem)
 		return misread(text, problem, error);
-	if (check_free(lab, error) < 0)
+	if (lab_check_free(lab, error) < 0)
 		return -EBUSY;
-	forward = (struct nat_forward){.is_udp = written.is_udp,
-				       .host_address = written.host_address,
-				       .host_port = written.host_port};
 	for (size_t i = 0; i < lab->topology->network_count; i++)
-		if (lab->networks[i]->nat && lab_network_remove_forward(lab->networks[i], &forward) == 0)
+		if (lab->networks[i]->nat && lab_network_remove_forward(lab->networks[i], forward) == 0)
 			return 0;
 	return error_set(error, ERROR_FAILED, ENOENT,
 			 "%s port %u of %s is not forwarded; \"netlab forward list\" shows what is",
-			 written.is_udp ? "UDP" : "TCP", written.host_port, inet_ntoa(written.host_address));
+			 forward->is_udp ? "UDP" : "TCP", forward->host_port, inet_ntoa(forward->host_address));
 }

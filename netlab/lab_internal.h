@@ -86,6 +86,8 @@ struct lab {
 	void *stopped_opaque;
 };
 
+/* Whether the lab may be changed now.  Returns 0, or -EBUSY with 'error' set: something else is under way. */
+int lab_check_free(const struct lab *lab, struct error *error);
 /* loop_function: starts what waited for a template, or for others to boot. */
 void lab_start_more(void *opaque);
 /* loop_function, in the data plane's thread if there is one: joins every port as the topology says. */

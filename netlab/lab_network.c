@@ -46,16 +46,14 @@ static void plug_gateway(void *opaque)
 	struct request *request = opaque;
 	struct lab_network *network = request->network;
 	const struct topology_network *topology = request->topology;
-	char name[PORT_NAME_MAX];
 	const struct nat_options options = {
-		.name = name,
+		.name = port_name(network->outer),
 		.subnet = topology->subnet,
 		.prefix_length = topology->prefix_length,
 		.prefix6 = topology->prefix6,
 		.is_restricted = topology->is_restricted,
 	};
 
-	snprintf(name, sizeof(name), "network:%s", topology->name);
 	network->nat = nat_create(dataplane_loop(network->dataplane), network->outer, &options, request->error);
 	if (network->nat)
 		port_join_network(network->outer, network->network);
@@ -94,7 +92,6 @@ struct lab_network *lab_network_create(struct dataplane *dataplane, const struct
 		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 		return NULL;
 	}
-
 	return network;
 }
 
@@ -107,13 +104,22 @@ static void unplug_gateway(void *opaque)
 	network->nat = NULL;
 }
 
+/* loop_function */
+static void join_outer(void *opaque)
+{
+	const struct lab_network *network = ((struct request *)opaque)->network;
+
+	port_join_network(network->outer, network->network);
+}
+
 void lab_network_succeed(struct lab_network *network, struct lab_network *former)
 {
-	struct request request = {.network = former};
+	struct request unplug = {.network = former}, join = {.network = network};
 
-	in_dataplane(former->dataplane, unplug_gateway, &request);
+	in_dataplane(former->dataplane, unplug_gateway, &unplug);
 	network->outer = former->outer;
 	former->outer = NULL;
+	in_dataplane(network->dataplane, join_outer, &join);
 }
 
 void lab_network_destroy(struct lab_network *network)
@@ -142,14 +148,6 @@ static void add_to_list(void *opaque, const struct nat_forward *forward)
 	list->forwards = larger;
 }
 
-static bool is_listed(const struct nat_forward *forwards, size_t count, const struct nat_forward *forward)
-{
-	for (size_t i = 0; i < count; i++)
-		if (nat_is_same_forward(&forwards[i], forward))
-			return true;
-	return false;
-}
-
 /* loop_function */
 static void set_forwards(void *opaque)
 {
@@ -160,10 +158,10 @@ static void set_forwards(void *opaque)
 
 	nat_for_each_forward(nat, add_to_list, &has);
 	for (size_t i = 0; i < has.count; i++)
-		if (!is_listed(topology->forwards, topology->forward_count, &has.forwards[i]))
+		if (!nat_has_forward(topology->forwards, topology->forward_count, &has.forwards[i]))
 			nat_remove_forward(nat, &has.forwards[i]);
 	for (size_t i = 0; request->result == 0 && i < topology->forward_count; i++)
-		if (!is_listed(has.forwards, has.count, &topology->forwards[i]))
+		if (!nat_has_forward(has.forwards, has.count, &topology->forwards[i]))
 			request->result = nat_add_forward(nat, &topology->forwards[i], request->error);
 	free(has.forwards);
 }
@@ -229,16 +227,6 @@ struct name_list {
 	size_t station_count;
 };
 
-static bool is_on(const struct topology *topology, const struct topology_interface *interface, size_t network)
-{
-	const struct topology_link *link = &topology->links[interface->link];
-
-	for (size_t side = 0; side < 2; side++)
-		if (link->endpoints[side].is_network && link->endpoints[side].network == network)
-			return true;
-	return false;
-}
-
 static void add_record(struct name_list *list, const char *name, const char *text)
 {
 	struct nat_dns_record *larger = reallocarray(list->records, list->record_count + 1, sizeof(*larger));
@@ -271,7 +259,7 @@ static void add_node(struct name_list *list, const struct topology *topology, co
 	bool is_here = false;
 
 	for (size_t i = 0; i < node->interface_count; i++) {
-		if (!is_on(topology, &node->interfaces[i], network))
+		if (!topology_is_on(topology, &node->interfaces[i], network))
 			continue;
 		is_here = true;
 		add_station(list, node->name, node->interfaces[i].mac);
@@ -280,7 +268,7 @@ static void add_node(struct name_list *list, const struct topology *topology, co
 		const struct topology_interface *interface = &node->interfaces[i];
 
 		for (size_t j = 0; j < interface->address_count; j++)
-			if (!is_here || is_on(topology, interface, network))
+			if (!is_here || topology_is_on(topology, interface, network))
 				add_record(list, node->name, interface->addresses[j]);
 	}
 }

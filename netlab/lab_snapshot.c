@@ -151,13 +151,6 @@ void lab_forget(struct lab *lab, const void *opaque)
 		lab->operation.done = NULL;
 }
 
-static int check_free(const struct lab *lab, struct error *error)
-{
-	const char *what = lab_is_occupied(lab);
-
-	return what ? error_set(error, ERROR_FAILED, EBUSY, "%s", what) : 0;
-}
-
 /* Pausing. */
 
 static bool is_paused_one(const struct node *node, const struct node *wanted)
@@ -176,7 +169,7 @@ static void pause_frozen(struct lab *lab)
 
 int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, struct error *error)
 {
-	if (check_free(lab, error) < 0)
+	if (lab_check_free(lab, error) < 0)
 		return -EBUSY;
 	if (node && !node->guest)
 		return error_set(error, ERROR_FAILED, ESRCH, "%s is %s", node_name(node), node_state_name(node->state));
@@ -192,7 +185,7 @@ int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, 
 
 int lab_resume(struct lab *lab, struct node *node, struct error *error)
 {
-	if (check_free(lab, error) < 0)
+	if (lab_check_free(lab, error) < 0)
 		return -EBUSY;
 	for (size_t i = 0; i < lab->node_count; i++) {
 		if (!is_paused_one(lab->nodes[i], node))
@@ -551,7 +544,7 @@ int lab_save(struct lab *lab, const char *name, bool replace, lab_done *done, vo
 {
 	int folder;
 
-	if (check_free(lab, error) < 0 || check_nodes(lab, error) < 0)
+	if (lab_check_free(lab, error) < 0 || check_nodes(lab, error) < 0)
 		return -EBUSY;
 	if (!snapshot_name_is_valid(name))
 		return error_set(error, ERROR_USAGE, EINVAL,
@@ -732,7 +725,7 @@ static int begin_restore(struct lab *lab, const char *name, lab_done *done, void
 
 int lab_restore(struct lab *lab, const char *name, lab_done *done, void *opaque, struct error *error)
 {
-	int result = check_free(lab, error);
+	int result = lab_check_free(lab, error);
 
 	if (result == 0)
 		result = begin_restore(lab, name, done, opaque, error);

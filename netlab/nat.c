@@ -26,21 +26,25 @@
  *
  *      frame, socket ready, timer -> task -> slirp_pollfds_poll(), slirp_pollfds_fill() -> watches changed
  *
- * A round of questions has a number, and a socket that it did not bring up is not watched any more.  libslirp
- * says when it closes a socket, which is forgotten at once, since its number may be another's in a moment. */
+ * A round of questions has a number, and a socket that it did not bring up is not watched then.  libslirp says when it
+ * closes a socket, which is forgotten at once, since its number may be another's in a moment; until then it counts,
+ * watched or not.
+ *
+ * libslirp takes a frame for what it says it is, whoever it is for and however short it may be.  So what is flooded to
+ * the gateway and is for others ends here, as at the filter of any NIC, and a frame that is shorter than one on a wire
+ * can be is padded. */
 
 /* As the guests' default MTU. */
 #define GATEWAY_MTU 1500
 
-/* A guest may ask for as many connections as it likes, but not have all descriptors of this process. */
-#define SOCKETS_MAX 4096
-/* What wants_socket() looks at. */
-#define FRAME_HEADERS (14 + 40)
-
+/* A guest may ask for as many connections as it likes, but not have all descriptors of this process, or its memory:
+ * each has two buffers of 128 KiB. */
+#define SOCKETS_MAX 1024
 #define DNS_PORT 53
 
 /* RFC 2131, figure 1, and RFC 2132. */
 #define DHCP_SERVER_PORT 67
+#define DHCP_CLIENT_PORT 68
 #define DHCP_YOUR_ADDRESS 16
 #define DHCP_CLIENT_MAC 28
 #define DHCP_OPTIONS 240
@@ -89,6 +93,7 @@ struct nat {
 	struct loop_timer timeout; /* Of libslirp's own retransmissions. */
 	uint64_t round;
 	LIST_HEAD(, nat_socket) sockets;
+	size_t socket_count;
 	struct nat_socket **by_fd; /* The same, by descriptor. */
 	size_t by_fd_room;
 	struct nat_socket **asked; /* Of this round, by the index libslirp was given. */
@@ -109,10 +114,18 @@ struct in_addr nat_host_address(struct in_addr subnet, uint32_t number)
 	return (struct in_addr){.s_addr = htonl(ntohl(subnet.s_addr) + number)};
 }
 
-bool nat_is_same_forward(const struct nat_forward *a, const struct nat_forward *b)
+bool nat_has_forward(const struct nat_forward *forwards, size_t count, const struct nat_forward *forward)
 {
-	return a->is_udp == b->is_udp && a->host_port == b->host_port && a->guest_port == b->guest_port &&
-	       a->host_address.s_addr == b->host_address.s_addr && a->guest_address.s_addr == b->guest_address.s_addr;
+	for (size_t i = 0; i < count; i++) {
+		const struct nat_forward *has = &forwards[i];
+
+		if (has->is_udp == forward->is_udp && has->host_port == forward->host_port &&
+		    has->host_address.s_addr == forward->host_address.s_addr &&
+		    has->guest_port == forward->guest_port &&
+		    has->guest_address.s_addr == forward->guest_address.s_addr)
+			return true;
+	}
+	return false;
 }
 
 static struct in6_addr host_address6(const struct in6_addr *prefix, uint8_t number)
@@ -129,6 +142,7 @@ static void forget_socket(struct nat_socket *socket)
 {
 	loop_watch_remove(socket->nat->loop, &socket->watch);
 	LIST_REMOVE(socket, next);
+	socket->nat->socket_count--;
 	socket->nat->by_fd[socket->watch.fd] = NULL;
 	if (socket->asked < socket->nat->asked_count && socket->nat->asked[socket->asked] == socket)
 		socket->nat->asked[socket->asked] = NULL;
@@ -174,6 +188,7 @@ static struct nat_socket *add_socket(struct nat *nat, int fd)
 	socket->nat = nat;
 	socket->watch = (struct loop_watch){.fd = fd, .ready = on_ready, .opaque = socket};
 	LIST_INSERT_HEAD(&nat->sockets, socket, next);
+	nat->socket_count++;
 	return socket;
 }
 
@@ -261,15 +276,16 @@ static int get_revents(int index, void *opaque)
 static void ask(struct nat *nat)
 {
 	uint32_t milliseconds = UINT32_MAX;
-	struct nat_socket *socket, *next;
+	struct nat_socket *socket;
 
 	nat->round++;
 	nat->asked_count = 0;
 	slirp_pollfds_fill(nat->slirp, &milliseconds, add_poll, nat);
-	for (socket = LIST_FIRST(&nat->sockets); socket; socket = next) {
-		next = LIST_NEXT(socket, next);
-		if (socket->round != nat->round)
-			forget_socket(socket);
+	LIST_FOREACH(socket, &nat->sockets, next) {
+		if (socket->round == nat->round)
+			continue;
+		loop_watch_remove(nat->loop, &socket->watch);
+		socket->revents = 0;
 	}
 	if (milliseconds == UINT32_MAX)
 		loop_timer_cancel(nat->loop, &nat->timeout);
@@ -282,8 +298,6 @@ static void work(void *opaque)
 {
 	struct nat *nat = opaque;
 
-	if (!nat->slirp)
-		return;
 	slirp_pollfds_poll(nat->slirp, 0, get_revents, nat);
 	ask(nat);
 }
@@ -374,14 +388,20 @@ static void note_lease(struct nat *nat, const uint8_t *mac, const uint8_t *addre
 	name_leases(nat);
 }
 
+static bool is_address(const struct in6_addr *address, struct in_addr wanted)
+{
+	return !memcmp(address, &wanted, sizeof(wanted));
+}
+
 /* Looks at what libslirp tells a guest: an acknowledged lease (RFC 2131) gives the node a name. */
 static void look_for_lease(struct nat *nat, const uint8_t *frame, size_t size)
 {
 	struct nat_datagram datagram;
 
 	if (!nat_datagram_read(frame, size, &datagram) || datagram.source_port != DHCP_SERVER_PORT ||
-	    datagram.size < DHCP_OPTIONS)
-		return;
+	    datagram.destination_port != DHCP_CLIENT_PORT || datagram.size < DHCP_OPTIONS ||
+	    !is_address(&datagram.source, nat_host_address(nat->options.subnet, NAT_HOST_GATEWAY)))
+		return; /* A server elsewhere may have sent it, as an answer to a guest. */
 	for (size_t at = DHCP_OPTIONS; at + 2 < datagram.size && datagram.payload[at] != DHCP_OPTION_END;) {
 		if (datagram.payload[at] == DHCP_OPTION_PAD) {
 			at++;
@@ -400,7 +420,7 @@ static bool is_name_server(const struct nat *nat, const struct nat_datagram *dat
 
 	if (datagram->destination_port != DNS_PORT)
 		return false;
-	return datagram->family == AF_INET ? !memcmp(&datagram->destination, &address, sizeof(address)) :
+	return datagram->family == AF_INET ? is_address(&datagram->destination, address) :
 					     !memcmp(&datagram->destination, &address6, sizeof(address6));
 }
 
@@ -517,16 +537,15 @@ static const SlirpCb callbacks = {
 
 /* The port. */
 
-/* Whether libslirp may make a socket for the frame.  Only how it begins is looked at: libslirp checks the rest. */
+/* Whether libslirp may make a socket for the frame, which is no shorter than ETH_ZLEN.  Only how it begins is looked
+ * at: libslirp checks the rest. */
 static bool wants_socket(const uint8_t *frame, size_t size)
 {
-	bool is_ipv6 = frame[12] == 0x86 && frame[13] == 0xdd;
+	bool is_ipv6 = frame[12] == 0x86;
 	size_t ip = sizeof(struct ether_header), transport;
 
 	if (frame[12] == 0x08 && frame[13] == 0x06)
 		return false; /* ARP. */
-	if (size < FRAME_HEADERS)
-		return true;
 	transport = ip + (is_ipv6 ? sizeof(struct ip6_hdr) : (size_t)(frame[ip] & 0xf) * 4);
 	if (frame[ip + (is_ipv6 ? offsetof(struct ip6_hdr, ip6_nxt) : offsetof(struct ip, ip_p))] != IPPROTO_TCP ||
 	    size < transport + sizeof(struct tcphdr))
@@ -534,22 +553,46 @@ static bool wants_socket(const uint8_t *frame, size_t size)
 	return (frame[transport + 13] & (TH_SYN | TH_ACK)) == TH_SYN;
 }
 
+/* Whether it is for the gateway, by destination and by type: libslirp has the addresses 52:55 with an IPv4 address of
+ * its own, and 52:56 with the end of an IPv6 address. */
+static bool is_for_gateway(const struct nat *nat, const struct frame *frame)
+{
+	static const uint8_t numbers[] = {NAT_HOST_GATEWAY, NAT_HOST_NAME_SERVER};
+	uint16_t type = (uint16_t)(frame->header[12] << 8 | frame->header[13]);
+	uint8_t mac[2][ETH_ALEN] = {{0x52, 0x55}, {0x52, 0x56}};
+
+	if (type != ETHERTYPE_ARP && type != ETHERTYPE_IP && type != ETHERTYPE_IPV6)
+		return false;
+	if (frame->header[0] & 1)
+		return true; /* To a group. */
+	for (size_t i = 0; i < sizeof(numbers); i++) {
+		struct in_addr address = nat_host_address(nat->options.subnet, numbers[i]);
+
+		memcpy(mac[0] + 2, &address, sizeof(address));
+		mac[1][ETH_ALEN - 1] = numbers[i];
+		if (!memcmp(frame->header, mac[0], ETH_ALEN) || !memcmp(frame->header, mac[1], ETH_ALEN))
+			return true;
+	}
+	return false;
+}
+
 static enum port_result deliver(void *opaque, const struct frame *frame)
 {
 	struct nat *nat = opaque;
+	size_t size = frame->size < ETH_ZLEN ? ETH_ZLEN : frame->size;
 
-	if (!nat->slirp)
-		return PORT_NOT_READY; /* It could not be made anew. */
+	if (!is_for_gateway(nat, frame))
+		return PORT_FILTERED;
+	memset(nat->buffer, 0, ETH_ZLEN);
 	frame_copy(frame, nat->buffer, frame->size);
-	if (answer_name(nat, nat->buffer, frame->size))
+	if (answer_name(nat, nat->buffer, size))
 		return PORT_DELIVERED;
-	if (nat->asked_count >= SOCKETS_MAX &&
-	    (frame->size < FRAME_HEADERS || wants_socket(nat->buffer, frame->size))) {
+	if (nat->socket_count >= SOCKETS_MAX && wants_socket(nat->buffer, size)) {
 		log_limited(&nat->log_limit, "%s: guests have %d connections; there will be no more", nat->name,
 			    SOCKETS_MAX);
 		return PORT_RING_FULL;
 	}
-	slirp_input(nat->slirp, nat->buffer, (int)frame->size);
+	slirp_input(nat->slirp, nat->buffer, (int)size);
 	loop_task_queue(nat->loop, &nat->work);
 	return PORT_DELIVERED;
 }
@@ -586,13 +629,12 @@ static Slirp *make_slirp(struct nat *nat)
 	return slirp_new(&config, &callbacks, nat);
 }
 
+/* libslirp says of each socket that it closes it. */
 static void unmake_slirp(struct nat *nat)
 {
 	struct nat_socket *socket;
 
-	if (nat->slirp)
-		slirp_cleanup(nat->slirp);
-	nat->slirp = NULL;
+	slirp_cleanup(nat->slirp);
 	while ((socket = LIST_FIRST(&nat->sockets)))
 		forget_socket(socket);
 	nat->asked_count = 0;
@@ -637,7 +679,8 @@ void nat_destroy(struct nat *nat)
 	port_plug(nat->port, NULL, NULL);
 	loop_task_cancel(nat->loop, &nat->work);
 	loop_timer_cancel(nat->loop, &nat->timeout);
-	unmake_slirp(nat);
+	if (nat->slirp)
+		unmake_slirp(nat);
 	while ((entry = TAILQ_FIRST(&nat->forwards))) {
 		TAILQ_REMOVE(&nat->forwards, entry, next);
 		free(entry);
@@ -725,19 +768,21 @@ void nat_for_each_forward(const struct nat *nat, void (*function)(void *opaque, 
 int nat_reset(struct nat *nat, struct error *error)
 {
 	const struct nat_forward_entry *entry;
+	Slirp *fresh = make_slirp(nat);
+	int result = 0;
 
+	if (!fresh)
+		return error_set(error, ERROR_FAILED, ENOMEM, "%s: libslirp cannot be set up", nat->name);
 	unmake_slirp(nat);
+	nat->slirp = fresh;
 	nat->lease_count = 0;
 	name_leases(nat);
-	nat->slirp = make_slirp(nat);
-	if (!nat->slirp)
-		return error_set(error, ERROR_FAILED, ENOMEM, "%s: libslirp cannot be set up", nat->name);
 	TAILQ_FOREACH(entry, &nat->forwards, next) {
-		int result = start_forward(nat, &entry->forward);
+		int started = start_forward(nat, &entry->forward);
 
-		if (result < 0)
-			return fail_forward(nat, &entry->forward, result, error);
+		if (started < 0 && result == 0)
+			result = fail_forward(nat, &entry->forward, started, error);
 	}
 	loop_task_queue(nat->loop, &nat->work);
-	return 0;
+	return result;
 }

@@ -95,11 +95,12 @@ int nat_remove_forward(struct nat *nat, const struct nat_forward *forward);
 void nat_for_each_forward(const struct nat *nat, void (*function)(void *opaque, const struct nat_forward *forward),
 			  void *opaque);
 
-/* Forgets all connections and leases; forwards stay. */
+/* Forgets all connections and leases; forwards stay.  Returns 0 or a negative errno value with 'error' set: -ENOMEM,
+ * and then all is as before, or that of the first forward that could not be made again. */
 int nat_reset(struct nat *nat, struct error *error);
 
-/* Whether they lead from the same port of the host to the same one of the same guest. */
-bool nat_is_same_forward(const struct nat_forward *a, const struct nat_forward *b);
+/* Whether one of the 'count' forwards leads from the same port of the host to the same one of the same guest. */
+bool nat_has_forward(const struct nat_forward *forwards, size_t count, const struct nat_forward *forward);
 
 /* The address of the subnet's host 'number'. */
 struct in_addr nat_host_address(struct in_addr subnet, uint32_t number);

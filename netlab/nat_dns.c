@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "netlab/nat_dns.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -29,7 +28,7 @@
 
 struct question {
 	char name[NAME_MAX_LENGTH + 1]; /* With dots, without the last one. */
-	uint16_t id, flags, type;
+	uint16_t flags, type;
 	size_t end; /* Of the question in the message. */
 };
 
@@ -77,7 +76,6 @@ static bool read_question(const uint8_t *message, size_t size, struct question *
 
 	if (size < HEADER_SIZE)
 		return false;
-	question->id = get_16(message);
 	question->flags = get_16(message + 2);
 	/* One question and no answer; what may follow, an OPT record as a rule, is left out of ours. */
 	if ((question->flags & (FLAG_RESPONSE | FLAGS_OPCODE)) || get_16(message + 4) != 1 || get_16(message + 6) != 0)

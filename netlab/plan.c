@@ -266,24 +266,16 @@ static const char *describe_forward(const struct nat_forward *forward, char text
 	return text;
 }
 
-static bool has_forward(const struct topology_network *network, const struct nat_forward *forward)
-{
-	for (size_t i = 0; i < network->forward_count; i++)
-		if (nat_is_same_forward(&network->forwards[i], forward))
-			return true;
-	return false;
-}
-
 static void compare_forwards(struct difference *difference, const struct topology_network *from,
 			     const struct topology_network *to)
 {
 	char text[64];
 
 	for (size_t i = 0; i < to->forward_count; i++)
-		if (!has_forward(from, &to->forwards[i]))
+		if (!nat_has_forward(from->forwards, from->forward_count, &to->forwards[i]))
 			note(difference, "forward %s added", describe_forward(&to->forwards[i], text));
 	for (size_t i = 0; i < from->forward_count; i++)
-		if (!has_forward(to, &from->forwards[i]))
+		if (!nat_has_forward(to->forwards, to->forward_count, &from->forwards[i]))
 			note(difference, "forward %s removed", describe_forward(&from->forwards[i], text));
 }
 

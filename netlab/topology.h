@@ -132,6 +132,8 @@ struct topology *topology_read_kept(const char *folder, const char *name, FILE *
 
 void topology_free(struct topology *topology);
 
+/* Whether the other end of the interface's link is the network with this index. */
+bool topology_is_on(const struct topology *topology, const struct topology_interface *interface, size_t network);
 /* Whether the address is in the subnet of the network, which has NAT. */
 bool topology_is_in_subnet(const struct topology_network *network, struct in_addr address);
 /* Finds the address in that subnet that the node has on the network with this index.  Returns false when it has

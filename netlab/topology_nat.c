@@ -55,21 +55,18 @@ static void read_forward(struct topology_reader *reader, const struct yaml_tree_
 	reader->forwards[reader->forward_count++] = written;
 }
 
-/* Reports keys that need another mode.  Returns whether there is none. */
-static bool check_nat_keys(struct topology_reader *reader, const struct yaml_tree_node *map)
+/* Reports keys that need another mode. */
+static void check_nat_keys(struct topology_reader *reader, const struct yaml_tree_node *map)
 {
 	static const char *const keys[] = {"subnet", "forward", "restrict"};
-	bool good = true;
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const struct yaml_tree_pair *pair = yaml_tree_find(map, keys[i]);
 
-		if (!pair)
-			continue;
-		yaml_reader_error(&reader->yaml, pair->key_mark, "\"%s\" is for networks with \"mode: nat\"", keys[i]);
-		good = false;
+		if (pair)
+			yaml_reader_error(&reader->yaml, pair->key_mark, "\"%s\" is for networks with \"mode: nat\"",
+					  keys[i]);
 	}
-	return good;
 }
 
 void topology_read_nat(struct topology_reader *reader, const struct yaml_tree_node *map,
@@ -78,14 +75,15 @@ void topology_read_nat(struct topology_reader *reader, const struct yaml_tree_no
 	const struct yaml_tree_pair *subnet = yaml_tree_find(map, "subnet"), *forward = yaml_tree_find(map, "forward");
 	const struct yaml_tree_pair *restricted = yaml_tree_find(map, "restrict");
 	size_t index = (size_t)(network - reader->topology->networks);
+	const char *dash = strrchr(network->name, '-');
 	unsigned int number;
 
 	if (network->mode != TOPOLOGY_NAT) {
 		check_nat_keys(reader, map);
 		return;
 	}
-	/* The gateway's port is "network:NAME", and so must be no interface of a node called "network". */
-	if (!topology_parse_interface(network->name, &number))
+	/* The gateway's port is "network:NAME", with the capture network-NAME.pcap: neither may be an interface's. */
+	if (!topology_parse_interface(dash ? dash + 1 : network->name, &number))
 		yaml_reader_error(&reader->yaml, map->mark, "a network with \"mode: nat\" cannot be called \"%s\"",
 				  network->name);
 	if (subnet && subnet->value->type != YAML_TREE_LIST)
@@ -213,17 +211,20 @@ static bool find_address(const struct topology_interface *interface, const struc
 	return false;
 }
 
+bool topology_is_on(const struct topology *topology, const struct topology_interface *interface, size_t network)
+{
+	const struct topology_endpoint *ends = topology->links[interface->link].endpoints;
+
+	return (ends[0].is_network && ends[0].network == network) || (ends[1].is_network && ends[1].network == network);
+}
+
 bool topology_find_guest(const struct topology *topology, size_t network, const struct topology_node *node,
 			 struct in_addr *found)
 {
-	for (size_t i = 0; i < node->interface_count; i++) {
-		const struct topology_link *link = &topology->links[node->interfaces[i].link];
-
-		for (size_t side = 0; side < 2; side++)
-			if (link->endpoints[side].is_network && link->endpoints[side].network == network &&
-			    find_address(&node->interfaces[i], &topology->networks[network], found))
-				return true;
-	}
+	for (size_t i = 0; i < node->interface_count; i++)
+		if (topology_is_on(topology, &node->interfaces[i], network) &&
+		    find_address(&node->interfaces[i], &topology->networks[network], found))
+			return true;
 	return false;
 }
 
@@ -261,7 +262,7 @@ static bool resolve_guest(struct topology_reader *reader, const struct topology_
 
 /* Forwards. */
 
-static bool same_host_port(const struct topology_forward *a, const struct topology_forward *b)
+static bool same_host_port(const struct nat_forward *a, const struct nat_forward *b)
 {
 	return a->is_udp == b->is_udp && a->host_port == b->host_port &&
 	       (a->host_address.s_addr == b->host_address.s_addr || a->host_address.s_addr == INADDR_ANY ||
@@ -270,13 +271,14 @@ static bool same_host_port(const struct topology_forward *a, const struct topolo
 
 static bool is_taken(struct topology_reader *reader, size_t index)
 {
-	const struct topology_written_forward *forward = &reader->forwards[index];
+	const struct nat_forward *forward = &reader->forwards[index].forward.ports;
 
 	for (size_t i = 0; i < index; i++) {
-		if (!same_host_port(&reader->forwards[i].forward, &forward->forward))
+		if (!same_host_port(&reader->forwards[i].forward.ports, forward))
 			continue;
-		yaml_reader_error(&reader->yaml, forward->mark, "%s port %u of the host is forwarded twice",
-				  forward->forward.is_udp ? "UDP" : "TCP", forward->forward.host_port);
+		yaml_reader_error(&reader->yaml, reader->forwards[index].mark,
+				  "%s port %u of the host is forwarded twice", forward->is_udp ? "UDP" : "TCP",
+				  forward->host_port);
 		yaml_reader_help(&reader->yaml, "the other one is in line %u", reader->forwards[i].mark.line);
 		return true;
 	}
@@ -287,12 +289,7 @@ static void settle_forward(struct topology_reader *reader, size_t index)
 {
 	const struct topology_written_forward *written = &reader->forwards[index];
 	struct topology_network *network = &reader->topology->networks[written->network];
-	struct nat_forward forward = {
-		.is_udp = written->forward.is_udp,
-		.host_address = written->forward.host_address,
-		.host_port = written->forward.host_port,
-		.guest_port = written->forward.guest_port,
-	};
+	struct nat_forward forward = written->forward.ports;
 
 	if (is_taken(reader, index) || !resolve_guest(reader, written, &forward.guest_address))
 		return;
@@ -300,31 +297,43 @@ static void settle_forward(struct topology_reader *reader, size_t index)
 	network->forwards[network->forward_count++] = forward;
 }
 
-/* Reports guests that have the gateway's address or the name server's. */
+/* What the gateway of the network has the address for, or NULL. */
+static const char *use_of(const struct topology_network *network, const struct topology_address *address)
+{
+	struct in_addr bytes;
+
+	memcpy(&bytes, address->bytes, sizeof(bytes));
+	if (address->family != AF_INET)
+		return NULL;
+	if (bytes.s_addr == nat_host_address(network->subnet, NAT_HOST_GATEWAY).s_addr)
+		return "gateway";
+	return bytes.s_addr == nat_host_address(network->subnet, NAT_HOST_NAME_SERVER).s_addr ? "name server" : NULL;
+}
+
+/* Reports addresses of the gateway that the end of a link to the network has. */
+static void check_end(struct topology_reader *reader, const struct topology_end *end,
+		      const struct topology_network *network)
+{
+	for (size_t i = 0; i < end->address_count; i++) {
+		const char *use = use_of(network, &end->addresses[i].address);
+
+		if (use)
+			yaml_reader_error(&reader->yaml, end->addresses[i].mark,
+					  "%.*s is the address of the %s of network \"%s\"",
+					  (int)strcspn(end->addresses[i].address.text, "/"),
+					  end->addresses[i].address.text, use, network->name);
+	}
+}
+
 static void check_guests(struct topology_reader *reader)
 {
 	for (size_t i = 0; i < 2 * reader->wire_count; i++) {
 		const struct topology_end *end = &reader->wires[i / 2].ends[i % 2];
 		const struct topology_end *other = &reader->wires[i / 2].ends[1 - i % 2];
-		const struct topology_network *network;
 
-		if (end->is_network || !other->is_network)
-			continue;
-		network = &reader->topology->networks[other->index];
-		for (size_t j = 0; network->mode == TOPOLOGY_NAT && j < end->address_count; j++) {
-			const struct topology_written_address *written = &end->addresses[j];
-			struct in_addr address;
-
-			memcpy(&address, written->address.bytes, sizeof(address));
-			if (written->address.family != AF_INET ||
-			    (address.s_addr != nat_host_address(network->subnet, NAT_HOST_GATEWAY).s_addr &&
-			     address.s_addr != nat_host_address(network->subnet, NAT_HOST_NAME_SERVER).s_addr))
-				continue;
-			yaml_reader_error(&reader->yaml, written->mark, "%s is the address of the %s of network \"%s\"",
-					  inet_ntoa(address),
-					  (ntohl(address.s_addr) & 3) == NAT_HOST_GATEWAY ? "gateway" : "name server",
-					  network->name);
-		}
+		if (!end->is_network && other->is_network &&
+		    reader->topology->networks[other->index].mode == TOPOLOGY_NAT)
+			check_end(reader, end, &reader->topology->networks[other->index]);
 	}
 }
 

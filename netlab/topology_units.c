@@ -228,7 +228,7 @@ static const char *parse_port(const char *text, uint16_t *port)
 const char *topology_parse_forward(const char *text, struct topology_forward *forward)
 {
 	static const char *const form = "is not PROTOCOL:[ADDRESS:]PORT:GUEST:PORT, as in tcp:127.0.0.1:2222:r1:22";
-	struct topology_forward result = {.host_address.s_addr = htonl(INADDR_LOOPBACK)};
+	struct topology_forward result = {.ports.host_address.s_addr = htonl(INADDR_LOOPBACK)};
 	char copy[128], *parts[5], *rest = copy;
 	const char *problem;
 	size_t count = 0;
@@ -245,15 +245,15 @@ const char *topology_parse_forward(const char *text, struct topology_forward *fo
 		return form;
 	if (strcmp(parts[0], "tcp") && strcmp(parts[0], "udp"))
 		return "does not begin with tcp or udp";
-	result.is_udp = parts[0][0] == 'u';
-	if (count == 5 && inet_pton(AF_INET, parts[1], &result.host_address) != 1)
+	result.ports.is_udp = parts[0][0] == 'u';
+	if (count == 5 && inet_pton(AF_INET, parts[1], &result.ports.host_address) != 1)
 		return "has a host address that is not an IPv4 address";
 	if (!*parts[count - 2] || strlen(parts[count - 2]) > TOPOLOGY_GUEST_MAX)
 		return "has no guest that is a node's name or an IPv4 address";
 	memcpy(result.guest, parts[count - 2], strlen(parts[count - 2]) + 1);
-	problem = parse_port(parts[count - 3], &result.host_port);
+	problem = parse_port(parts[count - 3], &result.ports.host_port);
 	if (!problem)
-		problem = parse_port(parts[count - 1], &result.guest_port);
+		problem = parse_port(parts[count - 1], &result.ports.guest_port);
 	if (!problem)
 		*forward = result;
 	return problem;

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "netlab/nat.h"
+
 /* Digits and K, M, G or T, powers of 1024, in either case: "64M".  In bytes. */
 const char *topology_parse_size(const char *text, uint64_t *bytes);
 
@@ -49,11 +51,8 @@ bool topology_has_host_bits(const struct topology_address *address);
 
 /* A port of the host that is forwarded, as it is written: "tcp:127.0.0.1:2222:r1:22". */
 struct topology_forward {
-	bool is_udp;
-	struct in_addr host_address;        /* 127.0.0.1 where none is written. */
-	uint16_t host_port;                 /* Host byte order, never 0. */
+	struct nat_forward ports;           /* But for the guest's address; the host's is 127.0.0.1 unless written. */
 	char guest[TOPOLOGY_GUEST_MAX + 1]; /* A node's name or an IPv4 address. */
-	uint16_t guest_port;
 };
 
 /* "PROTOCOL:[ADDRESS:]PORT:GUEST:PORT" with tcp or udp. */

@@ -13,7 +13,6 @@
 #include "netlab/nat.h"
 #include "stand_in.h"
 
-#define FRAME_MAX 2048
 #define FRAMES_MAX 64
 
 static const uint8_t gateway_mac[6] = {0x52, 0x55, 10, 0, 2, 2};
@@ -124,16 +123,20 @@ static void check_works(struct target *target)
 
 static void run(struct target *target, struct dataplane *dataplane, struct input *input)
 {
-	uint8_t frame[FRAME_MAX];
+	uint8_t frame[FRAME_SIZE_MAX] = {0};
 
 	for (unsigned int frames = 0; frames < FRAMES_MAX && input->size > 0; frames++) {
-		size_t size = begin(input_8(input), frame), more = input_16(input) % (FRAME_MAX - size);
+		size_t size = begin(input_8(input), frame), more = input_16(input) % (FRAME_SIZE_MAX - size);
+		size_t given = more < input->size ? more : input->size;
 
-		if (more > input->size)
-			more = input->size;
-		memcpy(frame + size, input->data, more);
-		input->data += more;
-		input->size -= more;
+		/* Some frames are longer than what is known of them. */
+		if (more > 4096)
+			given = given % 256;
+		else
+			more = given;
+		memcpy(frame + size, input->data, given);
+		input->data += given;
+		input->size -= given;
 		transmit(target, frame, size + more);
 		loop_turn(dataplane_loop(dataplane));
 	}

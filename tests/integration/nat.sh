@@ -96,6 +96,21 @@ gateway_answers() {
 	pings h1 10.0.2.2 1
 }
 
+# gateway COUNTER: of its port.
+gateway() {
+	status_of ".ports[] | select(.name == \"network:uplink\") | .$1"
+}
+
+# A frame for another, which is flooded as nobody knows where that is: the gateway must not answer in its place.
+others_are_left_alone() {
+	local filtered
+	filtered=$(gateway rx_filtered)
+	in_node h1 'ip neighbour replace 10.0.2.77 lladdr 02:00:00:00:00:77 dev eth0'
+	expect_status 1 netlab exec h1 -- ping -c 2 -i 0.2 -W 1 10.0.2.77
+	in_node h1 'nc 10.0.2.77 80 </dev/null & sleep 1; kill $!' || true
+	[ "$(gateway rx_filtered)" -ge $((filtered + 3)) ] || fail "of $filtered frames and three $(gateway rx_filtered)"
+}
+
 hosts_server_is_reached() {
 	serve 127.0.0.1
 	expect_equal "$(in_node h1 "wget -qO- http://10.0.2.2:$inside/")" "hello from the host"
@@ -216,6 +231,8 @@ gateway_is_captured() {
 	netlab down
 	expect_equal "$(frames captures/one/network-uplink.pcap 'dhcp.option.dhcp == 5' dhcp.ip.your | head -1)" 10.0.2.15
 	expect_match '^/large$' "$(frames captures/one/network-uplink.pcap http.request http.request.uri)"
+	# Nothing came from an address that nobody has.
+	expect_equal "$(frames captures/one/network-uplink.pcap 'ip.src == 10.0.2.77' frame.number | wc -l)" 0
 }
 
 nothing_is_left() {
@@ -234,6 +251,7 @@ check "and an IPv6 address by router advertisement" has_an_ipv6_address
 check "the status tells subnet, gateway and forwards" status_tells
 check "the lab's names are known, those of leases too" names_are_known
 check "the gateway answers a ping" gateway_answers
+check "what is flooded and for others is left alone by the gateway" others_are_left_alone
 check "a guest reaches a server on the host's loopback" hosts_server_is_reached
 check "and over IPv6" hosts_server_is_reached_v6
 check "a large file arrives whole" large_file_arrives

@@ -5,6 +5,7 @@ VERSION := $(shell sed -n 's/^\#define NETLAB_VERSION "\(.*\)"/\1/p' netlab/vers
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
 LIBEXECDIR ?= $(PREFIX)/libexec
+SYSCONFDIR ?= /etc
 DATADIR    ?= $(PREFIX)/share
 DESTDIR    ?=
 
@@ -37,11 +38,11 @@ CLANG ?= clang
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 
-LIBRARIES := yaml-0.1 jansson liblz4 libpcap libxxhash libarchive
+LIBRARIES := yaml-0.1 jansson liblz4 libpcap libxxhash libarchive libnl-route-3.0
 
-# pkg-config is asked once, and not before the packages are installed.
+# pkg-config is asked once, and not before the packages are installed.  What is wrong with the headers of others is theirs.
 once = $(eval $(1) := $$(shell $(2)))$($(1))
-PKG_CFLAGS  = $(call once,PKG_CFLAGS,$(PKG_CONFIG) --cflags $(LIBRARIES))
+PKG_CFLAGS  = $(call once,PKG_CFLAGS,$(PKG_CONFIG) --cflags $(LIBRARIES) | sed 's|-I */usr/|-isystem /usr/|g')
 PKG_LIBS    = $(call once,PKG_LIBS,$(PKG_CONFIG) --libs $(LIBRARIES))
 # pkg-config does not give libslirp without glib's headers, which nothing here includes.
 SYSTEM_LIBS = $(PKG_LIBS) -lslirp
@@ -49,7 +50,8 @@ CMOCKA_LIBS = $(call once,CMOCKA_LIBS,$(PKG_CONFIG) --libs cmocka)
 
 # The kernel's headers end structs with arrays without a size (struct kvm_msrs), to be put before their entries.
 WARNINGS := -Wall -Wextra -Werror -Wno-gnu-variable-sized-type-not-at-end
-DEFINES  := -D_GNU_SOURCE -DLIBEXECDIR='"$(LIBEXECDIR)"' -DDATADIR='"$(DATADIR)"'
+DEFINES  := -D_GNU_SOURCE -DLIBEXECDIR='"$(LIBEXECDIR)"' -DDATADIR='"$(DATADIR)"' \
+	    -DSYSCONFDIR='"$(SYSCONFDIR)"'
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 ifeq ($(SANITIZE),1)
@@ -70,7 +72,7 @@ FUZZ_CFLAGS = $(BASE_CFLAGS) -fsanitize=address,undefined -fno-sanitize-recover=
 CORE    := $(wildcard core/*.c core/*/*.c)
 DEVICES := $(wildcard devices/*.c devices/*/*.c)
 CLI     := $(wildcard netlab/cli/*.c)
-NETLAB  := $(filter-out netlab/daemon.c $(CLI),$(wildcard netlab/*.c netlab/*/*.c))
+NETLAB  := $(filter-out netlab/daemon.c netlab/bridge/helper.c $(CLI),$(wildcard netlab/*.c netlab/*/*.c))
 
 # A test program is tests/{unit,hostile}/test_NAME.c; the other files there are shared by all of that folder.
 UNIT            := $(wildcard tests/unit/test_*.c)
@@ -137,7 +139,7 @@ lint: $(LINT_STAMPS)  ## Check style and look for bugs, without running anything
 format: packages-lint  ## Put all C code into the style of .clang-format
 	$(Q)clang-format -i $(C_FILES)
 
-programs: $(B)/netlab $(B)/netlabd
+programs: $(B)/netlab $(B)/netlabd $(B)/netlab-bridge-helper
 
 tests: packages-check $(UNIT_PROGRAMS) $(HOSTILE_PROGRAMS)  ## Build the test programs
 
@@ -207,6 +209,10 @@ $(B)/netlabd: $(call objects,netlab/daemon.c) $(LIBS)
 	$(say) LINK $@
 	$(link)
 
+$(B)/netlab-bridge-helper: $(call objects,netlab/bridge/helper.c) $(LIBS)
+	$(say) LINK $@
+	$(link)
+
 $(B)/netlab.bash-completion: $(B)/netlab
 	$(Q)$< completion bash >$@
 
@@ -237,11 +243,13 @@ $(FUZZ_PROGRAMS): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%.o $(call fuzz_objects,
 
 # ---- Lint ------------------------------------------------------------------------------------------------------------
 
-# What cppcheck does not know: readdir() is safe with a folder for each thread, mmap() takes -1 for no file, memcpy() of a
-# size that varies fills memory, what a test's setup allocates is freed by its teardown, and what main() has at its end
-# by nobody.
+# What cppcheck does not know: readdir() is safe with a folder for each thread, getpwnam() in a program that has but one;
+# mmap() takes -1 for no file, memcpy() of a size that varies fills memory, what a test's setup allocates is freed by its
+# teardown, and what main() has at its end by nobody.
 CPPCHECK = cppcheck --quiet --enable=warning,portability,performance --inline-suppr --error-exitcode=1 --std=c11 \
 	   --library=posix --suppress=readdirCalled --suppress=invalidFunctionArg --suppress=uninitdata \
+	   --suppress='getgrnamCalled:netlab/bridge/rules.c' --suppress='getpwnamCalled:netlab/bridge/rules.c' \
+	   --suppress='getpwuidCalled:netlab/bridge/rules.c' \
 	   --suppress='memleak:tests/*' --suppress='memleak:scripts/guest/agent.c' \
 	   --include=$(firstword $(wildcard /usr/include/*/sys/queue.h /usr/include/sys/queue.h)) -I.
 
@@ -282,6 +290,7 @@ install: all  ## Install below PREFIX (and DESTDIR)
 	$(say) INSTALL $(DESTDIR)$(PREFIX)
 	$(Q)$(INSTALL) -D -m 755 $(B)/netlab $(DESTDIR)$(BINDIR)/netlab
 	$(Q)$(INSTALL) -D -m 755 $(B)/netlabd $(DESTDIR)$(LIBEXECDIR)/netlab-kvm/netlabd
+	$(Q)$(INSTALL) -D -m 755 $(B)/netlab-bridge-helper $(DESTDIR)$(LIBEXECDIR)/netlab-kvm/netlab-bridge-helper
 	$(Q)$(INSTALL) -D -m 644 $(B)/netlab.bash-completion $(DESTDIR)$(DATADIR)/bash-completion/completions/netlab
 	$(Q)$(INSTALL) -D -m 644 -t $(DESTDIR)$(DATADIR)/doc/netlab-kvm README.md LICENSE $(wildcard docs/*.md)
 	$(Q)for file in $(SHARED); do \

@@ -8,6 +8,7 @@
 
 #include "core/host.h"
 #include "core/loop.h"
+#include "netlab/allocate.h"
 #include "netlab/capture.h"
 #include "netlab/dataplane.h"
 #include "netlab/lab_internal.h"
@@ -37,7 +38,7 @@ static int add_networks(struct lab *lab, struct error *error)
 	for (size_t i = 0; lab->networks && i < topology->network_count; i++) {
 		const struct topology_network *network = &topology->networks[i];
 
-		lab->networks[i] = lab_network_create(lab->context.dataplane, network, error);
+		lab->networks[i] = lab_network_create(lab->context.dataplane, &lab->bridge_client, network, error);
 		if (!lab->networks[i] || lab_network_connect(lab->networks[i], topology, i, error) < 0)
 			return -EIO;
 	}
@@ -123,6 +124,8 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 	lab->from = options->from ? strdup(options->from) : NULL;
 	lab->operation.folder = -1;
 	lab->runtime = strdup(options->runtime);
+	lab->bridge_marker = allocate_text("%s/../" BRIDGE_MARKER, options->runtime);
+	bridge_client_init(&lab->bridge_client, topology->name, lab->bridge_marker);
 	lab->created = loop_now();
 	lab->context = (struct node_context){.lab = lab,
 					     .kvm_fd = -1,
@@ -288,11 +291,13 @@ void lab_destroy(struct lab *lab)
 	lab_close_templates(lab);
 	for (size_t i = 0; lab->networks && i < lab->topology->network_count; i++)
 		lab_network_destroy(lab->networks[i]);
+	bridge_client_close(&lab->bridge_client);
 	dataplane_destroy(lab->context.dataplane);
 	capture_destroy(lab->capture);
 	if (lab->context.kvm_fd >= 0)
 		close(lab->context.kvm_fd);
 	free(lab->networks);
+	free(lab->bridge_marker);
 	free(lab->origin);
 	free(lab->from);
 	for (size_t i = 0; i < lab->later_topology_count; i++)

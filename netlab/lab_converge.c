@@ -72,7 +72,8 @@ static int prepare_networks(struct lab *lab, struct lab_converge *converge, stru
 
 		converge->networks[i] = same_network(lab, network);
 		if (!converge->networks[i])
-			converge->networks[i] = lab_network_create(lab->context.dataplane, network, error);
+			converge->networks[i] = lab_network_create(lab->context.dataplane, &lab->bridge_client, network,
+								   error);
 		if (!converge->networks[i])
 			return -EIO;
 	}

@@ -9,6 +9,7 @@
 #include "core/host.h"
 #include "core/loop.h"
 #include "core/state.h"
+#include "netlab/bridge/client.h"
 #include "netlab/guest.h"
 #include "netlab/lab.h"
 #include "netlab/node.h"
@@ -71,7 +72,9 @@ struct lab {
 	struct node_context context;
 	struct capture *capture;
 	struct lab_network **networks; /* In the topology's order. */
-	struct node **nodes;           /* In the topology's order. */
+	struct bridge_client bridge_client;
+	char *bridge_marker;
+	struct node **nodes; /* In the topology's order. */
 	size_t node_count;
 	struct lab_template *templates;
 	bool started;

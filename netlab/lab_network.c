@@ -8,8 +8,11 @@
 
 #include "core/log.h"
 #include "core/loop.h"
+#include "netlab/bridge/client.h"
+#include "netlab/bridge/tap_device.h"
 #include "netlab/dataplane.h"
 #include "netlab/nat.h"
+#include "netlab/tap.h"
 #include "netlab/topology.h"
 #include "netlab/topology_units.h"
 
@@ -27,6 +30,8 @@ struct request {
 	const struct nat_names *names;
 	const struct nat_forward *forward;
 	struct forward_list *list;
+	const struct bridge_reply *reply;
+	int fd; /* Of the TAP that came with it. */
 	struct error *error;
 	int result;
 };
@@ -60,30 +65,105 @@ static void plug_gateway(void *opaque)
 	request->result = network->nat ? 0 : -ENOMEM;
 }
 
+static int make_outer_port(struct lab_network *network, const struct topology_network *topology, struct error *error)
+{
+	char name[PORT_NAME_MAX];
+
+	if (network->outer)
+		return 0;
+	snprintf(name, sizeof(name), "network:%s", topology->name);
+	network->outer = dataplane_add_port(network->dataplane, name);
+	if (!network->outer)
+		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	return dataplane_is_running(network->dataplane) ? dataplane_capture_port(network->outer, error) : 0;
+}
+
 static int make_gateway(struct lab_network *network, const struct topology_network *topology, struct error *error)
 {
 	struct request request = {.network = network, .topology = topology, .error = error};
-	bool is_new = !network->outer;
-	char name[PORT_NAME_MAX];
 
-	snprintf(name, sizeof(name), "network:%s", topology->name);
-	if (!network->outer)
-		network->outer = dataplane_add_port(network->dataplane, name);
-	if (!network->outer)
-		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
-	if (is_new && dataplane_is_running(network->dataplane) && dataplane_capture_port(network->outer, error) < 0)
-		return -EIO;
-	in_dataplane(network->dataplane, plug_gateway, &request);
+	request.result = make_outer_port(network, topology, error);
+	if (request.result == 0)
+		in_dataplane(network->dataplane, plug_gateway, &request);
 	return request.result;
 }
 
-struct lab_network *lab_network_create(struct dataplane *dataplane, const struct topology_network *topology,
-				       struct error *error)
+/* TAPs. */
+
+/* The user's own, which needs no privilege; to make one would. */
+static int open_own_tap(const char *name, struct bridge_reply *reply, struct error *error)
+{
+	int mtu = tap_device_mtu(name), fd;
+
+	if (mtu < 0)
+		return error_set(
+			error, ERROR_HOST, -mtu,
+			"there is no TAP %s: %s\n  help: root makes it by \"ip tuntap add %s mode tap user USER; ip "
+			"link set %s up\"",
+			name, strerror(-mtu), name, name);
+	fd = tap_device_open(name, reply->device, error);
+	reply->mtu = (uint32_t)mtu;
+	return fd;
+}
+
+static int ask_for_tap(struct lab_network *network, const struct topology_network *topology, struct bridge_reply *reply,
+		       struct error *error)
+{
+	struct bridge_request request = {.kind = topology->mode == TOPOLOGY_BRIDGE ? BRIDGE_JOIN : BRIDGE_MACVTAP,
+					 .mtu = topology->host_mtu,
+					 .address_count = (uint16_t)topology->host_address_count};
+	int fd;
+
+	snprintf(request.bridge, sizeof(request.bridge), "%s", topology->host_bridge ? topology->host_bridge : "");
+	snprintf(request.interface, sizeof(request.interface), "%s",
+		 topology->host_interface ? topology->host_interface : "");
+	memcpy(request.mac, topology->host_mac, sizeof(request.mac));
+	for (size_t i = 0; i < topology->host_address_count; i++)
+		request.addresses[i] = topology->host_addresses[i];
+	fd = bridge_client_ask(network->bridge_client, &request, reply, error);
+	if (fd > 0)
+		snprintf(network->made, sizeof(network->made), "%s",
+			 topology->host_bridge ? topology->host_bridge : reply->device);
+	return fd;
+}
+
+/* loop_function */
+static void plug_tap(void *opaque)
+{
+	struct request *request = opaque;
+	struct lab_network *network = request->network;
+
+	network->tap = tap_create(dataplane_loop(network->dataplane), network->outer, request->fd,
+				  request->reply->device, request->reply->mtu, request->error);
+	if (network->tap)
+		port_join_network(network->outer, network->network);
+	request->result = network->tap ? 0 : -ENOMEM;
+}
+
+static int make_tap(struct lab_network *network, const struct topology_network *topology, struct error *error)
+{
+	struct bridge_reply reply = {.mtu = 0};
+	struct request request = {.network = network, .reply = &reply, .error = error};
+
+	request.result = make_outer_port(network, topology, error);
+	if (request.result < 0)
+		return request.result;
+	request.fd = topology->host_tap ? open_own_tap(topology->host_tap, &reply, error) :
+					  ask_for_tap(network, topology, &reply, error);
+	if (request.fd < 0)
+		return request.fd;
+	in_dataplane(network->dataplane, plug_tap, &request);
+	return request.result;
+}
+
+struct lab_network *lab_network_create(struct dataplane *dataplane, struct bridge_client *bridge_client,
+				       const struct topology_network *topology, struct error *error)
 {
 	struct lab_network *network = calloc(1, sizeof(*network));
 
 	if (network) {
 		network->dataplane = dataplane;
+		network->bridge_client = bridge_client;
 		network->network = dataplane_add_network(dataplane, topology->name, topology->mac_table_size,
 							 topology->mac_aging);
 	}
@@ -96,12 +176,31 @@ struct lab_network *lab_network_create(struct dataplane *dataplane, const struct
 }
 
 /* loop_function */
-static void unplug_gateway(void *opaque)
+static void unplug(void *opaque)
 {
 	struct lab_network *network = ((struct request *)opaque)->network;
 
 	nat_destroy(network->nat);
 	network->nat = NULL;
+	tap_destroy(network->tap);
+	network->tap = NULL;
+}
+
+/* Ends what leads out of the network, and has what was made for it on the host removed. */
+static void disconnect(struct lab_network *network)
+{
+	struct bridge_request release = {.kind = BRIDGE_RELEASE};
+	struct request request = {.network = network};
+	struct error error = {.class = ERROR_NONE};
+	struct bridge_reply reply;
+
+	in_dataplane(network->dataplane, unplug, &request);
+	if (!network->made[0])
+		return;
+	memcpy(release.bridge, network->made, sizeof(release.bridge));
+	network->made[0] = '\0';
+	if (bridge_client_ask(network->bridge_client, &release, &reply, &error) < 0)
+		log_line("%s", error.text);
 }
 
 /* loop_function */
@@ -114,9 +213,9 @@ static void join_outer(void *opaque)
 
 void lab_network_succeed(struct lab_network *network, struct lab_network *former)
 {
-	struct request unplug = {.network = former}, join = {.network = network};
+	struct request join = {.network = network};
 
-	in_dataplane(former->dataplane, unplug_gateway, &unplug);
+	disconnect(former);
 	network->outer = former->outer;
 	former->outer = NULL;
 	in_dataplane(network->dataplane, join_outer, &join);
@@ -124,11 +223,9 @@ void lab_network_succeed(struct lab_network *network, struct lab_network *former
 
 void lab_network_destroy(struct lab_network *network)
 {
-	struct request request = {.network = network};
-
 	if (!network)
 		return;
-	in_dataplane(network->dataplane, unplug_gateway, &request);
+	disconnect(network);
 	if (network->outer)
 		dataplane_remove_port(network->outer);
 	dataplane_remove_network(network->network);
@@ -303,8 +400,10 @@ int lab_network_connect(struct lab_network *network, const struct topology *topo
 {
 	struct request request = {.network = network, .topology = &topology->networks[index], .error = error};
 
-	if (request.topology->mode != TOPOLOGY_NAT)
+	if (request.topology->mode == TOPOLOGY_ISOLATED)
 		return 0;
+	if (request.topology->mode != TOPOLOGY_NAT)
+		return network->tap ? 0 : make_tap(network, request.topology, error);
 	if (!network->nat)
 		request.result = make_gateway(network, request.topology, error);
 	if (request.result == 0)
@@ -335,9 +434,25 @@ bool lab_network_reset(struct lab_network *network)
 	return true;
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool is_same_on_host(const struct topology_network *a, const struct topology_network *b)
+{
+	return is_same_text(a->host_bridge, b->host_bridge) && is_same_text(a->host_interface, b->host_interface) &&
+	       is_same_text(a->host_tap, b->host_tap) && a->host_address_count == b->host_address_count &&
+	       (a->host_address_count == 0 ||
+		!memcmp(a->host_addresses, b->host_addresses, a->host_address_count * sizeof(a->host_addresses[0]))) &&
+	       a->host_mtu == b->host_mtu &&
+	       (a->mode != TOPOLOGY_MACVTAP || !memcmp(a->host_mac, b->host_mac, sizeof(a->host_mac)));
+}
+
 bool lab_network_is_same(const struct topology_network *a, const struct topology_network *b)
 {
-	return !strcmp(a->name, b->name) && a->mac_table_size == b->mac_table_size && a->mac_aging == b->mac_aging &&
-	       a->mode == b->mode && a->subnet.s_addr == b->subnet.s_addr && a->prefix_length == b->prefix_length &&
-	       !memcmp(&a->prefix6, &b->prefix6, sizeof(a->prefix6)) && a->is_restricted == b->is_restricted;
+	return is_same_on_host(a, b) && !strcmp(a->name, b->name) && a->mac_table_size == b->mac_table_size &&
+	       a->mac_aging == b->mac_aging && a->mode == b->mode && a->subnet.s_addr == b->subnet.s_addr &&
+	       a->prefix_length == b->prefix_length && !memcmp(&a->prefix6, &b->prefix6, sizeof(a->prefix6)) &&
+	       a->is_restricted == b->is_restricted;
 }

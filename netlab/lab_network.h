@@ -5,35 +5,41 @@
 /* A network of a running lab
  * ==========================
  *
- * The data plane's network, and what leads out of it: with "mode: nat" a gateway, plugged into the network's outer port
- * "network:NAME", which is captured and counted as any other.
+ * The data plane's network, and what leads out of it: with "mode: nat" a gateway, with "mode: bridge" and "mode: macvtap"
+ * a TAP, plugged into the network's outer port "network:NAME", which is captured and counted as any other.
  *
  * Thread-safety: the control loop's thread; what belongs to the data plane is done there.
  */
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "core/error.h"
 
+struct bridge_client;
 struct dataplane;
 struct nat;
 struct nat_forward;
 struct network;
 struct port;
+struct tap;
 struct topology;
 struct topology_network;
 
 struct lab_network {
 	struct dataplane *dataplane;
+	struct bridge_client *bridge_client;
 	struct network *network;
-	struct port *outer; /* NULL where nothing leads out. */
-	struct nat *nat;    /* Plugged into it. */
+	struct port *outer; /* NULL where nothing leads out.  What is plugged into it, if anything: */
+	struct nat *nat;
+	struct tap *tap;
+	char made[IF_NAMESIZE]; /* The host's device that was made for it, or "". */
 };
 
-/* Makes the network, from which nothing leads out yet.  Returns NULL with 'error' set. */
-struct lab_network *lab_network_create(struct dataplane *dataplane, const struct topology_network *topology,
-				       struct error *error);
+/* Makes the network, from which nothing leads out yet; 'bridge_client' is for what will.  Returns NULL with 'error' set. */
+struct lab_network *lab_network_create(struct dataplane *dataplane, struct bridge_client *bridge_client,
+				       const struct topology_network *topology, struct error *error);
 
 /* Ends what leads out of 'former', which 'network' is to take the place of, and gives the latter the outer port, so
  * that its capture and its counters go on. */

@@ -19,6 +19,7 @@
 #include "netlab/json_text.h"
 #include "netlab/lab_internal.h"
 #include "netlab/lab_network.h"
+#include "netlab/tap.h"
 
 /* lab_status(): a lab as JSON, in the form docs/control-protocol.md gives. */
 
@@ -230,6 +231,17 @@ static void add_nat(json_t *status, const struct topology_network *network, stru
 	json_object_set_new(status, "forwards", forwards_status(running));
 }
 
+/* What of this host a network is plugged into. */
+static void add_host(json_t *status, const struct topology_network *network, const struct lab_network *running)
+{
+	if (network->host_bridge)
+		json_object_set_new(status, "bridge", json_string(network->host_bridge));
+	if (network->host_interface)
+		json_object_set_new(status, "interface", json_string(network->host_interface));
+	if (running->tap)
+		json_object_set_new(status, "tap", json_string(tap_device(running->tap)));
+}
+
 static json_t *network_status(const struct lab *lab, size_t index)
 {
 	const struct topology_network *network = &lab->topology->networks[index];
@@ -238,6 +250,7 @@ static json_t *network_status(const struct lab *lab, size_t index)
 
 	if (network->mode == TOPOLOGY_NAT)
 		add_nat(status, network, lab->networks[index]);
+	add_host(status, network, lab->networks[index]);
 	return status;
 }
 

@@ -301,6 +301,27 @@ static void compare_nat(struct difference *difference, const struct topology_net
 	compare_forwards(difference, from, to);
 }
 
+static void compare_device(struct difference *difference, const char *what, const char *from, const char *to)
+{
+	if (strcmp(from ? from : "", to ? to : "") != 0)
+		note(difference, "%s %s -> %s", what, from ? from : "none", to ? to : "none");
+}
+
+/* What a network has to do with the host. */
+static void compare_host(struct difference *difference, const struct topology_network *from,
+			 const struct topology_network *to)
+{
+	compare_device(difference, "bridge", from->host_bridge, to->host_bridge);
+	compare_device(difference, "interface", from->host_interface, to->host_interface);
+	compare_device(difference, "tap", from->host_tap, to->host_tap);
+	if (from->host_address_count != to->host_address_count ||
+	    (to->host_address_count > 0 && memcmp(from->host_addresses, to->host_addresses,
+						  to->host_address_count * sizeof(to->host_addresses[0])) != 0))
+		note(difference, "address");
+	if (from->mode == to->mode && from->host_mtu != to->host_mtu)
+		note(difference, "mtu %u -> %u", from->host_mtu, to->host_mtu);
+}
+
 static void plan_networks(struct plan *plan, const struct topology *from, const struct topology *to)
 {
 	for (size_t i = 0; i < to->network_count; i++)
@@ -317,8 +338,10 @@ static void plan_networks(struct plan *plan, const struct topology *from, const 
 			note(&difference, "mac-table %zu -> %zu", before->mac_table_size, after->mac_table_size);
 		if (before && before->mac_aging != after->mac_aging)
 			note(&difference, "mac-aging %us -> %us", before->mac_aging, after->mac_aging);
-		if (before)
+		if (before) {
 			compare_nat(&difference, before, after);
+			compare_host(&difference, before, after);
+		}
 		if (difference.text)
 			add(plan, PLAN_NETWORK, PLAN_CHANGE, allocate_copy(after->name), difference.text);
 	}

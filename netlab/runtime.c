@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "netlab/allocate.h"
+#include "netlab/bridge/client.h"
 #include "netlab/topology.h"
 
 #define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -232,6 +233,13 @@ static int lock_lab(struct runtime *runtime, const char *lab, bool make, struct 
 	return result;
 }
 
+/* What is there was left by one who died: on the host's network as well, if he was ever there. */
+static void clean_up_after_dead(const struct runtime *runtime)
+{
+	if (faccessat(runtime->folder, BRIDGE_MARKER, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		bridge_clean();
+}
+
 int runtime_claim(struct runtime *runtime, const char *lab, struct error *error)
 {
 	char pid[32];
@@ -240,6 +248,7 @@ int runtime_claim(struct runtime *runtime, const char *lab, struct error *error)
 
 	if (result < 0)
 		return result;
+	clean_up_after_dead(runtime);
 	empty_folder(runtime->folder, false);
 	length = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(runtime->lock, 0) < 0 || pwrite(runtime->lock, pid, (size_t)length, 0) != length ||
@@ -349,6 +358,7 @@ bool runtime_clean(const char *lab)
 
 	if (lock_lab(&runtime, lab, false, NULL) < 0)
 		return false;
+	clean_up_after_dead(&runtime);
 	runtime_remove(&runtime);
 	return true;
 }

@@ -14,6 +14,7 @@
  *     LAB/memory         bytes of memory that its nodes may come to need, for those who start other labs
  *     LAB/netlabd.log    what netlabd said
  *     LAB/nodes/         logs of the nodes
+ *     LAB/bridge         there if something was made on the host's network (netlab/bridge/client.h)
  *
  * The lock, not the folder, says whether a lab runs: the kernel drops it however netlabd dies.  A folder
  * whose lock is free is a leftover and may be removed by whoever takes the lock.  The lock belongs to the

@@ -130,7 +130,17 @@ const struct topology_name *topology_find_name(const struct topology_reader *rea
 	return NULL;
 }
 
-static const char *const mode_names[] = {[TOPOLOGY_ISOLATED] = "isolated", [TOPOLOGY_NAT] = "nat"};
+struct yaml_mark topology_network_mark(const struct topology_reader *reader, const struct topology_network *network)
+{
+	const struct topology_name *name = topology_find_name(reader, network->name, strlen(network->name));
+
+	return name ? name->mark : (struct yaml_mark){0};
+}
+
+static const char *const mode_names[] = {[TOPOLOGY_ISOLATED] = "isolated",
+					 [TOPOLOGY_NAT] = "nat",
+					 [TOPOLOGY_BRIDGE] = "bridge",
+					 [TOPOLOGY_MACVTAP] = "macvtap"};
 
 const char *topology_mode_name(enum topology_mode mode)
 {
@@ -140,7 +150,6 @@ const char *topology_mode_name(enum topology_mode mode)
 /* Reads the mode 'pair'.  Returns false after reporting one that this version does not know. */
 static bool read_mode(struct topology_reader *reader, const struct yaml_tree_pair *pair, enum topology_mode *mode)
 {
-	static const char *const later[] = {"bridge", "macvtap"};
 	const size_t count = sizeof(mode_names) / sizeof(mode_names[0]);
 	const char *text = yaml_reader_text(&reader->yaml, pair->value, "mode");
 
@@ -150,12 +159,6 @@ static bool read_mode(struct topology_reader *reader, const struct yaml_tree_pai
 		*mode = (enum topology_mode)i;
 		if (!strcmp(text, mode_names[i]))
 			return true;
-	}
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-		if (!strcmp(text, later[i])) {
-			yaml_reader_error(&reader->yaml, pair->value->mark, "mode \"%s\" is not supported yet", text);
-			return false;
-		}
 	}
 	yaml_reader_error(&reader->yaml, pair->value->mark, "unknown mode \"%s\" of a network", text);
 	yaml_reader_suggest(&reader->yaml, text, mode_names, count);
@@ -181,6 +184,18 @@ static void read_mac_aging(struct topology_reader *reader, const struct yaml_tre
 		*seconds = (unsigned int)(time / SECOND);
 }
 
+/* The outer port is "network:NAME", with the capture network-NAME.pcap: neither may be an interface's. */
+static void check_outer_name(struct topology_reader *reader, const struct yaml_tree_node *map,
+			     const struct topology_network *network)
+{
+	const char *dash = strrchr(network->name, '-');
+	unsigned int number;
+
+	if (!topology_parse_interface(dash ? dash + 1 : network->name, &number))
+		yaml_reader_error(&reader->yaml, map->mark, "a network with \"mode: %s\" cannot be called \"%s\"",
+				  topology_mode_name(network->mode), network->name);
+}
+
 static void read_network_settings(struct topology_reader *reader, const struct yaml_tree_node *map,
 				  struct topology_network *network)
 {
@@ -203,7 +218,10 @@ static void read_network_settings(struct topology_reader *reader, const struct y
 	pair = yaml_tree_find(map, "mac-aging");
 	if (pair)
 		read_mac_aging(reader, pair->value, &network->mac_aging);
+	if (network->mode != TOPOLOGY_ISOLATED)
+		check_outer_name(reader, map, network);
 	topology_read_nat(reader, map, network);
+	topology_read_bridge(reader, map, network);
 	topology_check_offload(reader, map);
 }
 
@@ -313,8 +331,10 @@ static void read_lab(struct topology_reader *reader, const struct yaml_tree_node
 	if (links)
 		topology_read_links(reader, links->value);
 	topology_build_interfaces(reader);
-	if (!reader->yaml.error_count)
+	if (!reader->yaml.error_count) {
 		topology_settle_nat(reader);
+		topology_settle_bridges(reader);
+	}
 }
 
 /* Sets the topology's absolute path and the reader's folder. */
@@ -440,6 +460,10 @@ void topology_free(struct topology *topology)
 	for (size_t i = 0; i < topology->network_count; i++) {
 		free(topology->networks[i].name);
 		free(topology->networks[i].forwards);
+		free(topology->networks[i].host_bridge);
+		free(topology->networks[i].host_interface);
+		free(topology->networks[i].host_tap);
+		free(topology->networks[i].host_addresses);
 	}
 	free(topology->nodes);
 	free(topology->networks);

@@ -21,6 +21,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "netlab/bridge/request.h"
 #include "netlab/nat.h"
 
 /* Limits, each an error with its number in the message. */
@@ -74,6 +75,8 @@ struct topology_node {
 enum topology_mode {
 	TOPOLOGY_ISOLATED,
 	TOPOLOGY_NAT,
+	TOPOLOGY_BRIDGE,
+	TOPOLOGY_MACVTAP,
 };
 
 struct topology_network {
@@ -88,6 +91,14 @@ struct topology_network {
 	bool is_restricted;      /* "restrict". */
 	struct nat_forward *forwards;
 	size_t forward_count;
+	/* With "mode: bridge", or, of the host's interface alone, "mode: macvtap". */
+	char *host_bridge;                     /* "bridge": its name, or NULL where there is a TAP. */
+	char *host_interface;                  /* "interface", or NULL. */
+	char *host_tap;                        /* "tap": one that the user has already, or NULL. */
+	struct bridge_address *host_addresses; /* "address": of a bridge that is made. */
+	size_t host_address_count;
+	unsigned int host_mtu; /* The largest on the network. */
+	uint8_t host_mac[6];   /* That of the node on a network with "mode: macvtap". */
 };
 
 struct topology_endpoint {
@@ -141,7 +152,7 @@ bool topology_is_in_subnet(const struct topology_network *network, struct in_add
 bool topology_find_guest(const struct topology *topology, size_t network, const struct topology_node *node,
 			 struct in_addr *found);
 
-/* "isolated", "nat". */
+/* "isolated", "nat", "bridge", "macvtap". */
 const char *topology_mode_name(enum topology_mode mode);
 
 /* Returns the node of that name, or NULL. */

@@ -75,17 +75,11 @@ void topology_read_nat(struct topology_reader *reader, const struct yaml_tree_no
 	const struct yaml_tree_pair *subnet = yaml_tree_find(map, "subnet"), *forward = yaml_tree_find(map, "forward");
 	const struct yaml_tree_pair *restricted = yaml_tree_find(map, "restrict");
 	size_t index = (size_t)(network - reader->topology->networks);
-	const char *dash = strrchr(network->name, '-');
-	unsigned int number;
 
 	if (network->mode != TOPOLOGY_NAT) {
 		check_nat_keys(reader, map);
 		return;
 	}
-	/* The gateway's port is "network:NAME", with the capture network-NAME.pcap: neither may be an interface's. */
-	if (!topology_parse_interface(dash ? dash + 1 : network->name, &number))
-		yaml_reader_error(&reader->yaml, map->mark, "a network with \"mode: nat\" cannot be called \"%s\"",
-				  network->name);
 	if (subnet && subnet->value->type != YAML_TREE_LIST)
 		read_subnet(reader, subnet->value, network);
 	for (size_t i = 0; subnet && subnet->value->type == YAML_TREE_LIST && i < subnet->value->count; i++)
@@ -105,13 +99,6 @@ static bool overlap(const struct topology_network *a, const struct topology_netw
 	unsigned int shorter = a->prefix_length < b->prefix_length ? a->prefix_length : b->prefix_length;
 
 	return !((ntohl(a->subnet.s_addr) ^ ntohl(b->subnet.s_addr)) >> (32 - shorter));
-}
-
-static struct yaml_mark mark_of(const struct topology_reader *reader, const struct topology_network *network)
-{
-	const struct topology_name *name = topology_find_name(reader, network->name, strlen(network->name));
-
-	return name ? name->mark : (struct yaml_mark){0};
 }
 
 /* Returns the network among the first 'count' whose subnet overlaps, or NULL. */
@@ -152,8 +139,8 @@ static void choose_subnet(struct topology_reader *reader, struct topology_networ
 		if (!find_overlap(topology, topology->network_count, network))
 			return;
 	}
-	yaml_reader_error(&reader->yaml, mark_of(reader, network), "no subnet is left in 10.0.0.0/8 for network \"%s\"",
-			  network->name);
+	yaml_reader_error(&reader->yaml, topology_network_mark(reader, network),
+			  "no subnet is left in 10.0.0.0/8 for network \"%s\"", network->name);
 	yaml_reader_help(&reader->yaml, "give it one: subnet: 192.168.2.0/24");
 }
 
@@ -184,8 +171,8 @@ static void check_overlap(struct topology_reader *reader, size_t index)
 	}
 	if (!other)
 		return;
-	yaml_reader_error(&reader->yaml, mark_of(reader, network), "the %s of network \"%s\" overlaps that of \"%s\"",
-			  what, network->name, other->name);
+	yaml_reader_error(&reader->yaml, topology_network_mark(reader, network),
+			  "the %s of network \"%s\" overlaps that of \"%s\"", what, network->name, other->name);
 	yaml_reader_help(&reader->yaml, "give them different ones, or none: then they are chosen");
 }
 

@@ -6,7 +6,7 @@
  * ===============================
  *
  * What the files that make up topology_read() share: topology.c (the file and its outermost keys), topology_keys.c
- * (which key belongs where), topology_nodes.c, topology_nat.c, topology_links.c (links as they are written) and
+ * (which key belongs where), topology_nodes.c, topology_nat.c, topology_bridge.c, topology_links.c (links as they are written) and
  * topology_interfaces.c (numbers, MAC addresses, and the checks that need the whole lab).  Nobody else includes this.
  *
  * Every step goes on after an error, adding what it understood, so that one run shows several errors.  The result
@@ -116,6 +116,9 @@ void topology_sort_names(struct topology_reader *reader);
 /* Returns the name that is the 'length' bytes at 'text', or NULL.  Only after topology_sort_names(). */
 const struct topology_name *topology_find_name(const struct topology_reader *reader, const char *text, size_t length);
 
+/* Where the network's name is written. */
+struct yaml_mark topology_network_mark(const struct topology_reader *reader, const struct topology_network *network);
+
 /* Reads the value 'node' of "mtu:" into 'mtu', after reporting what is wrong with it when it is not one. */
 void topology_read_mtu(struct topology_reader *reader, const struct yaml_tree_node *node, unsigned int *mtu);
 
@@ -142,6 +145,14 @@ void topology_read_nat(struct topology_reader *reader, const struct yaml_tree_no
 		       struct topology_network *network);
 /* Chooses the subnets that were not given, and checks what needs the whole lab. */
 void topology_settle_nat(struct topology_reader *reader);
+
+/* topology_bridge.c */
+
+/* Reads what only a network with "mode: bridge" or "mode: macvtap" has. */
+void topology_read_bridge(struct topology_reader *reader, const struct yaml_tree_node *map,
+			  struct topology_network *network);
+/* Checks what needs the whole lab, and sets what the host's devices have to fit. */
+void topology_settle_bridges(struct topology_reader *reader);
 
 /* topology_interfaces.c */
 

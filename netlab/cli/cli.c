@@ -169,16 +169,3 @@ long long cli_milliseconds(void)
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return (long long)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
-
-char *cli_program_folder(void)
-{
-	char path[4096];
-	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	char *slash;
-
-	if (length <= 0)
-		return NULL;
-	path[length] = '\0';
-	slash = strrchr(path, '/');
-	return slash ? allocate_copy_part(path, (size_t)(slash - path)) : NULL;
-}

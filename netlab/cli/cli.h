@@ -91,9 +91,6 @@ char *cli_find_lab_of_node(const struct cli *cli, const char *argument, const ch
 int cli_running_labs(char ***labs, size_t *count, bool clean, struct error *error);
 void cli_free_labs(char **labs, size_t count);
 
-/* Returns the absolute path of the folder this program is in, to be freed with free(), or NULL. */
-char *cli_program_folder(void);
-
 /* image.c: prints the names of the images that can be built, one a line. */
 void cli_recipe_names(void);
 /* Returns the path of scripts/image-build, to be freed with free(), or NULL if it is not installed. */

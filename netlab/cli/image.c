@@ -11,6 +11,7 @@
 #include "netlab/cli/table.h"
 #include "netlab/cli/templates.h"
 #include "netlab/image.h"
+#include "netlab/program.h"
 #include "netlab/topology.h"
 #include "netlab/topology_units.h"
 
@@ -18,7 +19,7 @@
 
 char *cli_image_builder(void)
 {
-	char *folder = cli_program_folder();
+	char *folder = program_folder();
 	char *path = allocate_text("%s/../scripts/image-build", folder ? folder : ".");
 
 	free(folder);

@@ -15,6 +15,7 @@
 
 #include "netlab/allocate.h"
 #include "netlab/cli/cli.h"
+#include "netlab/program.h"
 #include "netlab/runtime.h"
 
 #define REPORT_SIZE_MAX 65536
@@ -24,33 +25,6 @@
 #define POLL_MILLISECONDS 20
 
 extern char **environ;
-
-static char *find_netlabd(struct error *error)
-{
-	char *folder = cli_program_folder();
-	char *path = allocate_text("%s/netlabd", folder ? folder : ".");
-
-	free(folder);
-	if (access(path, X_OK) == 0)
-		return path;
-#ifdef LIBEXECDIR
-	{
-		char *installed = allocate_copy(LIBEXECDIR "/netlab-kvm/netlabd");
-
-		if (access(installed, X_OK) == 0) {
-			free(path);
-			return installed;
-		}
-		error_set(error, ERROR_HOST, ENOENT, "there is no netlabd, neither %s nor %s; install netlab again",
-			  path, installed);
-		free(installed);
-	}
-#else
-	error_set(error, ERROR_HOST, ENOENT, "there is no %s; install netlab again", path);
-#endif
-	free(path);
-	return NULL;
-}
 
 /* Runs netlabd with the writing end of a pipe, and returns the reading end or a negative errno value. */
 static int spawn(struct launch *launch, const char *netlabd, struct error *error)
@@ -129,7 +103,7 @@ static enum launch_end judge_report(struct launch *launch, const char *text, siz
 
 enum launch_end launch_start(struct launch *launch, struct error *error)
 {
-	char *netlabd = find_netlabd(error);
+	char *netlabd = program_find("netlabd", error);
 	int fd = netlabd ? spawn(launch, netlabd, error) : -1;
 	enum launch_end end = LAUNCH_FAILED;
 	char *text;

@@ -8,6 +8,9 @@ need_image
 # In the page netlab is a program.
 export PATH=$bin:$PATH
 cp -r "$top/labs" .
+# Root needs none, and may have none.
+[ "$(id -u)" -ne 0 ] || install -m 755 /dev/stdin "$bin/sudo" <<<'#!/bin/sh
+exec "$@"'
 
 # commands LAB: a line each.
 commands() {
@@ -19,14 +22,26 @@ captures() {
 	sed -n '/^The captures are/,/^$/p' "labs/$1/README.md" | tr '`' '\n' | grep '^captures/'
 }
 
+# runs FILE: each line must succeed, and the folder changes for all that come after.  Pages that need root do what they do to a
+# network of their own.
+runs() {
+	# shellcheck disable=SC2016 # For the inner shell.
+	if grep -q '^sudo ' "$1"; then
+		[ "$(id -u)" -eq 0 ] || skip "it needs root"
+		unshare -nm bash -euc 'ip link set lo up; mkdir -p /run/netns; mount -t tmpfs none /run/netns; bash -euxo pipefail "$1"' \
+			bash "$1" </dev/null
+	else
+		bash -euxo pipefail "$1" </dev/null
+	fi
+}
+
 types_all() {
 	commands "$1" >typed
 	[ -s typed ] || fail "the page of $1 says nothing to type"
 	if grep -q :8080/ typed && [ -n "$(ss -Hltn 'sport = :8080')" ]; then
 		skip "port 8080 is taken"
 	fi
-	# Each must succeed, and the folder changes for all that come after.
-	bash -euxo pipefail typed </dev/null
+	runs typed
 	wait_for no_daemons
 }
 

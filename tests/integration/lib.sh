@@ -28,7 +28,9 @@ work=$(cd "$(mktemp -d)" && pwd -P)
 # The programs to test: a copy, so that building again meanwhile does no harm.
 bin=$work/bin
 mkdir "$bin"
-cp "${NETLAB_BIN:-$top/build}/netlab" "${NETLAB_BIN:-$top/build}/netlabd" "$bin/"
+for program in netlab netlabd netlab-bridge-helper; do
+	cp "${NETLAB_BIN:-$top/build}/$program" "$bin/"
+done
 export XDG_RUNTIME_DIR=$work/runtime
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 runtime=$XDG_RUNTIME_DIR/netlab-kvm

@@ -24,7 +24,10 @@
  * mind.  Here the sockets stay in the loop's epoll, and this is done only when there is a reason to: a frame came from
  * a guest, a socket is ready, or one of its timers is due.
  *
- *      frame, socket ready, timer -> task -> slirp_pollfds_poll(), slirp_pollfds_fill() -> watches changed
+ *      frame, socket ready, timer -> task -> slirp_input(), slirp_pollfds_poll(), slirp_pollfds_fill() -> watches changed
+ *
+ * Frames wait in a queue for the task.  So the questions are asked once for all that came in a turn of the loop, and what
+ * libslirp sends at once in return goes straight to its receiver, rather than wait for the end of a delivery.
  *
  * A round of questions has a number, and a socket that it did not bring up is not watched then.  libslirp says when it
  * closes a socket, which is forgotten at once, since its number may be another's in a moment; until then it counts,
@@ -78,6 +81,9 @@ struct nat_lease {
 	struct in_addr address;
 };
 
+/* Bytes of frames that wait for libslirp, each in one piece after its size, as libslirp wants it. */
+#define QUEUE_SIZE (512u << 10)
+
 struct nat_forward_entry {
 	struct nat_forward forward;
 	TAILQ_ENTRY(nat_forward_entry) next;
@@ -106,7 +112,8 @@ struct nat {
 	struct nat_lease leases[LEASES_MAX];
 	size_t lease_count;
 	struct log_limit log_limit;
-	uint8_t buffer[FRAME_SIZE_MAX]; /* A frame in one piece, as libslirp wants it. */
+	size_t queued; /* Bytes in the queue. */
+	uint8_t queue[QUEUE_SIZE];
 };
 
 struct in_addr nat_host_address(struct in_addr subnet, uint32_t number)
@@ -291,15 +298,6 @@ static void ask(struct nat *nat)
 		loop_timer_cancel(nat->loop, &nat->timeout);
 	else
 		loop_timer_set(nat->loop, &nat->timeout, loop_now() + milliseconds * 1000000ull);
-}
-
-/* The task. */
-static void work(void *opaque)
-{
-	struct nat *nat = opaque;
-
-	slirp_pollfds_poll(nat->slirp, 0, get_revents, nat);
-	ask(nat);
 }
 
 static void on_timeout(void *opaque)
@@ -535,6 +533,30 @@ static const SlirpCb callbacks = {
 	.timer_new_opaque = timer_new,
 };
 
+/* Hands on what was delivered since.  What is delivered meanwhile, as an answer to an answer, is handed on as well, as
+ * long as there is room behind the others. */
+static void empty_queue(struct nat *nat)
+{
+	for (size_t at = 0, size; at < nat->queued; at += sizeof(size) + size) {
+		const uint8_t *bytes = nat->queue + at + sizeof(size);
+
+		memcpy(&size, nat->queue + at, sizeof(size));
+		if (!answer_name(nat, bytes, size))
+			slirp_input(nat->slirp, bytes, (int)size);
+	}
+	nat->queued = 0;
+}
+
+/* The task. */
+static void work(void *opaque)
+{
+	struct nat *nat = opaque;
+
+	empty_queue(nat);
+	slirp_pollfds_poll(nat->slirp, 0, get_revents, nat);
+	ask(nat);
+}
+
 /* The port. */
 
 /* Whether libslirp may make a socket for the frame, which is no shorter than ETH_ZLEN.  Only how it begins is looked
@@ -580,19 +602,21 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 {
 	struct nat *nat = opaque;
 	size_t size = frame->size < ETH_ZLEN ? ETH_ZLEN : frame->size;
+	uint8_t *bytes = nat->queue + nat->queued + sizeof(size);
 
 	if (!is_for_gateway(nat, frame))
 		return PORT_FILTERED;
-	memset(nat->buffer, 0, ETH_ZLEN);
-	frame_copy(frame, nat->buffer, frame->size);
-	if (answer_name(nat, nat->buffer, size))
-		return PORT_DELIVERED;
-	if (nat->socket_count >= SOCKETS_MAX && wants_socket(nat->buffer, size)) {
+	if (sizeof(size) + size > QUEUE_SIZE - nat->queued)
+		return PORT_RING_FULL;
+	memset(bytes, 0, ETH_ZLEN);
+	frame_copy(frame, bytes, frame->size);
+	if (nat->socket_count >= SOCKETS_MAX && wants_socket(bytes, size)) {
 		log_limited(&nat->log_limit, "%s: guests have %d connections; there will be no more", nat->name,
 			    SOCKETS_MAX);
 		return PORT_RING_FULL;
 	}
-	slirp_input(nat->slirp, nat->buffer, (int)size);
+	memcpy(nat->queue + nat->queued, &size, sizeof(size));
+	nat->queued += sizeof(size) + size;
 	loop_task_queue(nat->loop, &nat->work);
 	return PORT_DELIVERED;
 }
@@ -775,6 +799,7 @@ int nat_reset(struct nat *nat, struct error *error)
 		return error_set(error, ERROR_FAILED, ENOMEM, "%s: libslirp cannot be set up", nat->name);
 	unmake_slirp(nat);
 	nat->slirp = fresh;
+	nat->queued = 0;
 	nat->lease_count = 0;
 	name_leases(nat);
 	TAILQ_FOREACH(entry, &nat->forwards, next) {

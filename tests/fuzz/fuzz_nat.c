@@ -105,7 +105,7 @@ static size_t begin(uint8_t kind, uint8_t *frame)
 	return 14 + kinds[i].size;
 }
 
-static void check_works(struct target *target)
+static void check_works(struct target *target, struct dataplane *dataplane)
 {
 	uint8_t frame[60] = {0};
 	const uint8_t request[] = {0,  1, 8, 0,  6, 4, 0, 1, 0x52, 0x54, 0,  0, 0, 1,
@@ -118,6 +118,7 @@ static void check_works(struct target *target)
 	memcpy(frame + 14, request, sizeof(request));
 	target->answers = 0;
 	transmit(target, frame, sizeof(frame));
+	loop_turn(dataplane_loop(dataplane));
 	stand_in_check(target->answers > 0);
 }
 
@@ -172,7 +173,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	port_plug(target.port, &port_ops, &target);
 	port_join_port(target.port, outer);
 	run(&target, dataplane, &input);
-	check_works(&target);
+	check_works(&target, dataplane);
 	nat_destroy(nat);
 	dataplane_destroy(dataplane);
 	return 0;

@@ -57,6 +57,14 @@ static void plug_gateway(void *opaque)
 		.prefix_length = topology->prefix_length,
 		.prefix6 = topology->prefix6,
 		.is_restricted = topology->is_restricted,
+		.is_dhcp_off = topology->is_dhcp_off,
+		.first_lease = topology->first_lease,
+		.is_dns_off = topology->is_dns_off,
+		.resolver = topology->resolver,
+		.search = (const char *const *)topology->search,
+		.search_count = topology->search_count,
+		.tftp = topology->tftp,
+		.bootfile = topology->bootfile,
 	};
 
 	network->nat = nat_create(dataplane_loop(network->dataplane), network->outer, &options, request->error);
@@ -245,6 +253,15 @@ static void add_to_list(void *opaque, const struct nat_forward *forward)
 	list->forwards = larger;
 }
 
+/* Another line of 'to', as far as there is room. */
+static void add_error(struct error *to, const struct error *error, bool is_further)
+{
+	size_t length = is_further ? strlen(to->text) : 0;
+
+	to->class = error->class;
+	snprintf(to->text + length, sizeof(to->text) - length, "%s%s", is_further ? "\n" : "", error->text);
+}
+
 /* loop_function */
 static void set_forwards(void *opaque)
 {
@@ -257,9 +274,15 @@ static void set_forwards(void *opaque)
 	for (size_t i = 0; i < has.count; i++)
 		if (!nat_has_forward(topology->forwards, topology->forward_count, &has.forwards[i]))
 			nat_remove_forward(nat, &has.forwards[i]);
-	for (size_t i = 0; request->result == 0 && i < topology->forward_count; i++)
-		if (!nat_has_forward(has.forwards, has.count, &topology->forwards[i]))
-			request->result = nat_add_forward(nat, &topology->forwards[i], request->error);
+	for (size_t i = 0; i < topology->forward_count; i++) {
+		struct error error = {.class = ERROR_NONE};
+
+		if (nat_has_forward(has.forwards, has.count, &topology->forwards[i]) ||
+		    nat_add_forward(nat, &topology->forwards[i], &error) == 0)
+			continue;
+		add_error(request->error, &error, request->result < 0);
+		request->result = -EIO;
+	}
 	free(has.forwards);
 }
 
@@ -324,18 +347,38 @@ struct name_list {
 	size_t station_count;
 };
 
-static void add_record(struct name_list *list, const char *name, const char *text)
+static void add_record(struct name_list *list, const struct nat_dns_record *record)
 {
 	struct nat_dns_record *larger = reallocarray(list->records, list->record_count + 1, sizeof(*larger));
-	struct topology_address address;
 
 	if (!larger)
 		return;
+	larger[list->record_count++] = *record;
 	list->records = larger;
+}
+
+static void add_address(struct name_list *list, const char *name, const char *text)
+{
+	struct nat_dns_record record = {.name = name};
+	struct topology_address address;
+
 	if (topology_parse_address(text, &address))
 		return; /* The topology has no other than good ones. */
-	larger[list->record_count] = (struct nat_dns_record){.name = name, .family = address.family};
-	memcpy(larger[list->record_count++].address, address.bytes, sizeof(address.bytes));
+	record.family = address.family;
+	memcpy(record.address, address.bytes, sizeof(record.address));
+	add_record(list, &record);
+}
+
+/* A host without a domain is in the lab's zone as well, as nodes are. */
+static void add_host(struct name_list *list, const struct topology_host *host)
+{
+	struct nat_dns_record record = {.name = host->name, .is_outside = true, .family = host->family};
+
+	memcpy(record.address, host->address, sizeof(record.address));
+	add_record(list, &record);
+	record.is_outside = false;
+	if (!strchr(host->name, '.'))
+		add_record(list, &record);
 }
 
 static void add_station(struct name_list *list, const char *name, const uint8_t *mac)
@@ -366,7 +409,7 @@ static void add_node(struct name_list *list, const struct topology *topology, co
 
 		for (size_t j = 0; j < interface->address_count; j++)
 			if (!is_here || topology_is_on(topology, interface, network))
-				add_record(list, node->name, interface->addresses[j]);
+				add_address(list, node->name, interface->addresses[j]);
 	}
 }
 
@@ -386,6 +429,8 @@ static int tell_names(struct lab_network *network, const struct topology *topolo
 
 	for (size_t i = 0; i < topology->node_count; i++)
 		add_node(&list, topology, &topology->nodes[i], index);
+	for (size_t i = 0; i < topology->networks[index].host_count; i++)
+		add_host(&list, &topology->networks[index].hosts[i]);
 	names = (struct nat_names){.records = list.records,
 				   .record_count = list.record_count,
 				   .stations = list.stations,
@@ -449,10 +494,18 @@ static bool is_same_on_host(const struct topology_network *a, const struct topol
 	       (a->mode != TOPOLOGY_MACVTAP || !memcmp(a->host_mac, b->host_mac, sizeof(a->host_mac)));
 }
 
+static bool same_services(const struct topology_network *a, const struct topology_network *b)
+{
+	return topology_same_search(a, b) && a->is_dhcp_off == b->is_dhcp_off &&
+	       a->first_lease.s_addr == b->first_lease.s_addr && a->is_dns_off == b->is_dns_off &&
+	       a->resolver.s_addr == b->resolver.s_addr && is_same_text(a->tftp, b->tftp) &&
+	       is_same_text(a->bootfile, b->bootfile);
+}
+
 bool lab_network_is_same(const struct topology_network *a, const struct topology_network *b)
 {
 	return is_same_on_host(a, b) && !strcmp(a->name, b->name) && a->mac_table_size == b->mac_table_size &&
 	       a->mac_aging == b->mac_aging && a->mode == b->mode && a->subnet.s_addr == b->subnet.s_addr &&
 	       a->prefix_length == b->prefix_length && !memcmp(&a->prefix6, &b->prefix6, sizeof(a->prefix6)) &&
-	       a->is_restricted == b->is_restricted;
+	       a->is_restricted == b->is_restricted && same_services(a, b);
 }

@@ -49,9 +49,9 @@ void lab_network_succeed(struct lab_network *network, struct lab_network *former
 void lab_network_destroy(struct lab_network *network);
 
 /* Makes what leads out of it, if it is not there; tells the name server the nodes of 'topology', of which it is the
- * network 'index'; then ends the forwards that the topology does not have and adds those it has, up to the first that
- * fails.  No other network may have the name any more, since the outer port has it too. Returns 0 or a negative errno
- * value with 'error' set. */
+ * network 'index'; then ends the forwards that the topology does not have and adds those it has, all that can be.  No
+ * other network may have the name any more, since the outer port has it too.  Returns 0 or a negative errno value with
+ * 'error' set, one line for each forward that cannot be. */
 int lab_network_connect(struct lab_network *network, const struct topology *topology, size_t index,
 			struct error *error);
 
@@ -64,7 +64,7 @@ struct nat_forward *lab_network_forwards(struct lab_network *network, size_t *co
 /* Forgets what the gateway has of the guests' connections: they go on from elsewhere.  Returns whether there is one. */
 bool lab_network_reset(struct lab_network *network);
 
-/* True when the one can become the other by its forwards alone. */
+/* True when the one can become the other by its forwards and the names it knows alone. */
 bool lab_network_is_same(const struct topology_network *a, const struct topology_network *b);
 
 #endif /* lab_network.h */

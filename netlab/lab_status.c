@@ -220,13 +220,17 @@ static json_t *forwards_status(struct lab_network *network)
 static void add_nat(json_t *status, const struct topology_network *network, struct lab_network *running)
 {
 	const struct in_addr gateway = nat_host_address(network->subnet, NAT_HOST_GATEWAY);
-	const struct in_addr name_server = nat_host_address(network->subnet, NAT_HOST_NAME_SERVER);
+	const struct in_addr own = nat_host_address(network->subnet, NAT_HOST_NAME_SERVER);
+	const struct in_addr *name_server = topology_has_name_server(network) ? &own : &network->resolver;
 
 	json_object_set_new(status, "subnet",
 			    json_sprintf("%s/%u", inet_ntoa(network->subnet), network->prefix_length));
 	json_object_set_new(status, "prefix6", address_status(AF_INET6, &network->prefix6));
 	json_object_set_new(status, "gateway", address_status(AF_INET, &gateway));
-	json_object_set_new(status, "name_server", address_status(AF_INET, &name_server));
+	json_object_set_new(status, "name_server",
+			    network->is_dns_off ? json_null() : address_status(AF_INET, name_server));
+	json_object_set_new(status, "first_lease",
+			    network->is_dhcp_off ? json_null() : address_status(AF_INET, &network->first_lease));
 	json_object_set_new(status, "restricted", json_boolean(network->is_restricted));
 	json_object_set_new(status, "forwards", forwards_status(running));
 }

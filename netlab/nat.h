@@ -12,7 +12,11 @@
  *
  * Of an IPv4 subnet, host number 2 is the gateway, and stands for the host itself: what a guest sends there arrives at
  * 127.0.0.1.  Number 3 is the name server, which knows the lab's names and passes other questions on to the host's
- * resolver.  Leases, 16 at most, begin at number 15.  In the IPv6 prefix ::2 and ::3 are gateway and name server.
+ * resolver.  Leases, 16 at most, begin at number 15 unless told otherwise.  In the IPv6 prefix ::2 and ::3 are gateway
+ * and name server.
+ *
+ * With a resolver of its own choice there is no number 3: guests are told of the resolver, and the gateway answers
+ * questions for the lab's names on their way there.  That is for IPv4 only; without DNS guests are told of none.
  *
  * Limits are libslirp's: it knows no window scaling, so a TCP connection has at most 64 KiB on their way, and what
  * guests send beyond TCP, UDP and ICMP echo is dropped.  Its connections are not saved: after reset() each is answered
@@ -27,7 +31,7 @@
 #include <stdint.h>
 
 #include "core/error.h"
-#include "netlab/nat_dns.h"
+#include "netlab/nat_names.h"
 
 struct loop;
 struct nat;
@@ -52,25 +56,28 @@ struct nat_forward {
 	uint16_t guest_port;
 };
 
+/* Search domains: DHCP's answer has no room for more. */
+#define NAT_SEARCH_MAX 6
+#define NAT_SEARCH_LENGTH_MAX 100 /* Characters of all of them. */
+/* Characters of the boot file's name. */
+#define NAT_BOOTFILE_MAX 127
+
+/* The name is copied; the other strings last as long as the gateway. */
 struct nat_options {
-	const char *name;      /* Of the port, "network:uplink", for the log; copied. */
+	const char *name;      /* Of the port, "network:uplink", for the log. */
 	struct in_addr subnet; /* First address. */
 	unsigned int prefix_length;
 	struct in6_addr prefix6; /* All zeroes: no IPv6. */
-	bool is_restricted;      /* Guests reach the gateway's DHCP only, and what is forwarded to them. */
-};
-
-/* What names the gateway's name server knows (netlab/nat_dns.h).  The strings last as long as the gateway. */
-struct nat_station { /* A node's interface on the network, which may ask for a lease. */
-	uint8_t mac[6];
-	const char *name;
-};
-
-struct nat_names {
-	const struct nat_dns_record *records; /* Nodes' addresses. */
-	size_t record_count;
-	const struct nat_station *stations;
-	size_t station_count;
+	bool is_restricted;      /* Guests reach the gateway's own services only, and what is forwarded to them. */
+	bool is_dhcp_off;
+	struct in_addr first_lease; /* 0.0.0.0: host number 15. */
+	bool is_dns_off;
+	struct in_addr resolver; /* 0.0.0.0: the host's. */
+	/* Domains in which guests look for names; none: the lab's zone. */
+	const char *const *search;
+	size_t search_count;  /* At most NAT_SEARCH_MAX. */
+	const char *tftp;     /* Folder whose files guests may read (netlab/nat_tftp.h), or NULL. */
+	const char *bootfile; /* Name of the file that DHCP has guests boot from, or NULL. */
 };
 
 /* Makes a gateway and plugs it into the port.  Its sockets are the loop's, which is the data plane's.  Returns NULL
@@ -95,8 +102,8 @@ int nat_remove_forward(struct nat *nat, const struct nat_forward *forward);
 void nat_for_each_forward(const struct nat *nat, void (*function)(void *opaque, const struct nat_forward *forward),
 			  void *opaque);
 
-/* Forgets all connections and leases; forwards stay.  Returns 0 or a negative errno value with 'error' set: -ENOMEM,
- * and then all is as before, or that of the first forward that could not be made again. */
+/* Forgets all connections, transfers and leases; forwards stay.  Returns 0 or a negative errno value with 'error' set:
+ * -ENOMEM, and then all is as before, or that of the first forward that could not be made again. */
 int nat_reset(struct nat *nat, struct error *error);
 
 /* Whether one of the 'count' forwards leads from the same port of the host to the same one of the same guest. */

@@ -279,6 +279,64 @@ static void compare_forwards(struct difference *difference, const struct topolog
 			note(difference, "forward %s removed", describe_forward(&from->forwards[i], text));
 }
 
+static void note_text(struct difference *difference, const char *key, const char *before, const char *after)
+{
+	if (strcmp(before, after))
+		note(difference, "%s %s -> %s", key, before, after);
+}
+
+/* What "dns" or "dhcp: first" says, as one word. */
+static const char *describe_service(bool is_off, struct in_addr address, char text[INET_ADDRSTRLEN])
+{
+	if (is_off)
+		return "off";
+	return address.s_addr ? inet_ntop(AF_INET, &address, text, INET_ADDRSTRLEN) : "on";
+}
+
+static bool has_host(const struct topology_network *network, const struct topology_host *host)
+{
+	for (size_t i = 0; i < network->host_count; i++) {
+		const struct topology_host *has = &network->hosts[i];
+
+		if (!strcmp(has->name, host->name) && has->family == host->family &&
+		    !memcmp(has->address, host->address, sizeof(has->address)))
+			return true;
+	}
+	return false;
+}
+
+static void compare_hosts(struct difference *difference, const struct topology_network *from,
+			  const struct topology_network *to, const char *what)
+{
+	for (size_t i = 0; i < from->host_count; i++) {
+		const struct topology_host *host = &from->hosts[i];
+		char address[INET6_ADDRSTRLEN] = "";
+
+		if (has_host(to, host))
+			continue;
+		inet_ntop(host->family, host->address, address, sizeof(address));
+		note(difference, "host %s %s %s", host->name, address, what);
+	}
+}
+
+static void compare_services(struct difference *difference, const struct topology_network *from,
+			     const struct topology_network *to)
+{
+	char before[INET_ADDRSTRLEN], after[INET_ADDRSTRLEN];
+
+	note_text(difference, "dhcp", describe_service(from->is_dhcp_off, from->first_lease, before),
+		  describe_service(to->is_dhcp_off, to->first_lease, after));
+	note_text(difference, "dns", describe_service(from->is_dns_off, from->resolver, before),
+		  describe_service(to->is_dns_off, to->resolver, after));
+	note_text(difference, "tftp", from->tftp ? from->tftp : "off", to->tftp ? to->tftp : "off");
+	note_text(difference, "bootfile", from->bootfile ? from->bootfile : "none",
+		  to->bootfile ? to->bootfile : "none");
+	if (!topology_same_search(from, to))
+		note(difference, "search is another");
+	compare_hosts(difference, from, to, "removed");
+	compare_hosts(difference, to, from, "added");
+}
+
 static void compare_nat(struct difference *difference, const struct topology_network *from,
 			const struct topology_network *to)
 {
@@ -298,6 +356,7 @@ static void compare_nat(struct difference *difference, const struct topology_net
 		note(difference, "subnet %s/64 -> %s/64", before, after);
 	if (from->is_restricted != to->is_restricted)
 		note(difference, "restrict %s", to->is_restricted ? "on" : "off");
+	compare_services(difference, from, to);
 	compare_forwards(difference, from, to);
 }
 

@@ -464,6 +464,7 @@ void topology_free(struct topology *topology)
 		free(topology->networks[i].host_interface);
 		free(topology->networks[i].host_tap);
 		free(topology->networks[i].host_addresses);
+		topology_clear_nat_services(&topology->networks[i]);
 	}
 	free(topology->nodes);
 	free(topology->networks);

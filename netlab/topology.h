@@ -79,6 +79,12 @@ enum topology_mode {
 	TOPOLOGY_MACVTAP,
 };
 
+struct topology_host { /* "host: {NAME: ADDRESS}"; a name with several addresses is there several times. */
+	char *name;
+	int family; /* AF_INET or AF_INET6. */
+	uint8_t address[16];
+};
+
 struct topology_network {
 	char *name;
 	enum topology_mode mode;
@@ -97,8 +103,18 @@ struct topology_network {
 	char *host_tap;                        /* "tap": one that the user has already, or NULL. */
 	struct bridge_address *host_addresses; /* "address": of a bridge that is made. */
 	size_t host_address_count;
-	unsigned int host_mtu; /* The largest on the network. */
-	uint8_t host_mac[6];   /* That of the node on a network with "mode: macvtap". */
+	unsigned int host_mtu;      /* The largest on the network. */
+	uint8_t host_mac[6];        /* That of the node on a network with "mode: macvtap". */
+	bool is_dhcp_off;           /* "dhcp: off". */
+	struct in_addr first_lease; /* "first"; 16 addresses from here on, by default ones that no node was given. */
+	char **search;              /* "search": domains; none: the lab's. */
+	size_t search_count;
+	bool is_dns_off;         /* "dns: off". */
+	struct in_addr resolver; /* "dns"; 0.0.0.0: the host's. */
+	struct topology_host *hosts;
+	size_t host_count;
+	char *tftp;     /* Absolute path of a folder, or NULL. */
+	char *bootfile; /* Or NULL. */
 };
 
 struct topology_endpoint {
@@ -147,6 +163,10 @@ void topology_free(struct topology *topology);
 bool topology_is_on(const struct topology *topology, const struct topology_interface *interface, size_t network);
 /* Whether the address is in the subnet of the network, which has NAT. */
 bool topology_is_in_subnet(const struct topology_network *network, struct in_addr address);
+/* Whether the network, which has NAT, has a name server of its own in the subnet. */
+bool topology_has_name_server(const struct topology_network *network);
+/* Whether guests of both networks look for names in the same domains. */
+bool topology_same_search(const struct topology_network *a, const struct topology_network *b);
 /* Finds the address in that subnet that the node has on the network with this index.  Returns false when it has
  * none. */
 bool topology_find_guest(const struct topology *topology, size_t network, const struct topology_node *node,

@@ -58,7 +58,7 @@ static void read_forward(struct topology_reader *reader, const struct yaml_tree_
 /* Reports keys that need another mode. */
 static void check_nat_keys(struct topology_reader *reader, const struct yaml_tree_node *map)
 {
-	static const char *const keys[] = {"subnet", "forward", "restrict"};
+	static const char *const keys[] = {"subnet", "forward", "restrict", "host", "dhcp", "dns", "tftp", "bootfile"};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const struct yaml_tree_pair *pair = yaml_tree_find(map, keys[i]);
@@ -90,6 +90,7 @@ void topology_read_nat(struct topology_reader *reader, const struct yaml_tree_no
 		read_forward(reader, forward->value->items[i], index);
 	if (restricted)
 		yaml_reader_switch(&reader->yaml, restricted->value, "restrict", &network->is_restricted);
+	topology_read_nat_services(reader, map, network);
 }
 
 /* Subnets. */
@@ -181,6 +182,11 @@ static void check_overlap(struct topology_reader *reader, size_t index)
 bool topology_is_in_subnet(const struct topology_network *network, struct in_addr address)
 {
 	return !((ntohl(network->subnet.s_addr) ^ ntohl(address.s_addr)) >> (32 - network->prefix_length));
+}
+
+bool topology_has_name_server(const struct topology_network *network)
+{
+	return !network->is_dns_off && network->resolver.s_addr == INADDR_ANY;
 }
 
 static bool find_address(const struct topology_interface *interface, const struct topology_network *network,
@@ -294,6 +300,8 @@ static const char *use_of(const struct topology_network *network, const struct t
 		return NULL;
 	if (bytes.s_addr == nat_host_address(network->subnet, NAT_HOST_GATEWAY).s_addr)
 		return "gateway";
+	if (!topology_has_name_server(network))
+		return NULL;
 	return bytes.s_addr == nat_host_address(network->subnet, NAT_HOST_NAME_SERVER).s_addr ? "name server" : NULL;
 }
 
@@ -337,6 +345,9 @@ void topology_settle_nat(struct topology_reader *reader)
 			choose_prefix6(topology, &topology->networks[i]);
 		}
 	check_guests(reader);
+	for (size_t i = 0; i < topology->network_count; i++)
+		if (topology->networks[i].mode == TOPOLOGY_NAT && topology->networks[i].prefix_length)
+			topology_settle_nat_services(reader, i);
 	for (size_t i = 0; i < reader->forward_count; i++)
 		settle_forward(reader, i);
 }

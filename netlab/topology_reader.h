@@ -6,8 +6,9 @@
  * ===============================
  *
  * What the files that make up topology_read() share: topology.c (the file and its outermost keys), topology_keys.c
- * (which key belongs where), topology_nodes.c, topology_nat.c, topology_bridge.c, topology_links.c (links as they are written) and
- * topology_interfaces.c (numbers, MAC addresses, and the checks that need the whole lab).  Nobody else includes this.
+ * (which key belongs where), topology_nodes.c, topology_nat.c, topology_nat_services.c, topology_bridge.c,
+ * topology_links.c (links as they are written) and topology_interfaces.c (numbers, MAC addresses, and the checks that
+ * need the whole lab).  Nobody else includes this.
  *
  * Every step goes on after an error, adding what it understood, so that one run shows several errors.  The result
  * is thrown away when there was any.
@@ -145,6 +146,16 @@ void topology_read_nat(struct topology_reader *reader, const struct yaml_tree_no
 		       struct topology_network *network);
 /* Chooses the subnets that were not given, and checks what needs the whole lab. */
 void topology_settle_nat(struct topology_reader *reader);
+
+/* topology_nat_services.c */
+
+/* Reads what the gateway does beside passing on what guests send: names, leases, files. */
+void topology_read_nat_services(struct topology_reader *reader, const struct yaml_tree_node *map,
+				struct topology_network *network);
+/* Chooses the leases of the network with this index, and checks what needs the whole lab. */
+void topology_settle_nat_services(struct topology_reader *reader, size_t index);
+/* Frees what topology_read_nat_services() made. */
+void topology_clear_nat_services(struct topology_network *network);
 
 /* topology_bridge.c */
 

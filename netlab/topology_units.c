@@ -12,6 +12,8 @@
 
 #define DIGITS "0123456789"
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define HOST_NAME_LENGTH_MAX 253 /* RFC 1035, 2.3.4. */
+#define HOST_NAME_PART_MAX 63
 #define SYSCTL_LENGTH_MAX 128
 #define ROUTE_LENGTH_MAX 256
 
@@ -295,6 +297,25 @@ const char *topology_check_node_name(const char *text)
 	if (!strcasecmp(text, "network"))
 		return "is reserved for the ports of networks";
 	return NULL;
+}
+
+const char *topology_check_host_name(const char *text)
+{
+	struct in_addr address;
+	size_t part;
+
+	if (strlen(text) > HOST_NAME_LENGTH_MAX)
+		return "is longer than 253 characters";
+	for (const char *at = text;; at += part + 1) {
+		part = strcspn(at, ".");
+		if (part == 0 || part > HOST_NAME_PART_MAX)
+			return "has a part that is empty or longer than 63 characters";
+		if (strspn(at, LETTERS DIGITS "_-") < part)
+			return "holds a character that names of hosts do not have";
+		if (!at[part])
+			break;
+	}
+	return inet_aton(text, &address) ? "would be taken for an address" : NULL;
 }
 
 const char *topology_check_sysctl(const char *text)

@@ -64,6 +64,10 @@ const char *topology_check_name(const char *text);
 /* A node's name: also a host name, that nobody takes for an address. */
 const char *topology_check_node_name(const char *text);
 
+/* A name as name servers know it: parts of letters, digits, '-' and '_' between dots, of at most 63 characters, 253 in
+ * all; nothing that reads like an address. */
+const char *topology_check_host_name(const char *text);
+
 /* A key as sysctl(8) has them: "net.ipv4.ip_forward", with '/' for a dot within a name, as in
  * "net.ipv4.conf.eth0/100.rp_filter". */
 const char *topology_check_sysctl(const char *text);

@@ -129,14 +129,24 @@ static ssize_t pass(enum direction direction, int fd)
 				       recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
 }
 
+/* Returns the connection, or -1 when there is none until the end. */
+static int await_connection(struct host *host)
+{
+	const struct timeval patience = {.tv_usec = 100000};
+	int fd = -1;
+
+	setsockopt(host->socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	while (fd < 0 && !host->stop)
+		fd = accept(host->socket, NULL, NULL);
+	return fd;
+}
+
 static void *run_host(void *opaque)
 {
 	const int room = 8 << 20;
 	struct host *host = opaque;
-	int fd = host->direction == UDP_UP ? host->socket : accept(host->socket, NULL, NULL);
+	int fd = host->direction == UDP_UP ? host->socket : await_connection(host);
 
-	if (fd < 0)
-		fail("the host's end got no connection");
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)); /* As root. */
 	while (!host->stop) {
 		ssize_t count = pass(host->direction, fd);
@@ -146,7 +156,8 @@ static void *run_host(void *opaque)
 		else if (host->direction != TCP_DOWN)
 			sleep_for(NAP);
 	}
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	return NULL;
 }
 

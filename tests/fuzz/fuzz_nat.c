@@ -77,6 +77,8 @@ static size_t begin(uint8_t kind, uint8_t *frame)
 				      2,    15, 10, 0,  2, 3, 16, 0, 0,  53, 0, 60, 0,  0};
 	static const uint8_t dhcp[] = {0x45, 0, 1,    72,   0,    1,    0, 0,  64, 17, 0, 0,  0, 0,
 				       0,    0, 0xff, 0xff, 0xff, 0xff, 0, 68, 0,  67, 1, 52, 0, 0};
+	static const uint8_t tftp[] = {0x45, 0,  0, 60, 0, 1,  0, 0, 64, 17, 0,  0, 10, 0, 2,
+				       15,   10, 0, 2,  2, 16, 0, 0, 69, 0,  40, 0, 0,  0, 1};
 	static const uint8_t tcp[] = {0x45, 0, 0, 60, 0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2, 16, 0, 0, 80};
 	static const uint8_t icmp[] = {0x45, 0, 0, 60, 0, 1, 0, 0, 64, 1, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2};
 	static const uint8_t ipv6[] = {0x60, 0, 0, 0, 0, 40, 58, 255, 0xfe, 0x80};
@@ -88,6 +90,7 @@ static size_t begin(uint8_t kind, uint8_t *frame)
 		{arp, sizeof(arp), ETHERTYPE_ARP},
 		{udp, sizeof(udp), ETHERTYPE_IP},
 		{dhcp, sizeof(dhcp), ETHERTYPE_IP},
+		{tftp, sizeof(tftp), ETHERTYPE_IP},
 		{tcp, sizeof(tcp), ETHERTYPE_IP},
 		{icmp, sizeof(icmp), ETHERTYPE_IP},
 		{ipv6, sizeof(ipv6), ETHERTYPE_IPV6},
@@ -159,12 +162,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct target target = {.answers = 0};
 	struct port *outer;
 	struct nat *nat;
+	uint8_t kinds;
 
 	stand_in_check(dataplane);
 	loop_adopt(dataplane_loop(dataplane));
 	inet_pton(AF_INET, "10.0.2.0", &options.subnet);
 	inet_pton(AF_INET6, "fd00:2::", &options.prefix6);
-	options.is_restricted = input_8(&input) & 1;
+	kinds = input_8(&input);
+	options.is_restricted = kinds & 1;
+	options.is_dhcp_off = kinds & 2;
+	options.is_dns_off = kinds & 4;
+	options.tftp = kinds & 8 ? "tests/topologies" : NULL;
+	if (kinds & 16)
+		inet_pton(AF_INET, "10.0.2.2", &options.resolver);
 	target.port = dataplane_add_port(dataplane, "h1:eth0");
 	outer = dataplane_add_port(dataplane, "network:up");
 	stand_in_check(target.port && outer);

@@ -127,6 +127,19 @@ have() {
 	command -v "$1" >/dev/null
 }
 
+# free_port: one that nobody listens on.
+free_port() {
+	local port
+	while port=$((20000 + RANDOM % 20000)); do
+		[ -n "$(ss -Hltnu "sport = :$port")" ] || break
+	done
+	echo "$port"
+}
+
+port_is_taken() {
+	[ -n "$(ss -Hltn "sport = :$1")" ]
+}
+
 # ---- netlab ----------------------------------------------------------------------------------------------------------
 
 netlab() {

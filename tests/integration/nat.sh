@@ -12,19 +12,6 @@ mkdir -p "$work/data/netlab-kvm"
 ln -s "$(dirname "$image")" "$work/data/netlab-kvm/images"
 export XDG_DATA_HOME=$work/data
 
-# free_port: one that nobody listens on.
-free_port() {
-	local port
-	while port=$((20000 + RANDOM % 20000)); do
-		[ -n "$(ss -Hltnu "sport = :$port")" ] || break
-	done
-	echo "$port"
-}
-
-port_is_taken() {
-	[ -n "$(ss -Hltn "sport = :$1")" ]
-}
-
 inside=$(free_port)  # Of a server on the host, for guests.
 forward=$(free_port) # Leads to a guest.
 other=$(free_port)

@@ -222,6 +222,16 @@ static void networks_come_go_and_change(void **state)
 	check("nodes: [a]\nnetworks: {n: {mac-table: 16}}\nlinks: [a-n]\n",
 	      "nodes: [a]\nnetworks: {n: {mac-aging: 30s}}\nlinks: [a-n]\n",
 	      "~network n: mac-table 16 -> 4096, mac-aging 300s -> 30s");
+	/* Of a network with NAT, hosts and forwards change in place. */
+	check("nodes: [a]\nnetworks: {n: {mode: nat, host: {x: 10.9.0.1, y: 10.9.0.2}}}\nlinks: [a-n]\n",
+	      "nodes: [a]\nnetworks: {n: {mode: nat, host: {x: 10.9.0.1, y: \"fd00::2\"}, dns: 192.0.2.53}}\nlinks: [a-n]\n",
+	      "~network n: dns on -> 192.0.2.53, host y 10.9.0.2 removed, host y fd00::2 added");
+	check("nodes: [a]\nnetworks: {n: {mode: nat, dns: off, bootfile: x}}\nlinks: [a-n]\n",
+	      "nodes: [a]\nnetworks: {n: {mode: nat, dhcp: {first: 10.0.2.99, search: x}}}\nlinks: [a-n]\n",
+	      "~network n: dhcp 10.0.2.15 -> 10.0.2.99, dns off -> on, bootfile x -> none, search is another");
+	check("nodes: [a]\nnetworks: {n: {mode: nat}}\nlinks: [a-n]\n",
+	      "nodes: [a]\nnetworks: {n: {mode: nat, dhcp: off, tftp: /}}\nlinks: [a-n]\n",
+	      "~network n: dhcp 10.0.2.15 -> off, tftp off -> /");
 	/* A node that becomes a network is another thing. */
 	check("nodes: [a, b]\nlinks: [a-b]\n", "nodes: [a]\nnetworks: [b]\nlinks: [a-b]\n",
 	      "-node b|+network b|+link a:eth0 - b|-link a:eth0 - b:eth0");

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,6 +224,35 @@ static void test_addresses(void **state)
 }
 
 /* Derived MAC addresses depend on the lab's name, the node and the interface, and on nothing else. */
+/* Checks where the leases of network 0 begin: 16 addresses that no node on it was given. */
+static void check_leases(const char *network, const char *links, const char *expected)
+{
+	char text[512], address[INET_ADDRSTRLEN] = "";
+	struct topology *topology;
+
+	snprintf(text, sizeof(text), "nodes: [a, b, c]\nnetworks: {n: {mode: nat, %s}, m: }\nlinks: [%s]\n", network,
+		 links);
+	topology = read_good(text);
+	inet_ntop(AF_INET, &topology->networks[0].first_lease, address, sizeof(address));
+	assert_string_equal(address, expected);
+	topology_free(topology);
+}
+
+static void test_leases_are_free_addresses(void **state)
+{
+	(void)state;
+	check_leases("", "a-n", "10.0.2.15");
+	check_leases("", "{endpoints: [a, n], ip: 10.0.2.14/24}, {endpoints: [b, n], ip: 10.0.2.31/24}", "10.0.2.15");
+	check_leases("", "{endpoints: [a, n], ip: 10.0.2.30/24}", "10.0.2.31");
+	check_leases("", "{endpoints: [a, n], ip: 10.0.2.46/24}, {endpoints: [b, n], ip: 10.0.2.15/24}", "10.0.2.16");
+	check_leases("", "{endpoints: [a, n], ip: 10.0.2.45/24}, {endpoints: [b, n], ip: 10.0.2.25/24}", "10.0.2.26");
+	/* Elsewhere, and in another subnet. */
+	check_leases("", "{endpoints: [a, m], ip: 10.0.2.20/24}, {endpoints: [b, n], ip: 10.0.3.20/24}", "10.0.2.15");
+	check_leases("subnet: 10.0.0.0/27", "{endpoints: [a, n], ip: 10.0.0.30/27}", "10.0.0.4");
+	check_leases("dhcp: {first: 10.0.2.239}", "{endpoints: [a, n], ip: 10.0.2.15/24}", "10.0.2.239");
+	check_leases("dhcp: off", "{endpoints: [a, n], ip: 10.0.2.15/24}", "0.0.0.0");
+}
+
 static void test_macs_stay(void **state)
 {
 	struct topology *first = read_good("nodes: [h1, h2]\nlinks: [h1-h2]\n");
@@ -468,6 +498,7 @@ int main(void)
 		cmocka_unit_test(test_biggest_lab),
 		cmocka_unit_test(test_too_many_nodes),
 		cmocka_unit_test(test_several_errors),
+		cmocka_unit_test(test_leases_are_free_addresses),
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_lab_names),
 		cmocka_unit_test(test_units),

@@ -40,14 +40,15 @@ void control_plan(const struct control_request *request)
 		fail(request, -EINVAL, &error);
 }
 
-static void converged(void *opaque)
+/* lab_converge_done */
+static void converged(void *opaque, json_t *failures)
 {
 	struct control *control = opaque;
 
 	if (control->options.converged)
 		control->options.converged(control->options.opaque);
 	if (control->converging)
-		control_stream_finish(control->converging, json_object());
+		control_stream_finish(control->converging, json_pack("{s:O}", "failures", failures));
 }
 
 static void converge_close(struct control_stream *stream)

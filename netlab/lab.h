@@ -101,8 +101,10 @@ json_t *lab_plan(struct lab *lab, const char *path, struct error *error);
  * done first, and when it does, nothing has changed: returns a negative errno value with 'error' set (-EALREADY: it is
  * being changed; -ESTALE: the plan would be another).  Otherwise returns 0, and calls 'done' in the control loop when
  * all is in place and the nodes that come or restart have been started, or wait for their turn; or never, when the lab
- * is taken down before. */
-int lab_converge(struct lab *lab, const char *path, const char *token, void (*done)(void *opaque), void *opaque,
+ * is taken down before.  'failures' is an array of strings, which stays the caller's: what could not be put in place
+ * even so, such as a forward on a port that somebody else has. */
+typedef void lab_converge_done(void *opaque, json_t *failures);
+int lab_converge(struct lab *lab, const char *path, const char *token, lab_converge_done *done, void *opaque,
 		 struct error *error);
 
 /* Adds a forward, "tcp:127.0.0.1:2222:r1:22", to the network with NAT on which the guest is; or ends one, of which the

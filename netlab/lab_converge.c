@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "netlab/allocate.h"
 #include "netlab/dataplane.h"
+#include "netlab/json_text.h"
 #include "netlab/lab_internal.h"
 #include "netlab/lab_network.h"
 #include "netlab/node_shape.h"
@@ -18,7 +19,9 @@
  *      prepare -> stop what goes or restarts -> (all of that has ended) -> put in place -> start
  *
  * Preparing makes all that is new, nodes, networks, ports, files, beside what there is, and undoes it when something
- * fails; after it nothing can fail but the start of a node, which then counts as crashed.  Nothing is in place before
+ * fails; after it nothing can fail but the start of a node, which then counts as crashed, and what a network needs of
+ * the host that is free only once the old networks have gone: a port that is forwarded.  That is told to who asked for
+ * the change, of which the rest is done.  Nothing is in place before
  * the last guest has ended, so that there is one moment at which the lab is another.
  *
  * A node that is not touched goes on with its struct, and so with all that points to it; only its description is
@@ -37,7 +40,8 @@ struct lab_converge {
 	struct converge_node *nodes; /* In the new topology's order. */
 	size_t node_count;
 	struct lab_network **networks; /* In its order as well: those that stay as they are, and new ones. */
-	void (*done)(void *opaque);
+	json_t *failures;              /* Strings: what could not be put in place. */
+	lab_converge_done *done;
 	void *opaque;
 };
 
@@ -153,6 +157,7 @@ static void free_converge(struct lab_converge *converge)
 		free(converge->nodes[i].lines);
 	free(converge->nodes);
 	free(converge->networks);
+	json_decref(converge->failures);
 	lab_plan_release(&converge->plan);
 	free(converge);
 }
@@ -255,13 +260,16 @@ static void succeed_networks(struct lab *lab, const struct former *former)
 }
 
 /* Once the old ones have gone, which may have the same name, or the same ports of the host. */
-static void connect_networks(struct lab *lab)
+static void connect_networks(struct lab *lab, json_t *failures)
 {
-	struct error error = {.class = ERROR_NONE};
+	for (size_t i = 0; i < lab->topology->network_count; i++) {
+		struct error error = {.class = ERROR_NONE};
 
-	for (size_t i = 0; i < lab->topology->network_count; i++)
-		if (lab_network_connect(lab->networks[i], lab->topology, i, &error) < 0)
-			log_line("%s", error.text);
+		if (lab_network_connect(lab->networks[i], lab->topology, i, &error) == 0)
+			continue;
+		log_line("%s", error.text);
+		json_array_append_new(failures, json_text(error.text));
+	}
 }
 
 /* Nodes whose template cannot be found boot: what keeps templates from being found was said already. */
@@ -308,7 +316,7 @@ static void put_in_place(struct lab *lab, struct lab_converge *converge)
 	loop_call(dataplane_loop(lab->context.dataplane), lab_join_all, lab);
 	succeed_networks(lab, &former);
 	let_go(lab, &former, converge->plan.plan);
-	connect_networks(lab);
+	connect_networks(lab, converge->failures);
 	start_nodes(lab, converge);
 	lab_update_hosts(lab, former.topology);
 	set_up_more(converge);
@@ -332,7 +340,7 @@ void lab_converge_go_on(void *opaque)
 		return;
 	lab->converge = NULL;
 	put_in_place(lab, converge);
-	converge->done(converge->opaque);
+	converge->done(converge->opaque, converge->failures);
 	free_converge(converge);
 }
 
@@ -347,7 +355,7 @@ void lab_converge_abandon(struct lab *lab)
 	free_converge(converge);
 }
 
-int lab_converge(struct lab *lab, const char *path, const char *token, void (*done)(void *opaque), void *opaque,
+int lab_converge(struct lab *lab, const char *path, const char *token, lab_converge_done *done, void *opaque,
 		 struct error *error)
 {
 	struct lab_converge *converge;
@@ -358,6 +366,7 @@ int lab_converge(struct lab *lab, const char *path, const char *token, void (*do
 	converge = allocate_zeroed(1, sizeof(*converge));
 	converge->done = done;
 	converge->opaque = opaque;
+	converge->failures = json_array();
 	result = lab_plan_read(lab, path, &converge->plan, error);
 	if (result == 0 && strcmp(converge->plan.token, token) != 0)
 		result = error_set(error, ERROR_FAILED, ESTALE, "%s or the lab has changed since the plan was made",

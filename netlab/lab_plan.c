@@ -13,6 +13,8 @@
 #include "netlab/image.h"
 #include "netlab/json_text.h"
 #include "netlab/lab_internal.h"
+#include "netlab/lab_network.h"
+#include "netlab/nat.h"
 #include "netlab/plan.h"
 #include "netlab/topology.h"
 
@@ -118,6 +120,14 @@ static struct plan *compare(const struct lab *lab, const struct topology *topolo
 	struct topology running = *lab->topology;
 	struct plan *plan;
 
+	running.networks = allocate_zeroed(running.network_count, sizeof(running.networks[0]));
+	for (size_t i = 0; i < running.network_count; i++) {
+		struct topology_network *network = &running.networks[i];
+
+		/* Some may have failed, others may have been added by hand. */
+		*network = lab->topology->networks[i];
+		network->forwards = lab_network_forwards(lab->networks[i], &network->forward_count);
+	}
 	running.nodes = allocate_zeroed(running.node_count, sizeof(running.nodes[0]));
 	for (size_t i = 0; i < running.node_count; i++) {
 		running.nodes[i] = lab->topology->nodes[i];
@@ -125,6 +135,9 @@ static struct plan *compare(const struct lab *lab, const struct topology *topolo
 		running.nodes[i].cpus = lab->nodes[i]->cpus;
 	}
 	plan = plan_create(&running, topology);
+	for (size_t i = 0; i < running.network_count; i++)
+		free(running.networks[i].forwards);
+	free(running.networks);
 	free(running.nodes);
 	return plan;
 }

@@ -104,6 +104,16 @@ static int fail(const struct error *error)
 	return ERROR_USAGE;
 }
 
+static void put_failures(struct converge *converge, const json_t *failures)
+{
+	for (size_t i = 0; i < json_array_size(failures); i++) {
+		const char *text = json_string_value(json_array_get(failures, i));
+
+		cli_error("%s", text ? text : "");
+		converge->has_failed = true;
+	}
+}
+
 static int apply(struct converge *converge, struct client *client, const json_t *plan)
 {
 	const json_t *changes = json_object_get(plan, "changes");
@@ -115,6 +125,7 @@ static int apply(struct converge *converge, struct client *client, const json_t 
 
 	if (!answer)
 		return fail(&error);
+	put_failures(converge, json_object_get(answer, "failures"));
 	json_decref(answer);
 	converge->nodes = json_array();
 	for (size_t i = 0; i < json_array_size(changes); i++) {

@@ -23,7 +23,8 @@ struct converge {
 	bool yes;       /* Do not ask. */
 	bool plan_only; /* Change nothing. */
 
-	json_t *nodes; /* Names of those that come, restart or change, as far as there are any. */
+	bool has_failed; /* Something could not be put in place, and the user knows. */
+	json_t *nodes;   /* Names of those that come, restart or change, as far as there are any. */
 };
 
 /* Returns -1 when the lab is as it should be, and nodes may be on their way; or the exit code, when there is nothing

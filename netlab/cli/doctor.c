@@ -17,6 +17,7 @@
 #include "netlab/cli/cli.h"
 #include "netlab/image.h"
 #include "netlab/json_text.h"
+#include "netlab/ping_range.h"
 #include "netlab/runtime.h"
 
 /* netlab doctor: a list of checks.  Each adds one finding: what was looked for, whether it is good ("ok"),
@@ -194,6 +195,17 @@ static void check_files(json_t *findings)
 	     "up to %llu for one lab; a node needs some tens", (unsigned long long)files.rlim_max);
 }
 
+static void check_ping(json_t *findings)
+{
+	bool is_allowed = ping_is_allowed();
+
+	find(findings, "ping", is_allowed ? "ok" : "warning",
+	     is_allowed ? "" : PING_RANGE_FIX "; to keep it: " PING_RANGE_FIX_FOR_GOOD,
+	     is_allowed ? "guests on networks with NAT may ping beyond the gateway" :
+			  "guests on networks with NAT cannot ping beyond the gateway: net.ipv4.ping_group_range has "
+			  "none of your groups");
+}
+
 static bool is_in_path(const char *program)
 {
 	const char *path = getenv("PATH");
@@ -263,6 +275,7 @@ int cli_doctor(struct cli *cli, int argc, char **argv)
 	check_memory(findings);
 	check_runtime(findings);
 	check_files(findings);
+	check_ping(findings);
 	check_tool(findings, "tshark", "for reading captures in a terminal");
 	check_tool(findings, "wireshark", "for reading captures in a window");
 	code = has_missing(findings) ? ERROR_HOST : 0;

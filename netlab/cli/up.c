@@ -16,6 +16,7 @@
 #include "netlab/cli/progress.h"
 #include "netlab/image.h"
 #include "netlab/lab.h"
+#include "netlab/ping_range.h"
 #include "netlab/runtime.h"
 #include "netlab/snapshot.h"
 #include "netlab/topology.h"
@@ -40,6 +41,7 @@ struct up {
 	bool yes;         /* Change a lab that runs without asking. */
 	bool plan_only;   /* Change and start nothing. */
 	bool is_running;  /* The lab was there before us. */
+	bool has_failed;  /* It could not be made all that the file says. */
 	long timeout;     /* Seconds; 0: none. */
 	char *path;       /* Of the topology, as found. */
 	const char *file; /* The same as one speaks of it. */
@@ -143,6 +145,24 @@ static int prepare_host(const struct up *up)
 	return 0;
 }
 
+/* A lab without ping is one that most can live with. */
+static void warn_of_ping(const struct up *up)
+{
+	for (size_t i = 0; i < up->topology->network_count; i++) {
+		const struct topology_network *network = &up->topology->networks[i];
+
+		if (network->mode != TOPOLOGY_NAT || network->is_restricted || ping_is_allowed())
+			continue;
+		fprintf(stderr,
+			"warning: on network \"%s\" no ping gets beyond the gateway: the kernel lets none of your groups "
+			"ping\n"
+			"  help: " PING_RANGE_FIX "\n"
+			"  help: to keep it: " PING_RANGE_FIX_FOR_GOOD "\n",
+			network->name);
+		return;
+	}
+}
+
 /* All that can go wrong before anything is started.  Returns 0 or the exit code. */
 static int prepare(struct up *up, const char *given)
 {
@@ -152,6 +172,8 @@ static int prepare(struct up *up, const char *given)
 	if (code || !up->topology)
 		return code;
 	set_captures(up);
+	if (!up->plan_only)
+		warn_of_ping(up);
 	up->is_running = runtime_probe(up->topology->name, NULL) == RUNTIME_RUNNING;
 	if (up->is_running && up->from) {
 		cli_error("lab %s is running; \"netlab snapshot restore %s\" has it be what it was then",
@@ -219,7 +241,7 @@ static void put_success(const struct up *up)
 	} else if (up->is_running) {
 		printf("\nLab %s is as ", up->topology->name);
 		cli_put_text(stdout, up->file);
-		puts(" says.");
+		puts(up->has_failed ? " says, but for what failed; \"netlab up\" tries that again." : " says.");
 		return;
 	} else {
 		printf("\nLab %s is up: %zu node%s ready in %s.\n", up->topology->name, up->progress.count,
@@ -361,10 +383,11 @@ static int converge_and_follow(struct up *up, struct converge *converge)
 	up->launch = (struct launch){.lab = up->topology->name, .signal_fd = -1};
 	code = converge_run(converge, &client);
 	up->progress.among = converge->nodes;
+	up->has_failed = converge->has_failed;
 	if (code < 0)
 		code = json_array_size(converge->nodes) ? follow(up, &client) : finish(up, &client);
 	client_close(&client);
-	return code;
+	return code == 0 && up->has_failed ? ERROR_FAILED : code;
 }
 
 static int run(struct up *up)

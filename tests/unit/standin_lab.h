@@ -69,7 +69,7 @@ struct lab {
 	void *done_opaque;
 	struct error plan_error; /* Of a class: there is no plan, for this reason. */
 	int converge_result;     /* Negative: it is refused. */
-	void (*converged)(void *opaque);
+	lab_converge_done *converged;
 	void *converged_opaque;
 };
 
@@ -236,7 +236,7 @@ json_t *lab_plan(struct lab *lab, const char *path, struct error *error)
 }
 
 /* The test calls lab->converged. */
-int lab_converge(struct lab *lab, const char *path, const char *token, void (*done)(void *opaque), void *opaque,
+int lab_converge(struct lab *lab, const char *path, const char *token, lab_converge_done *done, void *opaque,
 		 struct error *error)
 {
 	if (lab->converge_result < 0)
@@ -252,11 +252,13 @@ int lab_converge(struct lab *lab, const char *path, const char *token, void (*do
 
 static inline void standin_converged(struct lab *lab)
 {
-	void (*done)(void *opaque) = lab->converged;
+	json_t *failures = json_pack("[s]", "port 80 is taken");
+	lab_converge_done *done = lab->converged;
 
 	lab->converged = NULL;
 	if (done)
-		done(lab->converged_opaque);
+		done(lab->converged_opaque, failures);
+	json_decref(failures);
 }
 
 const char *node_name(const struct node *node)

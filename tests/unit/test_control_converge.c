@@ -45,7 +45,7 @@ static void test_converge(void **state)
 	expect(fixture, "{'id':1,'result':{}}");
 	assert_int_equal(fixture->converges, 0);
 	standin_converged(&fixture->lab);
-	expect(fixture, "{'id':1,'result':{}}");
+	expect(fixture, "{'id':1,'result':{'failures':['port 80 is taken']}}");
 	assert_int_equal(fixture->converges, 1);
 	say(fixture, "{\"id\":1," CONVERGE);
 	expect(fixture, "{'id':1,'event':'started'}");

@@ -230,7 +230,9 @@ static void answer(struct nat *nat, const struct nat_datagram *question, const u
 	uint8_t frame[NAT_DATAGRAM_HEADERS_MAX + NAT_TFTP_ANSWER_MAX];
 
 	if (size > 0)
-		send_frame(nat, frame, nat_datagram_answer(question, payload, size, frame));
+		size = nat_datagram_answer(question, payload, size, frame);
+	if (size > 0)
+		send_frame(nat, frame, size);
 }
 
 static bool serve_names(struct nat *nat, const struct nat_datagram *question)

@@ -45,7 +45,7 @@
 #include "netlab/dataplane.h"
 #include "netlab/nat.h"
 
-#define ROUNDS 7
+#define ROUNDS 9
 #define MILLISECOND 1000000ull
 #define WARM_UP (50 * MILLISECOND)
 #define MEASURED (300 * MILLISECOND)
@@ -54,7 +54,7 @@
 #define MTU 1500
 #define SEGMENT (MTU - sizeof(struct ip) - sizeof(struct tcphdr))
 #define DATAGRAM (MTU - sizeof(struct ip) - sizeof(struct udphdr))
-#define BURST 64 /* Datagrams of one turn. */
+#define BURST 64 /* Datagrams or segments of one turn. */
 #define WINDOW 65535
 #define GUEST_PORT 4321
 #define POLL_FDS_MAX 16
@@ -153,7 +153,7 @@ static void *run_host(void *opaque)
 
 		if (count > 0)
 			host->received += (uint64_t)count;
-		else if (host->direction != TCP_DOWN)
+		else
 			sleep_for(NAP);
 	}
 	if (fd >= 0)
@@ -308,7 +308,8 @@ static void send_datagram(struct guest *guest)
 
 static bool has_window(const struct guest *guest)
 {
-	return guest->next - guest->acknowledged + SEGMENT <= guest->window;
+	return guest->direction == TCP_UP && guest->is_connected &&
+	       guest->next - guest->acknowledged + SEGMENT <= guest->window;
 }
 
 /* The guest's turn: sends what is due.  Returns whether it has more to send already. */
@@ -323,17 +324,15 @@ static bool run_guest(struct guest *guest)
 	}
 	for (unsigned int i = 0; guest->direction == UDP_UP && i < BURST; i++)
 		send_datagram(guest);
-	if (guest->direction == TCP_UP && guest->is_connected) {
-		if (guest->next != guest->acknowledged && loop_now() - guest->progress > STALLED) {
-			guest->next = guest->acknowledged;
-			guest->progress = loop_now();
-		}
-		while (has_window(guest))
-			send_segment(guest, TH_ACK, SEGMENT);
+	if (guest->is_connected && guest->next != guest->acknowledged && loop_now() - guest->progress > STALLED) {
+		guest->next = guest->acknowledged;
+		guest->progress = loop_now();
 	}
+	for (unsigned int i = 0; has_window(guest) && i < BURST; i++)
+		send_segment(guest, TH_ACK, SEGMENT);
 	if (guest->owes_answer)
 		send_segment(guest, TH_ACK, 0);
-	return guest->direction == UDP_UP || guest->owes_answer;
+	return guest->direction == UDP_UP || guest->owes_answer || has_window(guest);
 }
 
 static void take_segment(struct guest *guest, const struct tcphdr *tcp, uint32_t payload)
@@ -729,7 +728,6 @@ static void show_rows(const char *folder, enum direction direction)
 		printf("[%.2f-%.2f] | %3.0f %% | %5.0f | %" PRIu64 " |\n", rates[0], rates[ROUNDS - 1], median(parts),
 		       median(processor), lost[setting]);
 	}
-	fflush(stdout);
 }
 
 int main(int argc, char **argv)
@@ -742,6 +740,7 @@ int main(int argc, char **argv)
 		perror(folder);
 		return 1;
 	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("| direction          | setting        | Gb/s, median of %d [range] | of alone | ns/KiB | lost |\n"
 	       "|---|---|---|---|---|---|\n",
 	       ROUNDS);

@@ -7,11 +7,12 @@
  * to a thread of this program on the host's loopback, by way of the gateway.  It does so in three settings:
  *
  *      alone     it calls slirp_input(), and poll() is called for libslirp's sockets: nothing else is there;
- *      plane     it is plugged into a port of a data plane that runs in its own thread, on a network with nat_create();
+ *      plane     it is plugged into a port of a data plane that runs in its own thread, on a network with a
+ *                gateway;
  *      captured  the same, with both ports captured.
  *
- * In all of them the peer runs in the thread that runs libslirp, as the device of a NIC does in netlab, so none pays for
- * waking a guest.  It copies each frame it is given, acknowledges once for each batch of frames, as a kernel that
+ * In all of them the peer runs in the thread that runs libslirp, as the device of a NIC does in netlab, so none pays
+ * for waking a guest.  It copies each frame it is given, acknowledges once for each batch of frames, as a kernel that
  * merges segments does, and knows the checksum of what it sends beforehand.  The host's end does not sleep in recv(),
  * but looks from time to time: being woken for each segment would take longer than all the rest.
  *

@@ -34,6 +34,19 @@ struct frame {
 	size_t size; /* All bytes, FRAME_SIZE_MIN to FRAME_SIZE_MAX. */
 };
 
+/* Makes 'frame' the one that is the 'size' bytes at 'bytes', in one piece, which only we change.  It lasts as long as
+ * they and 'rest'. */
+static inline void frame_set(struct frame *frame, struct iovec *rest, const uint8_t *bytes, size_t size)
+{
+	frame->size = size;
+	frame->header_size = size < FRAME_HEADER_SIZE ? size : FRAME_HEADER_SIZE;
+	memcpy(frame->header, bytes, frame->header_size);
+	rest->iov_base = (uint8_t *)(uintptr_t)bytes + frame->header_size;
+	rest->iov_len = size - frame->header_size;
+	frame->rest = rest;
+	frame->rest_count = rest->iov_len > 0;
+}
+
 /* Copies the first 'count' bytes of the frame (at most 'size') to 'to'. */
 static inline void frame_copy(const struct frame *frame, void *to, size_t count)
 {

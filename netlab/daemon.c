@@ -204,9 +204,9 @@ static struct topology *read_topology(struct daemon *daemon, struct error *error
 	if (daemon->from) {
 		char *folder = snapshot_path(daemon->name, daemon->from);
 
-		topology = topology_read_kept(folder, daemon->name, errors);
-		free(folder);
 		daemon->origin = snapshot_origin(daemon->name, daemon->from);
+		topology = topology_read_kept(folder, daemon->origin, daemon->name, errors);
+		free(folder);
 	} else {
 		topology = topology_read(daemon->topology_path, daemon->name, errors);
 	}

@@ -382,6 +382,8 @@ static enum drop_reason reason_of(enum port_result result)
 		return DROP_TOO_LONG;
 	case PORT_MTU:
 		return DROP_MTU;
+	case PORT_QUEUE_FULL:
+		return DROP_QUEUE_FULL;
 	default:
 		return DROP_NOT_READY;
 	}
@@ -482,14 +484,10 @@ static void keep_answer(struct port *from, const struct frame *frame)
 
 static void forward_answer(const struct answer *answer)
 {
-	struct frame frame = {.size = answer->size, .rest_count = 1};
+	struct frame frame;
 	struct iovec rest;
 
-	frame.header_size = answer->size < FRAME_HEADER_SIZE ? answer->size : FRAME_HEADER_SIZE;
-	memcpy(frame.header, answer->bytes, frame.header_size);
-	rest.iov_base = (void *)(answer->bytes + frame.header_size);
-	rest.iov_len = answer->size - frame.header_size;
-	frame.rest = &rest;
+	frame_set(&frame, &rest, answer->bytes, answer->size);
 	forward(answer->from, &frame);
 }
 

@@ -6,8 +6,8 @@
  * ==============
  *
  * Everything a frame meets between two guests: ports, links and networks.  A port is where something is
- * plugged in (a node's interface; later a NAT gateway, a TAP, a socket).  Two ports joined by a link pass
- * every frame to each other; ports on a network are joined by a learning switch (netlab/switch.h).
+ * plugged in (a node's interface, a NAT gateway, a socket).  Two ports joined by a link pass every frame to each
+ * other; ports on a network are joined by a learning switch (netlab/switch.h).
  *
  * One thread runs it, in one loop that owns all virtqueues of all NICs, so there is one order of frames,
  * and a frame is copied once, from the sender's memory to the receiver's.
@@ -18,12 +18,12 @@
  *
  * A frame is counted as transmitted by the port it came from, then either as received or as dropped: at the
  * receiving port when that port did not take it, at the sender's when it did not get so far.  A flooded
- * frame is counted once by its sender and by each receiver.  Drops as DROP_MALFORMED and DROP_QUEUE_FULL
- * come before the wire: such frames are not counted as transmitted.  What is for others ends at the filter of the
- * receiving NIC, as it does with any NIC; on its wire it was received.  Captures hold what was transmitted and
- * what was received: a frame that was dropped is in its sender's capture and in no other.  Both ends have
- * the same time in their captures, that at which the frame was forwarded, so a frame can be found again at
- * the other end.
+ * frame is counted once by its sender and by each receiver.  Drops as DROP_MALFORMED, and as
+ * DROP_QUEUE_FULL at a sender, come before the wire: such frames are not counted as transmitted.  What is for
+ * others ends at the filter of the receiving NIC, as it does with any NIC; on its wire it was received.  Captures
+ * hold what was transmitted and what was received: a frame that was dropped is in its sender's capture and in no
+ * other.  Both ends have the same time in their captures, that at which the frame was forwarded, so a frame can
+ * be found again at the other end.
  *
  * Thread-safety: one thread builds: create, add, remove, start, stop, destroy.  Once the data plane runs, adding
  * and removing wait for its thread.  Joining, port_plug(), port_transmit() and port_refused() are for the data
@@ -63,6 +63,7 @@ enum port_result {
 	PORT_NOT_READY,
 	PORT_TOO_LONG,
 	PORT_MTU,
+	PORT_QUEUE_FULL, /* A peer outside of the lab does not keep up. */
 };
 
 /* What is plugged into a port.  Called in the data plane's thread.

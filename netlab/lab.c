@@ -11,6 +11,7 @@
 #include "netlab/allocate.h"
 #include "netlab/capture.h"
 #include "netlab/dataplane.h"
+#include "netlab/lab_attachment.h"
 #include "netlab/lab_internal.h"
 #include "netlab/lab_network.h"
 #include "netlab/node.h"
@@ -45,8 +46,24 @@ static int add_networks(struct lab *lab, struct error *error)
 	return lab->networks ? 0 : error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 }
 
+static int add_attachments(struct lab *lab, struct error *error)
+{
+	const struct topology *topology = lab->topology;
+
+	lab->attachments = calloc(topology->attachment_count + 1, sizeof(*lab->attachments));
+	for (size_t i = 0; lab->attachments && i < topology->attachment_count; i++) {
+		lab->attachments[i] = lab_attachment_create(lab->context.dataplane, &topology->attachments[i], error);
+		if (!lab->attachments[i] || lab_attachment_open(lab->attachments[i], error) < 0)
+			return -EIO;
+	}
+	return lab->attachments ? 0 : error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+}
+
+/* The port at an end that is no network. */
 static struct port *endpoint_port(const struct lab *lab, const struct topology_endpoint *endpoint)
 {
+	if (endpoint->kind == TOPOLOGY_END_ATTACHMENT)
+		return lab->attachments[endpoint->attachment]->port;
 	return lab->nodes[endpoint->node]->interfaces[endpoint->interface].port;
 }
 
@@ -54,9 +71,9 @@ static void join(struct lab *lab, const struct topology_link *link)
 {
 	const struct topology_endpoint *a = &link->endpoints[0], *b = &link->endpoints[1];
 
-	if (a->is_network)
+	if (a->kind == TOPOLOGY_END_NETWORK)
 		port_join_network(endpoint_port(lab, b), lab->networks[a->network]->network);
-	else if (b->is_network)
+	else if (b->kind == TOPOLOGY_END_NETWORK)
 		port_join_network(endpoint_port(lab, a), lab->networks[b->network]->network);
 	else
 		port_join_port(endpoint_port(lab, a), endpoint_port(lab, b));
@@ -101,7 +118,7 @@ static int build(struct lab *lab, const struct lab_options *options, struct erro
 			return -EIO;
 		dataplane_set_capture(lab->context.dataplane, lab->capture);
 	}
-	if (add_networks(lab, error) < 0 || add_nodes(lab, error) < 0)
+	if (add_networks(lab, error) < 0 || add_nodes(lab, error) < 0 || add_attachments(lab, error) < 0)
 		return -EIO;
 	lab_join_all(lab);
 	return 0;
@@ -200,6 +217,17 @@ static int start_waiting(struct lab *lab, struct error *error)
 	return result;
 }
 
+/* Has the attachments that wait for all nodes begin when these are ready; those that have ended are not waited for. */
+static void start_attachments(struct lab *lab)
+{
+	for (size_t i = 0; i < lab->node_count; i++)
+		if (lab->nodes[i]->state == NODE_CREATED || lab->nodes[i]->state == NODE_BOOTING ||
+		    lab->nodes[i]->state == NODE_CONFIGURING)
+			return;
+	for (size_t i = 0; i < lab->topology->attachment_count; i++)
+		lab_attachment_start(lab->attachments[i]);
+}
+
 /* loop_function */
 void lab_start_more(void *opaque)
 {
@@ -207,6 +235,8 @@ void lab_start_more(void *opaque)
 
 	while (!lab->stopping && start_waiting(lab, NULL) < 0)
 		; /* The next one may do better. */
+	if (!lab->stopping)
+		start_attachments(lab);
 }
 
 int lab_start(struct lab *lab, struct error *error)
@@ -289,6 +319,8 @@ void lab_destroy(struct lab *lab)
 	}
 	free(lab->nodes);
 	lab_close_templates(lab);
+	for (size_t i = 0; lab->attachments && i < lab->topology->attachment_count; i++)
+		lab_attachment_destroy(lab->attachments[i]);
 	for (size_t i = 0; lab->networks && i < lab->topology->network_count; i++)
 		lab_network_destroy(lab->networks[i]);
 	bridge_client_close(&lab->bridge_client);
@@ -296,6 +328,7 @@ void lab_destroy(struct lab *lab)
 	capture_destroy(lab->capture);
 	if (lab->context.kvm_fd >= 0)
 		close(lab->context.kvm_fd);
+	free(lab->attachments);
 	free(lab->networks);
 	free(lab->bridge_marker);
 	free(lab->origin);

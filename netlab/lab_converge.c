@@ -8,6 +8,7 @@
 #include "netlab/allocate.h"
 #include "netlab/dataplane.h"
 #include "netlab/json_text.h"
+#include "netlab/lab_attachment.h"
 #include "netlab/lab_internal.h"
 #include "netlab/lab_network.h"
 #include "netlab/node_shape.h"
@@ -39,8 +40,9 @@ struct lab_converge {
 	struct lab_plan plan;
 	struct converge_node *nodes; /* In the new topology's order. */
 	size_t node_count;
-	struct lab_network **networks; /* In its order as well: those that stay as they are, and new ones. */
-	json_t *failures;              /* Strings: what could not be put in place. */
+	struct lab_network **networks;       /* In its order as well: those that stay as they are, and new ones. */
+	struct lab_attachment **attachments; /* The same; those that stay by name may yet be opened anew. */
+	json_t *failures;                    /* Strings: what could not be put in place. */
 	lab_converge_done *done;
 	void *opaque;
 };
@@ -84,6 +86,37 @@ static int prepare_networks(struct lab *lab, struct lab_converge *converge, stru
 	return 0;
 }
 
+/* The attachment of the running lab that has the name, or NULL. */
+static struct lab_attachment *same_attachment(const struct lab *lab, const char *name)
+{
+	for (size_t i = 0; i < lab->topology->attachment_count; i++)
+		if (!strcmp(lab->topology->attachments[i].name, name))
+			return lab->attachments[i];
+	return NULL;
+}
+
+/* Opens what is new.  What it needs may be another's that goes: then that is left for put_in_place(). */
+static int prepare_attachments(struct lab *lab, struct lab_converge *converge, struct error *error)
+{
+	const struct topology *topology = converge->plan.topology;
+
+	for (size_t i = 0; i < topology->attachment_count; i++) {
+		const struct topology_attachment *attachment = &topology->attachments[i];
+		int result;
+
+		converge->attachments[i] = same_attachment(lab, attachment->name);
+		if (converge->attachments[i])
+			continue;
+		converge->attachments[i] = lab_attachment_create(lab->context.dataplane, attachment, error);
+		if (!converge->attachments[i])
+			return -ENOMEM;
+		result = lab_attachment_open(converge->attachments[i], error);
+		if (result < 0 && (result != -EADDRINUSE || !plan_frees_attachment(converge->plan.plan)))
+			return result;
+	}
+	return 0;
+}
+
 static int prepare_node(struct lab *lab, struct converge_node *item, const struct topology_node *topology,
 			const struct plan *plan, struct error *error)
 {
@@ -119,8 +152,11 @@ static int prepare(struct lab *lab, struct lab_converge *converge, struct error 
 	converge->nodes = allocate_zeroed(topology->node_count, sizeof(converge->nodes[0]));
 	converge->node_count = topology->node_count;
 	converge->networks = allocate_zeroed(topology->network_count, sizeof(struct lab_network *));
+	converge->attachments = allocate_zeroed(topology->attachment_count, sizeof(struct lab_attachment *));
 	if (result == 0)
 		result = prepare_networks(lab, converge, error);
+	if (result == 0)
+		result = prepare_attachments(lab, converge, error);
 	for (size_t i = 0; result == 0 && i < topology->node_count; i++)
 		result = prepare_node(lab, &converge->nodes[i], &topology->nodes[i], converge->plan.plan, error);
 	return result;
@@ -149,6 +185,9 @@ static void undo(struct lab *lab, struct lab_converge *converge)
 	for (size_t i = 0; i < topology->network_count; i++)
 		if (converge->networks[i] && !is_in(lab->networks, lab->topology->network_count, converge->networks[i]))
 			lab_network_destroy(converge->networks[i]);
+	for (size_t i = 0; i < topology->attachment_count; i++)
+		if (converge->attachments[i] && !same_attachment(lab, topology->attachments[i].name))
+			lab_attachment_destroy(converge->attachments[i]);
 }
 
 static void free_converge(struct lab_converge *converge)
@@ -158,6 +197,7 @@ static void free_converge(struct lab_converge *converge)
 	free(converge->nodes);
 	free(converge->networks);
 	json_decref(converge->failures);
+	free(converge->attachments);
 	lab_plan_release(&converge->plan);
 	free(converge);
 }
@@ -206,11 +246,15 @@ struct former {
 	const struct topology *topology;
 	struct node **nodes;
 	struct lab_network **networks;
+	struct lab_attachment **attachments;
 };
 
 static struct former replace(struct lab *lab, struct lab_converge *converge)
 {
-	struct former former = {.topology = lab->topology, .nodes = lab->nodes, .networks = lab->networks};
+	struct former former = {.topology = lab->topology,
+				.nodes = lab->nodes,
+				.networks = lab->networks,
+				.attachments = lab->attachments};
 	struct topology *topology = converge->plan.topology;
 
 	lab->nodes = allocate_zeroed(topology->node_count, sizeof(struct node *));
@@ -218,8 +262,10 @@ static struct former replace(struct lab *lab, struct lab_converge *converge)
 		lab->nodes[i] = converge->nodes[i].node;
 	lab->node_count = topology->node_count;
 	lab->networks = converge->networks;
+	lab->attachments = converge->attachments;
 	keep_topology(lab, topology);
 	converge->networks = NULL;
+	converge->attachments = NULL;
 	converge->plan.topology = NULL;
 	return former;
 }
@@ -238,8 +284,12 @@ static void let_go(struct lab *lab, const struct former *former, const struct pl
 	for (size_t i = 0; i < former->topology->network_count; i++)
 		if (!is_in(lab->networks, lab->topology->network_count, former->networks[i]))
 			lab_network_destroy(former->networks[i]);
+	for (size_t i = 0; i < former->topology->attachment_count; i++)
+		if (!topology_find_attachment(lab->topology, former->topology->attachments[i].name))
+			lab_attachment_destroy(former->attachments[i]);
 	free(former->nodes);
 	free(former->networks);
+	free(former->attachments);
 }
 
 /* A network that takes the place of one of the same name goes on with its outer port. */
@@ -266,6 +316,27 @@ static void connect_networks(struct lab *lab, json_t *failures)
 		struct error error = {.class = ERROR_NONE};
 
 		if (lab_network_connect(lab->networks[i], lab->topology, i, &error) == 0)
+			continue;
+		log_line("%s", error.text);
+		json_array_append_new(failures, json_text(error.text));
+	}
+}
+
+/* Once the old ones have gone.  Those that changed are closed before any is opened, since one may now have what was
+ * another's. */
+static void renew_attachments(struct lab *lab, json_t *failures)
+{
+	for (size_t i = 0; i < lab->topology->attachment_count; i++) {
+		const struct topology_attachment *topology = &lab->topology->attachments[i];
+
+		if (!topology_attachment_is_same(lab->attachments[i]->topology, topology))
+			lab_attachment_close(lab->attachments[i]);
+		lab->attachments[i]->topology = topology;
+	}
+	for (size_t i = 0; i < lab->topology->attachment_count; i++) {
+		struct error error = {.class = ERROR_NONE};
+
+		if (lab_attachment_open(lab->attachments[i], &error) == 0)
 			continue;
 		log_line("%s", error.text);
 		json_array_append_new(failures, json_text(error.text));
@@ -317,6 +388,7 @@ static void put_in_place(struct lab *lab, struct lab_converge *converge)
 	succeed_networks(lab, &former);
 	let_go(lab, &former, converge->plan.plan);
 	connect_networks(lab, converge->failures);
+	renew_attachments(lab, converge->failures);
 	start_nodes(lab, converge);
 	lab_update_hosts(lab, former.topology);
 	set_up_more(converge);

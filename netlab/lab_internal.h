@@ -16,6 +16,7 @@
 #include "netlab/template.h"
 
 struct capture;
+struct lab_attachment;
 struct lab_network;
 
 /* The template of all nodes with the same image, memory and CPUs: there, being made, or neither, and then they boot. */
@@ -71,7 +72,8 @@ struct lab {
 	struct host_profile host;
 	struct node_context context;
 	struct capture *capture;
-	struct lab_network **networks; /* In the topology's order. */
+	struct lab_network **networks;       /* In the topology's order. */
+	struct lab_attachment **attachments; /* In the topology's order. */
 	struct bridge_client bridge_client;
 	char *bridge_marker;
 	struct node **nodes; /* In the topology's order. */

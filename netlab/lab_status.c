@@ -17,6 +17,7 @@
 #include "netlab/guest.h"
 #include "netlab/image.h"
 #include "netlab/json_text.h"
+#include "netlab/lab_attachment.h"
 #include "netlab/lab_internal.h"
 #include "netlab/lab_network.h"
 #include "netlab/tap.h"
@@ -56,22 +57,25 @@ static json_t *devices_status(const struct node *node)
 	return devices;
 }
 
-/* What is at the other end of an interface's link. */
-static json_t *link_status(const struct lab *lab, const struct node_interface *interface)
+static const char *endpoint_name(const struct lab *lab, const struct topology_endpoint *endpoint)
 {
-	const struct topology_link *link = &lab->topology->links[interface->topology->link];
-
-	for (int i = 0; i < 2; i++) {
-		const struct topology_endpoint *endpoint = &link->endpoints[i];
-		const struct node_interface *other;
-
-		if (endpoint->is_network)
-			return json_string(lab->topology->networks[endpoint->network].name);
-		other = &lab->nodes[endpoint->node]->interfaces[endpoint->interface];
-		if (other != interface)
-			return json_string(other->port_name);
+	switch (endpoint->kind) {
+	case TOPOLOGY_END_NETWORK:
+		return lab->topology->networks[endpoint->network].name;
+	case TOPOLOGY_END_ATTACHMENT:
+		return lab->topology->attachments[endpoint->attachment].name;
+	default:
+		return lab->nodes[endpoint->node]->interfaces[endpoint->interface].port_name;
 	}
-	return json_string("");
+}
+
+/* What is at the other end of the link of the port called 'name'. */
+static json_t *link_status(const struct lab *lab, size_t link, const char *name)
+{
+	const struct topology_endpoint *ends = lab->topology->links[link].endpoints;
+	const char *first = endpoint_name(lab, &ends[0]);
+
+	return json_string(strcmp(first, name) ? first : endpoint_name(lab, &ends[1]));
 }
 
 static json_t *interfaces_status(const struct lab *lab, const struct node *node)
@@ -92,7 +96,7 @@ static json_t *interfaces_status(const struct lab *lab, const struct node *node)
 				      json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "name", interface->topology->name,
 						"port", interface->port_name, "mac", text, "mtu",
 						(int)interface->topology->mtu, "addresses", addresses, "link",
-						link_status(lab, interface)));
+						link_status(lab, interface->topology->link, interface->port_name)));
 	}
 	return interfaces;
 }
@@ -258,6 +262,21 @@ static json_t *network_status(const struct lab *lab, size_t index)
 	return status;
 }
 
+static json_t *attachment_status(const struct lab *lab, size_t index)
+{
+	const struct topology_attachment *topology = &lab->topology->attachments[index];
+	char *target = topology_attachment_target(topology);
+	struct attachment_status status;
+	json_t *json;
+
+	lab_attachment_describe(lab->attachments[index], &status);
+	json = json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "name", topology->name, "kind",
+			 topology_attachment_word(topology->kind), "target", json_text(target), "state", status.state,
+			 "detail", json_text(status.detail), "link", link_status(lab, topology->link, topology->name));
+	free(target);
+	return json;
+}
+
 /* Adds what memory the nodes and the lab take to their status.  What cannot be learned is left out. */
 static void add_memory(const struct lab *lab, json_t *status)
 {
@@ -296,7 +315,8 @@ out:
 
 json_t *lab_status(struct lab *lab, bool with_memory)
 {
-	json_t *nodes = json_array(), *ports = json_array(), *networks = json_array(), *status;
+	json_t *nodes = json_array(), *ports = json_array(), *networks = json_array(), *attachments = json_array();
+	json_t *status;
 
 	for (size_t i = 0; i < lab->node_count; i++) {
 		struct node *node = lab->nodes[i];
@@ -310,10 +330,14 @@ json_t *lab_status(struct lab *lab, bool with_memory)
 		if (lab->networks[i]->outer)
 			json_array_append_new(ports, port_status(lab, lab->networks[i]->outer));
 	}
-	status = json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
+	for (size_t i = 0; i < lab->topology->attachment_count; i++) {
+		json_array_append_new(attachments, attachment_status(lab, i));
+		json_array_append_new(ports, port_status(lab, lab->attachments[i]->port));
+	}
+	status = json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
 			   json_text(lab->topology->path), "captures", json_text(lab->captures), "uptime",
 			   (double)(loop_now() - lab->created) / 1e9, "host", host_status(&lab->host), "nodes", nodes,
-			   "networks", networks, "ports", ports);
+			   "networks", networks, "attachments", attachments, "ports", ports);
 	if (with_memory)
 		add_memory(lab, status);
 	return status;

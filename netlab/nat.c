@@ -75,15 +75,10 @@ static void on_timeout(void *opaque)
 
 static void send_frame(struct nat *nat, const void *bytes, size_t size)
 {
-	struct frame frame = {.size = size};
+	struct frame frame;
 	struct iovec rest;
 
-	frame.header_size = size < FRAME_HEADER_SIZE ? size : FRAME_HEADER_SIZE;
-	memcpy(frame.header, bytes, frame.header_size);
-	rest.iov_base = (uint8_t *)(uintptr_t)bytes + frame.header_size;
-	rest.iov_len = size - frame.header_size;
-	frame.rest = &rest;
-	frame.rest_count = rest.iov_len > 0;
+	frame_set(&frame, &rest, bytes, size);
 	port_transmit(nat->port, &frame);
 }
 

@@ -406,6 +406,42 @@ static void plan_networks(struct plan *plan, const struct topology *from, const 
 	}
 }
 
+/* Attachments. */
+
+static void compare_attachments(struct difference *difference, const struct topology_attachment *from,
+				const struct topology_attachment *to)
+{
+	char *before = topology_attachment_target(from), *after = topology_attachment_target(to);
+
+	if (strcmp(before, after))
+		note(difference, "%s -> %s", before, after);
+	else
+		note(difference, "settings");
+	free(before);
+	free(after);
+}
+
+static void plan_attachments(struct plan *plan, const struct topology *from, const struct topology *to)
+{
+	for (size_t i = 0; i < to->attachment_count; i++)
+		if (!topology_find_attachment(from, to->attachments[i].name))
+			add(plan, PLAN_ATTACHMENT, PLAN_ADD, allocate_copy(to->attachments[i].name), allocate_copy(""));
+	for (size_t i = 0; i < from->attachment_count; i++)
+		if (!topology_find_attachment(to, from->attachments[i].name))
+			add(plan, PLAN_ATTACHMENT, PLAN_REMOVE, allocate_copy(from->attachments[i].name),
+			    allocate_copy(""));
+	for (size_t i = 0; i < to->attachment_count; i++) {
+		const struct topology_attachment *after = &to->attachments[i];
+		const struct topology_attachment *before = topology_find_attachment(from, after->name);
+		struct difference difference = {.text = NULL};
+
+		if (!before || topology_attachment_is_same(before, after))
+			continue;
+		compare_attachments(&difference, before, after);
+		add(plan, PLAN_ATTACHMENT, PLAN_CHANGE, allocate_copy(after->name), difference.text);
+	}
+}
+
 /* Links. */
 
 static bool same_end(const struct topology *a, const struct topology_endpoint *a_end, const struct topology *b,
@@ -413,10 +449,12 @@ static bool same_end(const struct topology *a, const struct topology_endpoint *a
 {
 	const struct topology_node *a_node, *b_node;
 
-	if (a_end->is_network != b_end->is_network)
+	if (a_end->kind != b_end->kind)
 		return false;
-	if (a_end->is_network)
+	if (a_end->kind == TOPOLOGY_END_NETWORK)
 		return !strcmp(a->networks[a_end->network].name, b->networks[b_end->network].name);
+	if (a_end->kind == TOPOLOGY_END_ATTACHMENT)
+		return !strcmp(a->attachments[a_end->attachment].name, b->attachments[b_end->attachment].name);
 	a_node = &a->nodes[a_end->node];
 	b_node = &b->nodes[b_end->node];
 	return !strcmp(a_node->name, b_node->name) &&
@@ -432,25 +470,42 @@ static bool same_link(const struct topology *a, const struct topology_link *a_li
 	       (same_end(a, &a_ends[0], b, &b_ends[1]) && same_end(a, &a_ends[1], b, &b_ends[0]));
 }
 
-/* Whether 'other' has the same link as 'topology'.  It is looked for at the link's first node, since an interface has
- * one link. */
+/* The link that 'other' has at what 'end' is called in 'topology', or NULL.  The end is no network. */
+static const struct topology_link *find_link(const struct topology *other, const struct topology *topology,
+					     const struct topology_endpoint *end)
+{
+	const struct topology_attachment *attachment;
+	const struct topology_interface *interface;
+	const struct topology_node *node, *its_node;
+
+	if (end->kind == TOPOLOGY_END_ATTACHMENT) {
+		attachment = topology_find_attachment(other, topology->attachments[end->attachment].name);
+		return attachment ? &other->links[attachment->link] : NULL;
+	}
+	node = &topology->nodes[end->node];
+	its_node = topology_find_node(other, node->name);
+	interface = its_node ? find_interface(its_node, node->interfaces[end->interface].name) : NULL;
+	return interface ? &other->links[interface->link] : NULL;
+}
+
+/* Whether 'other' has the same link as 'topology'.  It is looked for at the link's first end that is no network, since
+ * that has one link. */
 static bool has_link(const struct topology *other, const struct topology *topology, const struct topology_link *link)
 {
-	const struct topology_endpoint *end = &link->endpoints[link->endpoints[0].is_network];
-	const struct topology_node *node = &topology->nodes[end->node];
-	const struct topology_node *its_node = topology_find_node(other, node->name);
-	const struct topology_interface *interface;
+	const struct topology_endpoint *ends = link->endpoints;
+	const struct topology_link *its = find_link(other, topology, &ends[ends[0].kind == TOPOLOGY_END_NETWORK]);
 
-	interface = its_node ? find_interface(its_node, node->interfaces[end->interface].name) : NULL;
-	return interface && same_link(topology, link, other, &other->links[interface->link]);
+	return its && same_link(topology, link, other, its);
 }
 
 static char *end_name(const struct topology *topology, const struct topology_endpoint *end)
 {
 	const struct topology_node *node;
 
-	if (end->is_network)
+	if (end->kind == TOPOLOGY_END_NETWORK)
 		return allocate_copy(topology->networks[end->network].name);
+	if (end->kind == TOPOLOGY_END_ATTACHMENT)
+		return allocate_copy(topology->attachments[end->attachment].name);
 	node = &topology->nodes[end->node];
 	return allocate_text("%s:%s", node->name, node->interfaces[end->interface].name);
 }
@@ -484,6 +539,7 @@ struct plan *plan_create(const struct topology *from, const struct topology *to)
 		from = &nothing;
 	plan_nodes(plan, from, to);
 	plan_networks(plan, from, to);
+	plan_attachments(plan, from, to);
 	plan_links(plan, from, to);
 	return plan;
 }
@@ -506,6 +562,14 @@ struct plan_change *plan_find_node(const struct plan *plan, const char *name)
 		if (!strcmp(plan->changes[i].name, name))
 			return &plan->changes[i];
 	return NULL;
+}
+
+bool plan_frees_attachment(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->changes[i].kind == PLAN_ATTACHMENT && plan->changes[i].action != PLAN_ADD)
+			return true;
+	return false;
 }
 
 void plan_restart_node(struct plan *plan, const char *name, const char *reason)
@@ -533,7 +597,10 @@ void plan_restart_node(struct plan *plan, const char *name, const char *reason)
 
 json_t *plan_json(const struct plan *plan)
 {
-	static const char *const kinds[] = {[PLAN_NODE] = "node", [PLAN_NETWORK] = "network", [PLAN_LINK] = "link"};
+	static const char *const kinds[] = {[PLAN_NODE] = "node",
+					    [PLAN_NETWORK] = "network",
+					    [PLAN_ATTACHMENT] = "attachment",
+					    [PLAN_LINK] = "link"};
 	static const char *const actions[] =
 		{[PLAN_ADD] = "add", [PLAN_REMOVE] = "remove", [PLAN_RESTART] = "restart", [PLAN_CHANGE] = "change"};
 	json_t *changes = json_array();

@@ -5,7 +5,7 @@
 /* Plan: what makes one topology of another
  * ========================================
  *
- * Compares two topologies and says which nodes, networks and links come, go or change, in words for people and with
+ * Compares two topologies and says which nodes, networks, attachments and links come, go or change, in words for people and with
  * what there is to do.  The rule is simple, so that it can be foreseen: a node whose own description differs
  * restarts, and every other is left alone.  A node's interfaces, with their addresses, are part of its description;
  * where the other end of an interface's link is, is not: that is only a wire to be moved.  Only what can be added to a
@@ -17,13 +17,14 @@
  * Thread-safety: any thread; a struct plan belongs to one.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <jansson.h>
 
 #include "netlab/topology.h"
 
-enum plan_kind { PLAN_NODE, PLAN_NETWORK, PLAN_LINK };
+enum plan_kind { PLAN_NODE, PLAN_NETWORK, PLAN_ATTACHMENT, PLAN_LINK };
 
 enum plan_action {
 	PLAN_ADD,
@@ -35,12 +36,13 @@ enum plan_action {
 struct plan_change {
 	enum plan_kind kind;
 	enum plan_action action;
-	char *name;   /* A node's or network's, or "h1:eth0 - lan". */
+	char *name;   /* A node's or network's, "socket:qemu1", or "h1:eth0 - lan". */
 	char *reason; /* What differs, "" for what comes or goes: "memory 64M -> 96M, eth1 added". */
 };
 
 struct plan {
-	struct plan_change *changes; /* Nodes, networks, links; of each what comes, goes, restarts, changes. */
+	struct plan_change
+		*changes; /* Nodes, networks, attachments, links; of each what comes, goes, restarts, changes. */
 	size_t count;
 };
 
@@ -50,6 +52,9 @@ void plan_free(struct plan *plan);
 
 /* Returns what happens to the node of that name, or NULL: nothing. */
 struct plan_change *plan_find_node(const struct plan *plan, const char *name);
+
+/* Whether an attachment goes or changes, and so gives up what it has of the host's. */
+bool plan_frees_attachment(const struct plan *plan);
 
 /* Notes that the node of that name restarts, for 'reason' beside what differs, if anything does. */
 void plan_restart_node(struct plan *plan, const char *name, const char *reason);

@@ -471,7 +471,7 @@ static int check_topology(const struct import *import, struct error *error)
 	char *folder = allocate_text("/proc/self/fd/%d", import->folder), *text = NULL;
 	size_t size;
 	FILE *errors = open_memstream(&text, &size);
-	struct topology *topology = errors ? topology_read_kept(folder, import->imported->lab, errors) : NULL;
+	struct topology *topology = errors ? topology_read_kept(folder, NULL, import->imported->lab, errors) : NULL;
 	int result;
 
 	if (errors)

@@ -337,8 +337,8 @@ static void read_lab(struct topology_reader *reader, const struct yaml_tree_node
 	}
 }
 
-/* Sets the topology's absolute path and the reader's folder. */
-static void resolve_path(struct topology_reader *reader, const char *path)
+/* The absolute path of the folder that 'path' is in. */
+static char *folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	char *folder = slash ? allocate_copy_part(path, slash == path ? 1 : (size_t)(slash - path)) :
@@ -355,8 +355,17 @@ static void resolve_path(struct topology_reader *reader, const char *path)
 		free(here);
 	}
 	free(folder);
-	reader->folder = absolute;
-	reader->topology->path = allocate_text("%s/%s", strcmp(absolute, "/") ? absolute : "",
+	return absolute;
+}
+
+/* Sets the topology's absolute path and the reader's folders. */
+static void resolve_path(struct topology_reader *reader, const char *path, const char *origin)
+{
+	const char *slash = strrchr(path, '/');
+
+	reader->folder = folder_of(path);
+	reader->socket_folder = folder_of(origin ? origin : path);
+	reader->topology->path = allocate_text("%s/%s", strcmp(reader->folder, "/") ? reader->folder : "",
 					       slash ? slash + 1 : path);
 }
 
@@ -366,18 +375,29 @@ static void clear_reader(struct topology_reader *reader)
 		for (size_t j = 0; j < 2; j++)
 			free(reader->wires[i].ends[j].addresses);
 	topology_clear_node(&reader->defaults);
+	for (size_t i = 0; i < reader->topology->attachment_count; i++)
+		free(reader->attachments[i].label);
+	free(reader->attachments);
 	free(reader->forwards);
 	free(reader->wires);
 	free(reader->names);
 	free(reader->folder);
+	free(reader->socket_folder);
 }
 
-static struct topology *read_text(const char *text, size_t size, const char *path, const char *name, bool is_kept,
+/* Where a topology comes from. */
+struct source {
+	const char *path;
+	bool is_kept;
+	const char *origin; /* Where it was read from before it was kept, or NULL. */
+};
+
+static struct topology *read_text(const char *text, size_t size, const struct source *source, const char *name,
 				  FILE *errors)
 {
-	struct topology_reader reader = {.yaml = {.file = path, .errors = errors},
+	struct topology_reader reader = {.yaml = {.file = source->path, .errors = errors},
 					 .mtu = TOPOLOGY_MTU_DEFAULT,
-					 .is_kept = is_kept};
+					 .is_kept = source->is_kept};
 	struct yaml_tree *tree;
 
 	if (size > TOPOLOGY_FILE_SIZE_MAX) {
@@ -390,7 +410,7 @@ static struct topology *read_text(const char *text, size_t size, const char *pat
 		return NULL;
 	reader.topology = allocate_zeroed(1, sizeof(*reader.topology));
 	reader.topology->text = allocate_copy_part(text, size);
-	resolve_path(&reader, path);
+	resolve_path(&reader, source->path, source->origin);
 	read_lab(&reader, yaml_tree_root(tree), name);
 	yaml_tree_free(tree);
 	clear_reader(&reader);
@@ -402,13 +422,15 @@ static struct topology *read_text(const char *text, size_t size, const char *pat
 
 struct topology *topology_read_text(const char *text, size_t size, const char *path, const char *name, FILE *errors)
 {
-	return read_text(text, size, path, name, false, errors);
+	const struct source source = {.path = path};
+
+	return read_text(text, size, &source, name, errors);
 }
 
-static struct topology *read_file(const char *path, const char *name, bool is_kept, FILE *errors)
+static struct topology *read_file(const struct source *source, const char *name, FILE *errors)
 {
-	struct yaml_reader reader = {.file = path, .errors = errors};
-	FILE *file = fopen(path, "re");
+	struct yaml_reader reader = {.file = source->path, .errors = errors};
+	FILE *file = fopen(source->path, "re");
 	struct topology *topology = NULL;
 	size_t size = 0;
 	struct stat status;
@@ -431,7 +453,7 @@ static struct topology *read_file(const char *path, const char *name, bool is_ke
 	if (ferror(file))
 		yaml_reader_error(&reader, (struct yaml_mark){0}, "cannot be read: %s", strerror(errno));
 	else
-		topology = read_text(text, size, path, name, is_kept, errors);
+		topology = read_text(text, size, source, name, errors);
 	free(text);
 	fclose(file);
 	return topology;
@@ -439,13 +461,16 @@ static struct topology *read_file(const char *path, const char *name, bool is_ke
 
 struct topology *topology_read(const char *path, const char *name, FILE *errors)
 {
-	return read_file(path, name, false, errors);
+	const struct source source = {.path = path};
+
+	return read_file(&source, name, errors);
 }
 
-struct topology *topology_read_kept(const char *folder, const char *name, FILE *errors)
+struct topology *topology_read_kept(const char *folder, const char *origin, const char *name, FILE *errors)
 {
 	char *path = allocate_text("%s/topology.yaml", folder);
-	struct topology *topology = read_file(path, name, true, errors);
+	const struct source source = {.path = path, .is_kept = true, .origin = origin};
+	struct topology *topology = read_file(&source, name, errors);
 
 	free(path);
 	return topology;
@@ -466,8 +491,11 @@ void topology_free(struct topology *topology)
 		free(topology->networks[i].host_addresses);
 		topology_clear_nat_services(&topology->networks[i]);
 	}
+	for (size_t i = 0; i < topology->attachment_count; i++)
+		topology_clear_attachment(&topology->attachments[i]);
 	free(topology->nodes);
 	free(topology->networks);
+	free(topology->attachments);
 	free(topology->links);
 	free(topology->name);
 	free(topology->path);

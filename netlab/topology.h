@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "netlab/bridge/request.h"
 #include "netlab/nat.h"
@@ -27,6 +28,7 @@
 /* Limits, each an error with its number in the message. */
 #define TOPOLOGY_NODES_MAX 1024           /* Nodes in a lab. */
 #define TOPOLOGY_NETWORKS_MAX 1024        /* Networks in a lab. */
+#define TOPOLOGY_ATTACHMENTS_MAX 256      /* Ends of links that lead out of a lab. */
 #define TOPOLOGY_INTERFACES_MAX 24        /* Interfaces of a node: the slots of one PCI bus less the fixed devices. */
 #define TOPOLOGY_CPUS_MAX 16              /* vCPUs of a node. */
 #define TOPOLOGY_NAME_MAX 32              /* Characters of a node's, network's or lab's name. */
@@ -117,15 +119,50 @@ struct topology_network {
 	char *bootfile; /* Or NULL. */
 };
 
+/* What an end of a link that leads out of the lab is (netlab/attachment.h). */
+enum topology_attachment_kind {
+	TOPOLOGY_STREAM,   /* "socket": of type stream, or */
+	TOPOLOGY_DATAGRAM, /* dgram. */
+	TOPOLOGY_UDP,
+	TOPOLOGY_VXLAN,
+	TOPOLOGY_PCAP,
+	TOPOLOGY_TAP,
+	TOPOLOGY_NETNS,
+};
+
+struct topology_attachment {
+	enum topology_attachment_kind kind;
+	char *name; /* Of its port: "socket:qemu1". */
+	size_t link;
+	/* A socket's, where the lab or, with 'connects', the peer listens; or a capture's.  Absolute. */
+	char *path;
+	bool connects;     /* TOPOLOGY_STREAM */
+	char *remote_path; /* TOPOLOGY_DATAGRAM: where the peer is.  Absolute. */
+	/* TOPOLOGY_UDP and TOPOLOGY_VXLAN: both of one family. */
+	struct sockaddr_storage local, remote;
+	uint32_t vni; /* TOPOLOGY_VXLAN */
+	/* TOPOLOGY_PCAP */
+	unsigned int speed;  /* Thousandths of the capture's own; 0: as fast as it goes. */
+	unsigned int rounds; /* 0: without end. */
+	bool is_immediate;   /* It begins with the lab; else when all nodes are ready, and, */
+	uint64_t delay;      /* nanoseconds, after that. */
+	/* TOPOLOGY_TAP has a name, TOPOLOGY_NETNS all of it, in the namespace. */
+	struct topology_interface interface;
+	char *namespace; /* TOPOLOGY_NETNS */
+};
+
+enum topology_end_kind { TOPOLOGY_END_NODE, TOPOLOGY_END_NETWORK, TOPOLOGY_END_ATTACHMENT };
+
 struct topology_endpoint {
-	bool is_network;
-	size_t node;      /* Index into nodes, or, */
-	size_t interface; /* with node, index into its interfaces. */
-	size_t network;   /* Index into networks. */
+	enum topology_end_kind kind;
+	size_t node;       /* Index into nodes, or, */
+	size_t interface;  /* with node, index into its interfaces. */
+	size_t network;    /* Index into networks. */
+	size_t attachment; /* Index into attachments. */
 };
 
 struct topology_link {
-	struct topology_endpoint endpoints[2]; /* At least one is a node. */
+	struct topology_endpoint endpoints[2]; /* Neither two networks nor two attachments. */
 };
 
 struct topology {
@@ -140,6 +177,8 @@ struct topology {
 	size_t node_count;
 	struct topology_network *networks;
 	size_t network_count;
+	struct topology_attachment *attachments;
+	size_t attachment_count;
 	struct topology_link *links;
 	size_t link_count;
 };
@@ -154,8 +193,9 @@ struct topology *topology_read(const char *path, const char *name, FILE *errors)
 struct topology *topology_read_text(const char *text, size_t size, const char *path, const char *name, FILE *errors);
 
 /* One that was kept in 'folder' as topology.yaml, with the sources of files beside it as file-0, file-1 and so on, in
- * the order in which topology_read() found them. */
-struct topology *topology_read_kept(const char *folder, const char *name, FILE *errors);
+ * the order in which topology_read() found them.  Sockets are where they were: 'origin' is the path of the file it was
+ * read from then, or NULL. */
+struct topology *topology_read_kept(const char *folder, const char *origin, const char *name, FILE *errors);
 
 void topology_free(struct topology *topology);
 
@@ -171,6 +211,15 @@ bool topology_same_search(const struct topology_network *a, const struct topolog
  * none. */
 bool topology_find_guest(const struct topology *topology, size_t network, const struct topology_node *node,
 			 struct in_addr *found);
+
+/* The word for it in a topology: "socket", "udp", "vxlan", "pcap", "tap" or "netns". */
+const char *topology_attachment_word(enum topology_attachment_kind kind);
+/* Where it leads: a path, an address and port, a namespace and interface; to be freed with free(). */
+char *topology_attachment_target(const struct topology_attachment *attachment);
+/* Returns the attachment whose port has that name, or NULL. */
+const struct topology_attachment *topology_find_attachment(const struct topology *topology, const char *name);
+/* Whether one can stay in place of the other: all but where its link leads is the same. */
+bool topology_attachment_is_same(const struct topology_attachment *a, const struct topology_attachment *b);
 
 /* "isolated", "nat", "bridge", "macvtap". */
 const char *topology_mode_name(enum topology_mode mode);

@@ -79,6 +79,27 @@ static struct topology_interface *find_interface(const struct topology_node *nod
 	return NULL;
 }
 
+/* Sets what the end of 'link' says of its interface. */
+static void set_interface(struct topology_interface *interface, const struct topology_end *end, size_t link)
+{
+	interface->mtu = end->mtu;
+	interface->link = link;
+	memcpy(interface->mac, end->mac, sizeof(interface->mac));
+	for (size_t i = 0; i < end->address_count; i++) {
+		interface->addresses = allocate_grow(interface->addresses, i, sizeof(interface->addresses[0]));
+		interface->addresses[i] = allocate_copy(end->addresses[i].address.text);
+		interface->address_count++;
+	}
+}
+
+/* What the end, which has an interface, is called: "h1:eth0", "netns:web". */
+static char *end_name(const struct topology_reader *reader, const struct topology_end *end)
+{
+	if (end->kind == TOPOLOGY_END_ATTACHMENT)
+		return allocate_copy(reader->topology->attachments[end->index].name);
+	return allocate_text("%s:eth%u", reader->topology->nodes[end->index].name, end->number);
+}
+
 /* Gives the node at 'end' the interface with the end's number, for the link at 'link'. */
 static bool add_interface(struct topology_reader *reader, const struct topology_end *end, size_t link)
 {
@@ -103,14 +124,9 @@ static bool add_interface(struct topology_reader *reader, const struct topology_
 	}
 	node->interfaces = allocate_grow(node->interfaces, node->interface_count, sizeof(node->interfaces[0]));
 	interface = &node->interfaces[node->interface_count++];
-	*interface = (struct topology_interface){.mtu = end->mtu, .link = link};
+	*interface = (struct topology_interface){.name = ""};
 	snprintf(interface->name, sizeof(interface->name), "eth%u", end->number);
-	memcpy(interface->mac, end->mac, sizeof(interface->mac));
-	for (size_t i = 0; i < end->address_count; i++) {
-		interface->addresses = allocate_grow(interface->addresses, i, sizeof(interface->addresses[0]));
-		interface->addresses[i] = allocate_copy(end->addresses[i].address.text);
-		interface->address_count++;
-	}
+	set_interface(interface, end, link);
 	return true;
 }
 
@@ -128,7 +144,7 @@ static bool number_interfaces(struct topology_reader *reader)
 		for (size_t side = 0; side < 2; side++) {
 			struct topology_end *end = &reader->wires[i].ends[side];
 
-			if (end->is_network || end->is_numbered)
+			if (end->kind != TOPOLOGY_END_NODE || end->is_numbered)
 				continue;
 			while (find_interface(&reader->topology->nodes[end->index], end->number))
 				end->number++;
@@ -163,9 +179,13 @@ static void build_links(struct topology_reader *reader)
 			struct topology_endpoint *endpoint = &topology->links[i].endpoints[side];
 			const struct topology_node *node;
 
-			endpoint->is_network = end->is_network;
-			if (end->is_network) {
+			endpoint->kind = end->kind;
+			if (end->kind == TOPOLOGY_END_NETWORK) {
 				endpoint->network = end->index;
+				continue;
+			}
+			if (end->kind == TOPOLOGY_END_ATTACHMENT) {
+				endpoint->attachment = end->index;
 				continue;
 			}
 			node = &topology->nodes[end->index];
@@ -178,6 +198,8 @@ static void build_links(struct topology_reader *reader)
 /* Reports that the address at 'end' is another's. */
 static void report_same_mac(struct topology_reader *reader, const struct topology_end *end)
 {
+	char *name;
+
 	yaml_reader_error(&reader->yaml, end->mac_mark, "mac address %02x:%02x:%02x:%02x:%02x:%02x is used twice",
 			  end->mac[0], end->mac[1], end->mac[2], end->mac[3], end->mac[4], end->mac[5]);
 	for (size_t i = 0; i < reader->wire_count; i++) {
@@ -186,17 +208,30 @@ static void report_same_mac(struct topology_reader *reader, const struct topolog
 
 			if (!other->has_mac || memcmp(other->mac, end->mac, sizeof(end->mac)))
 				continue;
-			yaml_reader_help(&reader->yaml, "node \"%s\" has it in line %u",
-					 reader->topology->nodes[other->index].name, other->mac_mark.line);
+			name = end_name(reader, other);
+			yaml_reader_help(&reader->yaml, "%s has it in line %u", name, other->mac_mark.line);
+			free(name);
 			return;
 		}
+	}
+}
+
+/* Gives an interface that has no MAC address the one that follows from its names. */
+static void set_mac(const struct topology *topology, const char *node, struct topology_interface *interface,
+		    struct mac_set *set)
+{
+	static const uint8_t none[6];
+
+	for (unsigned int attempt = 0; !memcmp(interface->mac, none, sizeof(none)); attempt++) {
+		derive_mac(topology->name, node, interface->name, attempt, interface->mac);
+		if (!mac_set_add(set, interface->mac))
+			memset(interface->mac, 0, sizeof(interface->mac));
 	}
 }
 
 /* Checks the given MAC addresses and derives the others. */
 static void set_macs(struct topology_reader *reader)
 {
-	static const uint8_t none[6];
 	struct topology *topology = reader->topology;
 	struct mac_set set = {.mask = 15};
 
@@ -210,18 +245,12 @@ static void set_macs(struct topology_reader *reader)
 	for (size_t i = 0; i < topology->node_count; i++) {
 		const struct topology_node *node = &topology->nodes[i];
 
-		for (size_t j = 0; j < node->interface_count; j++) {
-			struct topology_interface *interface = &node->interfaces[j];
-
-			if (memcmp(interface->mac, none, sizeof(none)))
-				continue;
-			for (unsigned int attempt = 0;; attempt++) {
-				derive_mac(topology->name, node->name, interface->name, attempt, interface->mac);
-				if (mac_set_add(&set, interface->mac))
-					break;
-			}
-		}
+		for (size_t j = 0; j < node->interface_count; j++)
+			set_mac(topology, node->name, &node->interfaces[j], &set);
 	}
+	for (size_t i = 0; i < topology->attachment_count; i++)
+		if (topology->attachments[i].kind == TOPOLOGY_NETNS)
+			set_mac(topology, topology->attachments[i].name, &topology->attachments[i].interface, &set);
 	free(set.slots);
 }
 
@@ -274,21 +303,38 @@ static void check_addresses(struct topology_reader *reader)
 		qsort(uses, count, sizeof(uses[0]), compare_uses);
 	for (size_t i = 1; i < count; i++) {
 		const struct use *first = &uses[i - 1], *second = &uses[i];
+		char *name;
 
 		if (compare_addresses(first, second))
 			continue;
 		yaml_reader_error(&reader->yaml, second->written->mark, "address %s is used twice",
 				  second->written->address.text);
-		yaml_reader_help(&reader->yaml, "%s:eth%u has it in line %u",
-				 reader->topology->nodes[first->end->index].name, first->end->number,
-				 first->written->mark.line);
+		name = end_name(reader, first->end);
+		yaml_reader_help(&reader->yaml, "%s has it in line %u", name, first->written->mark.line);
+		free(name);
 	}
 	free(uses);
+}
+
+/* Tells attachments what became of their ends. */
+static void place_attachments(struct topology_reader *reader)
+{
+	for (size_t i = 0; i < 2 * reader->wire_count; i++) {
+		const struct topology_end *end = &reader->wires[i / 2].ends[i % 2];
+
+		if (end->kind != TOPOLOGY_END_ATTACHMENT)
+			continue;
+		reader->topology->attachments[end->index].link = i / 2;
+		set_interface(&reader->topology->attachments[end->index].interface, end, i / 2);
+	}
 }
 
 void topology_build_interfaces(struct topology_reader *reader)
 {
 	bool good = number_interfaces(reader);
+
+	topology_name_attachments(reader);
+	place_attachments(reader);
 
 	set_macs(reader);
 	check_addresses(reader);

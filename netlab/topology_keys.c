@@ -19,7 +19,7 @@ struct key {
 };
 
 static const struct key keys[] = {
-	{"name", IN_LAB, 0},
+	{"name", IN_LAB | IN_ENDPOINT, 0},
 	{"defaults", IN_LAB, 0},
 	{"nodes", IN_LAB, 0},
 	{"networks", IN_LAB, 0},
@@ -53,6 +53,18 @@ static const struct key keys[] = {
 	{"node", IN_ENDPOINT, 0},
 	{"interface", IN_NETWORK | IN_ENDPOINT, 0},
 	{"network", IN_ENDPOINT, 0},
+	{"socket", IN_ENDPOINT, 0},
+	{"connect", IN_ENDPOINT, 0},
+	{"type", IN_ENDPOINT, 0},
+	{"remote", IN_ENDPOINT, 0},
+	{"udp", IN_ENDPOINT, 0},
+	{"vxlan", IN_ENDPOINT, 0},
+	{"pcap", IN_ENDPOINT, 0},
+	{"speed", IN_ENDPOINT, 0},
+	{"loop", IN_ENDPOINT, 0},
+	{"start", IN_ENDPOINT, 0},
+	{"tap", IN_NETWORK | IN_ENDPOINT, 0},
+	{"netns", IN_ENDPOINT, 0},
 	{"ip", IN_LINK | IN_ENDPOINT, 0},
 	{"mac", IN_LINK | IN_ENDPOINT, 0},
 	{"mtu", IN_DEFAULTS | IN_LINK | IN_ENDPOINT, 0},
@@ -71,12 +83,6 @@ static const struct key keys[] = {
 	{"mirror", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
 	{"hub", 0, IN_NETWORK},
 	{"storm", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
-	{"tap", IN_NETWORK, IN_ENDPOINT},
-	{"socket", 0, IN_ENDPOINT},
-	{"netns", 0, IN_ENDPOINT},
-	{"udp", 0, IN_ENDPOINT},
-	{"vxlan", 0, IN_ENDPOINT},
-	{"pcap", 0, IN_ENDPOINT},
 };
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))

@@ -102,7 +102,8 @@ static void report_no_cut(struct topology_reader *reader, struct yaml_mark mark,
 
 static void set_end_name(struct topology_end *end, const struct topology_name *name)
 {
-	end->is_network = name->is_network;
+	end->kind = name->is_network ? TOPOLOGY_END_NETWORK : TOPOLOGY_END_NODE;
+	end->has_interface = !name->is_network;
 	end->index = name->index;
 }
 
@@ -113,7 +114,7 @@ static bool set_end_interface(struct topology_reader *reader, struct topology_en
 	char name[INTERFACE_MAX] = "";
 	const char *problem;
 
-	if (end->is_network) {
+	if (end->kind == TOPOLOGY_END_NETWORK) {
 		yaml_reader_error(&reader->yaml, mark, "a network has no interface \"%.*s\"", (int)length, text);
 		yaml_reader_help(&reader->yaml, "write \"%s\" alone", reader->topology->networks[end->index].name);
 		return false;
@@ -179,7 +180,7 @@ static void add_address(struct topology_reader *reader, struct topology_end *end
 	end->addresses[end->address_count++] = written;
 }
 
-static void set_end_ip(struct topology_reader *reader, struct topology_end *end, const struct yaml_tree_node *value)
+void topology_read_ip(struct topology_reader *reader, struct topology_end *end, const struct yaml_tree_node *value)
 {
 	if (end->address_count) {
 		yaml_reader_error(&reader->yaml, value->mark, "ip is given for the link and for its endpoint");
@@ -191,7 +192,7 @@ static void set_end_ip(struct topology_reader *reader, struct topology_end *end,
 		add_address(reader, end, value->items[i]);
 }
 
-static void set_end_mac(struct topology_reader *reader, struct topology_end *end, const struct yaml_tree_node *value)
+void topology_read_mac(struct topology_reader *reader, struct topology_end *end, const struct yaml_tree_node *value)
 {
 	const char *text = yaml_reader_text(&reader->yaml, value, "mac");
 	const char *problem;
@@ -257,9 +258,13 @@ static bool read_end_map(struct topology_reader *reader, const struct yaml_tree_
 	const struct topology_name *name;
 
 	topology_check_keys(reader, map, TOPOLOGY_IN_ENDPOINT, "an endpoint");
+	if (topology_is_attachment(reader, map))
+		return topology_read_attachment(reader, map, end);
 	if (!network && !node) {
 		if (reader->yaml.error_count == errors_before)
-			yaml_reader_error(&reader->yaml, map->mark, "an endpoint needs \"node:\" or \"network:\"");
+			yaml_reader_error(&reader->yaml, map->mark,
+					  "an endpoint needs \"node:\", \"network:\", or what else it is, such as "
+					  "\"socket:\"");
 		return false;
 	}
 	if (network && !check_network_end(reader, map))
@@ -277,10 +282,10 @@ static bool read_end_map(struct topology_reader *reader, const struct yaml_tree_
 	}
 	pair = yaml_tree_find(map, "ip");
 	if (pair)
-		set_end_ip(reader, end, pair->value);
+		topology_read_ip(reader, end, pair->value);
 	pair = yaml_tree_find(map, "mac");
 	if (pair)
-		set_end_mac(reader, end, pair->value);
+		topology_read_mac(reader, end, pair->value);
 	pair = yaml_tree_find(map, "mtu");
 	if (pair)
 		topology_read_mtu(reader, pair->value, &end->mtu);
@@ -332,19 +337,23 @@ static bool read_ends(struct topology_reader *reader, const struct yaml_tree_pai
 
 typedef void end_function(struct topology_reader *reader, struct topology_end *end, const struct yaml_tree_node *value);
 
-/* Gives the value of "ip:" or "mac:" of a link to its ends: one item for each, or, where one end is a network, one for
- * the other alone. */
+/* Gives the value of "ip:" or "mac:" of a link to its ends: one item for each, or, where one end can have none, one
+ * for the other alone. */
 static void share_out(struct topology_reader *reader, struct topology_wire *wire, const struct yaml_tree_pair *pair,
 		      end_function *function)
 {
 	const struct yaml_tree_node *value = pair->value;
-	bool has_network = wire->ends[0].is_network || wire->ends[1].is_network;
+	bool is_first = wire->ends[0].has_interface, is_second = wire->ends[1].has_interface;
 	bool is_list = value->type == YAML_TREE_LIST;
 
 	if (value->type == YAML_TREE_NULL)
 		return;
-	if (has_network && (!is_list || value->count == 1)) {
-		struct topology_end *end = &wire->ends[wire->ends[0].is_network];
+	if (!is_first && !is_second) {
+		yaml_reader_error(&reader->yaml, pair->key_mark, "neither end of the link can have \"%s\"", pair->key);
+		return;
+	}
+	if (is_first != is_second && (!is_list || value->count == 1)) {
+		struct topology_end *end = &wire->ends[is_second];
 
 		if (!is_list || value->items[0]->type != YAML_TREE_NULL)
 			function(reader, end, is_list ? value->items[0] : value);
@@ -368,11 +377,14 @@ static void share_out(struct topology_reader *reader, struct topology_wire *wire
 
 		if (item->type == YAML_TREE_NULL)
 			continue;
-		if (!wire->ends[side].is_network) {
+		if (wire->ends[side].has_interface) {
 			function(reader, &wire->ends[side], item);
 			continue;
 		}
-		yaml_reader_error(&reader->yaml, item->mark, "a network has no %s", pair->key);
+		yaml_reader_error(&reader->yaml, item->mark, "%s has no %s",
+				  wire->ends[side].kind == TOPOLOGY_END_NETWORK ? "a network" :
+										  "an end that leads out of the lab",
+				  pair->key);
 		if (!strcmp(pair->key, "ip"))
 			yaml_reader_help(&reader->yaml, "several addresses of the node: [[10.0.0.1/24, fd00::1/64]]");
 	}
@@ -386,9 +398,9 @@ static void read_link_settings(struct topology_reader *reader, const struct yaml
 	unsigned int value = reader->mtu;
 
 	if (ip)
-		share_out(reader, wire, ip, set_end_ip);
+		share_out(reader, wire, ip, topology_read_ip);
 	if (mac)
-		share_out(reader, wire, mac, set_end_mac);
+		share_out(reader, wire, mac, topology_read_mac);
 	if (mtu)
 		topology_read_mtu(reader, mtu->value, &value);
 	for (size_t side = 0; side < 2; side++)
@@ -431,7 +443,12 @@ static bool read_long_link(struct topology_reader *reader, const struct yaml_tre
 /* Reports what a whole link cannot be. */
 static bool check_wire(struct topology_reader *reader, const struct topology_wire *wire)
 {
-	if (wire->ends[0].is_network && wire->ends[1].is_network) {
+	if (wire->ends[0].kind == TOPOLOGY_END_ATTACHMENT && wire->ends[1].kind == TOPOLOGY_END_ATTACHMENT) {
+		yaml_reader_error(&reader->yaml, wire->mark, "both ends of the link lead out of the lab");
+		yaml_reader_help(&reader->yaml, "put a network between them");
+		return false;
+	}
+	if (wire->ends[0].kind == TOPOLOGY_END_NETWORK && wire->ends[1].kind == TOPOLOGY_END_NETWORK) {
 		yaml_reader_error(&reader->yaml, wire->mark, "networks cannot be joined yet");
 		yaml_reader_help(&reader->yaml, "put a node between them");
 		return false;

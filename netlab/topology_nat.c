@@ -208,7 +208,10 @@ bool topology_is_on(const struct topology *topology, const struct topology_inter
 {
 	const struct topology_endpoint *ends = topology->links[interface->link].endpoints;
 
-	return (ends[0].is_network && ends[0].network == network) || (ends[1].is_network && ends[1].network == network);
+	for (size_t side = 0; side < 2; side++)
+		if (ends[side].kind == TOPOLOGY_END_NETWORK && ends[side].network == network)
+			return true;
+	return false;
 }
 
 bool topology_find_guest(const struct topology *topology, size_t network, const struct topology_node *node,
@@ -326,7 +329,7 @@ static void check_guests(struct topology_reader *reader)
 		const struct topology_end *end = &reader->wires[i / 2].ends[i % 2];
 		const struct topology_end *other = &reader->wires[i / 2].ends[1 - i % 2];
 
-		if (!end->is_network && other->is_network &&
+		if (end->has_interface && other->kind == TOPOLOGY_END_NETWORK &&
 		    reader->topology->networks[other->index].mode == TOPOLOGY_NAT)
 			check_end(reader, end, &reader->topology->networks[other->index]);
 	}

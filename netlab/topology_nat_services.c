@@ -257,7 +257,7 @@ static const struct topology_node *find_given(const struct topology *topology, s
 		const struct topology_endpoint *end = &link->endpoints[i % 2], *other = &link->endpoints[1 - i % 2];
 		const struct topology_interface *interface;
 
-		if (end->is_network || !other->is_network || other->network != network)
+		if (end->kind != TOPOLOGY_END_NODE || other->kind != TOPOLOGY_END_NETWORK || other->network != network)
 			continue;
 		interface = &topology->nodes[end->node].interfaces[end->interface];
 		for (size_t j = 0; j < interface->address_count; j++) {

@@ -202,19 +202,12 @@ static const char *check_guest_path(const char *path)
 	return NULL;
 }
 
-static void read_file(struct topology_reader *reader, const struct yaml_tree_pair *pair, struct topology_node *node)
+char *topology_read_source(struct topology_reader *reader, struct yaml_mark mark, const char *text)
 {
-	const char *problem = check_guest_path(pair->key);
-	const char *text = yaml_reader_text(&reader->yaml, pair->value, "the source of a file");
+	const char *problem = NULL;
 	struct stat status;
 	char *source;
 
-	if (problem) {
-		yaml_reader_error(&reader->yaml, pair->key_mark, "path \"%s\" in the guest %s", pair->key, problem);
-		yaml_reader_help(&reader->yaml, "write files: {/etc/motd: motd.txt}, first the path in the guest");
-	}
-	if (problem || !text)
-		return;
 	if (reader->is_kept)
 		source = allocate_text("%s/file-%zu", reader->folder, reader->topology->source_count);
 	else
@@ -226,14 +219,32 @@ static void read_file(struct topology_reader *reader, const struct yaml_tree_pai
 	else if (!S_ISREG(status.st_mode))
 		problem = "it is not a regular file";
 	if (problem) {
-		yaml_reader_error(&reader->yaml, pair->value->mark, "cannot take \"%s\": %s", text, problem);
+		yaml_reader_error(&reader->yaml, mark, "cannot take \"%s\": %s", text, problem);
 		yaml_reader_help(&reader->yaml, "looked for %s", source);
 		free(source);
-		return;
+		return NULL;
 	}
 	reader->topology->sources = allocate_grow(reader->topology->sources, reader->topology->source_count,
 						  sizeof(reader->topology->sources[0]));
 	reader->topology->sources[reader->topology->source_count++] = allocate_copy(source);
+	return source;
+}
+
+static void read_file(struct topology_reader *reader, const struct yaml_tree_pair *pair, struct topology_node *node)
+{
+	const char *problem = check_guest_path(pair->key);
+	const char *text = yaml_reader_text(&reader->yaml, pair->value, "the source of a file");
+	char *source;
+
+	if (problem) {
+		yaml_reader_error(&reader->yaml, pair->key_mark, "path \"%s\" in the guest %s", pair->key, problem);
+		yaml_reader_help(&reader->yaml, "write files: {/etc/motd: motd.txt}, first the path in the guest");
+	}
+	if (problem || !text)
+		return;
+	source = topology_read_source(reader, pair->value->mark, text);
+	if (!source)
+		return;
 	node->files = allocate_grow(node->files, node->file_count, sizeof(node->files[0]));
 	node->files[node->file_count++] = (struct topology_file){allocate_copy(pair->key), source};
 }

@@ -7,8 +7,8 @@
  *
  * What the files that make up topology_read() share: topology.c (the file and its outermost keys), topology_keys.c
  * (which key belongs where), topology_nodes.c, topology_nat.c, topology_nat_services.c, topology_bridge.c,
- * topology_links.c (links as they are written) and topology_interfaces.c (numbers, MAC addresses, and the checks that
- * need the whole lab).  Nobody else includes this.
+ * topology_links.c (links as they are written), topology_attachments.c (ends of links that lead out of the lab) and
+ * topology_interfaces.c (numbers, MAC addresses, and the checks that need the whole lab).  Nobody else includes this.
  *
  * Every step goes on after an error, adding what it understood, so that one run shows several errors.  The result
  * is thrown away when there was any.
@@ -44,8 +44,9 @@ struct topology_written_address {
 /* One end of a link as written. */
 struct topology_end {
 	struct yaml_mark mark;
-	bool is_network;
-	size_t index;        /* Into nodes or networks. */
+	enum topology_end_kind kind;
+	size_t index;        /* Into nodes, networks or attachments. */
+	bool has_interface;  /* It can have addresses: a node, or a namespace. */
 	bool is_numbered;    /* The interface was given, or has been chosen. */
 	unsigned int number; /* N of its name "ethN". */
 	unsigned int mtu;    /* 0: the link's. */
@@ -63,6 +64,13 @@ struct topology_written_forward {
 	struct topology_forward forward;
 };
 
+/* An attachment as written. */
+struct topology_written_attachment {
+	struct yaml_mark mark;
+	char *label; /* What follows the kind in its port's name. */
+	bool is_named;
+};
+
 /* A link as written. */
 struct topology_wire {
 	struct yaml_mark mark;
@@ -73,6 +81,7 @@ struct topology_reader {
 	struct yaml_reader yaml;
 	struct topology *topology;
 	char *folder;                  /* Absolute; files are looked for from here. */
+	char *socket_folder;           /* Absolute, and so are sockets. */
 	bool is_kept;                  /* Files have been renamed to file-N. */
 	struct topology_node defaults; /* "defaults:", as far as it is about nodes. */
 	unsigned int mtu;              /* "mtu:" of "defaults:". */
@@ -82,6 +91,7 @@ struct topology_reader {
 	size_t wire_count;
 	struct topology_written_forward *forwards;
 	size_t forward_count;
+	struct topology_written_attachment *attachments; /* In the topology's order. */
 };
 
 /* topology_keys.c */
@@ -135,9 +145,28 @@ bool topology_read_node(struct topology_reader *reader, const char *name, struct
 /* Frees what 'node' holds, not 'node' itself. */
 void topology_clear_node(struct topology_node *node);
 
+/* Returns the absolute path of the file that is called 'text' at 'mark', to be freed, and keeps it as one of the
+ * topology's sources; NULL after reporting that it is no regular file. */
+char *topology_read_source(struct topology_reader *reader, struct yaml_mark mark, const char *text);
+
 /* topology_links.c */
 
 void topology_read_links(struct topology_reader *reader, const struct yaml_tree_node *list);
+/* The values of "ip:" and "mac:" of an end. */
+void topology_read_ip(struct topology_reader *reader, struct topology_end *end, const struct yaml_tree_node *value);
+void topology_read_mac(struct topology_reader *reader, struct topology_end *end, const struct yaml_tree_node *value);
+
+/* topology_attachments.c */
+
+/* Whether the map describes an end that leads out of the lab; if not, reports the keys of such ends that it has. */
+bool topology_is_attachment(struct topology_reader *reader, const struct yaml_tree_node *map);
+/* Reads one.  Returns false after reporting what is wrong with it. */
+bool topology_read_attachment(struct topology_reader *reader, const struct yaml_tree_node *map,
+			      struct topology_end *end);
+/* Gives all attachments the names of their ports. */
+void topology_name_attachments(struct topology_reader *reader);
+/* Frees what 'attachment' holds, not 'attachment' itself. */
+void topology_clear_attachment(struct topology_attachment *attachment);
 
 /* topology_nat.c */
 

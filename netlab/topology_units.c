@@ -261,6 +261,109 @@ const char *topology_parse_forward(const char *text, struct topology_forward *fo
 	return problem;
 }
 
+/* Reads the port after the last colon of "ADDRESS:PORT", if there is one, and sets '*length' to what is before it. */
+static const char *parse_address_port(const char *text, uint16_t *port, size_t *length)
+{
+	const char *colon = strrchr(text, ':');
+	bool is_bare = text[0] != '[' && colon && strchr(text, ':') != colon; /* IPv6 without brackets. */
+	const char *end = strrchr(text, ']');
+	unsigned long number;
+
+	*length = strlen(text);
+	if (!colon || is_bare || (end && colon < end))
+		return *port ? NULL : "has no port, as in 192.0.2.7:5000 or [2001:db8::7]:5000";
+	*length = (size_t)(colon - text);
+	colon++;
+	number = strspn(colon, DIGITS) == strlen(colon) && *colon && strlen(colon) <= 5 ? strtoul(colon, NULL, 10) : 0;
+	if (!number || number > UINT16_MAX)
+		return "has a port that is not a number from 1 to 65535";
+	*port = (uint16_t)number;
+	return NULL;
+}
+
+const char *topology_parse_socket_address(const char *text, uint16_t port, struct sockaddr_storage *address)
+{
+	struct sockaddr_in ipv4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6};
+	char host[INET6_ADDRSTRLEN] = "";
+	size_t length;
+	const char *problem = parse_address_port(text, &port, &length);
+
+	if (problem)
+		return problem;
+	if (length > 1 && text[0] == '[' && text[length - 1] == ']') {
+		text++;
+		length -= 2;
+	}
+	if (length >= sizeof(host))
+		return "is not an IP address with a port";
+	memcpy(host, text, length);
+	ipv4.sin_port = ipv6.sin6_port = htons(port);
+	memset(address, 0, sizeof(*address));
+	if (inet_pton(AF_INET, host, &ipv4.sin_addr) == 1)
+		memcpy(address, &ipv4, sizeof(ipv4));
+	else if (inet_pton(AF_INET6, host, &ipv6.sin6_addr) == 1)
+		memcpy(address, &ipv6, sizeof(ipv6));
+	else
+		return "is not an IP address with a port, as in 192.0.2.7:5000 or [2001:db8::7]:5000";
+	return NULL;
+}
+
+void topology_format_socket_address(const struct sockaddr_storage *address, char text[TOPOLOGY_SOCKET_ADDRESS_SIZE])
+{
+	const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)address;
+	const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)address;
+	char host[INET6_ADDRSTRLEN] = "";
+
+	if (address->ss_family == AF_INET) {
+		inet_ntop(AF_INET, &ipv4->sin_addr, host, sizeof(host));
+		snprintf(text, TOPOLOGY_SOCKET_ADDRESS_SIZE, "%s:%u", host, ntohs(ipv4->sin_port));
+	} else {
+		inet_ntop(AF_INET6, &ipv6->sin6_addr, host, sizeof(host));
+		snprintf(text, TOPOLOGY_SOCKET_ADDRESS_SIZE, "[%s]:%u", host, ntohs(ipv6->sin6_port));
+	}
+}
+
+const char *topology_parse_speed(const char *text, unsigned int *speed)
+{
+	size_t digits = strspn(text, DIGITS), fraction = text[digits] == '.' ? strspn(text + digits + 1, DIGITS) : 0;
+	const char *unit = text + digits + (text[digits] == '.') + fraction;
+	unsigned int scale = 1000, value;
+
+	if (!strcmp(text, "max")) {
+		*speed = 0;
+		return NULL;
+	}
+	if (!digits || strcmp(unit, "x") || (text[digits] == '.' && !fraction))
+		return "is not a speed, which is written as 2x, 0.5x or max";
+	if (digits > 4 || fraction > 3)
+		return "must be from 0.001x to 1000x, or max";
+	value = scale * (unsigned int)strtoul(text, NULL, 10);
+	for (size_t i = 0; i < fraction; i++) {
+		scale /= 10;
+		value += scale * (unsigned int)(text[digits + 1 + i] - '0');
+	}
+	if (!value || value > 1000 * 1000)
+		return "must be from 0.001x to 1000x, or max";
+	*speed = value;
+	return NULL;
+}
+
+/* As the kernel's dev_valid_name(). */
+const char *topology_check_device_name(const char *text)
+{
+	if (!*text)
+		return "is empty";
+	if (strlen(text) > 15)
+		return "is longer than 15 characters";
+	if (!strcmp(text, ".") || !strcmp(text, ".."))
+		return "is no name";
+	for (const char *at = text; *at; at++)
+		if (*at == '/' || *at == ':' || isspace((unsigned char)*at) || iscntrl((unsigned char)*at))
+			return "holds a slash, a colon, a blank or a control character";
+	return NULL;
+}
+
 const char *topology_check_name(const char *text)
 {
 	if (!*text)

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "netlab/nat.h"
 
@@ -48,6 +49,19 @@ const char *topology_parse_prefix(const char *text, struct topology_address *add
 
 /* Returns whether bits beyond the prefix are set. */
 bool topology_has_host_bits(const struct topology_address *address);
+
+/* Where UDP goes to or comes from: "192.0.2.7:5000", "[2001:db8::7]:5000"; where 'port' is not 0, the port may be left
+ * out, and so may the brackets then.  The rest of 'address' is zero. */
+const char *topology_parse_socket_address(const char *text, uint16_t port, struct sockaddr_storage *address);
+/* Writes it in that form. */
+#define TOPOLOGY_SOCKET_ADDRESS_SIZE (INET6_ADDRSTRLEN + 8)
+void topology_format_socket_address(const struct sockaddr_storage *address, char text[TOPOLOGY_SOCKET_ADDRESS_SIZE]);
+
+/* How many times as fast something goes, "2x", "0.5x", or "max".  In thousandths, 0 for max. */
+const char *topology_parse_speed(const char *text, unsigned int *speed);
+
+/* A name that a network interface can have on Linux: 1 to 15 bytes. */
+const char *topology_check_device_name(const char *text);
 
 /* A port of the host that is forwarded, as it is written: "tcp:127.0.0.1:2222:r1:22". */
 struct topology_forward {

@@ -119,6 +119,29 @@ static void put_ports(const json_t *ports)
 	table_print(&table, stdout, 0);
 }
 
+static void put_attachments(const json_t *attachments)
+{
+	static const char *const heads[] = {"ATTACHMENT", "STATE", "LINK", "TO"};
+	const size_t columns = sizeof(heads) / sizeof(heads[0]);
+	struct table table = {.columns = columns};
+
+	if (!json_array_size(attachments))
+		return;
+	for (size_t i = 0; i < columns; i++)
+		table_add(&table, "%s", heads[i]);
+	for (size_t i = 0; i < json_array_size(attachments); i++) {
+		const json_t *attachment = json_array_get(attachments, i);
+		const char *detail = cli_string(attachment, "detail");
+
+		table_add(&table, "%s", cli_string(attachment, "name"));
+		table_add(&table, "%s%s%s", cli_string(attachment, "state"), detail[0] ? " " : "", detail);
+		table_add(&table, "%s", cli_string(attachment, "link"));
+		table_add(&table, "%s", cli_string(attachment, "target"));
+	}
+	putchar('\n');
+	table_print(&table, stdout, 0);
+}
+
 static void put_registers(json_t *registers)
 {
 	struct table table = {.columns = 4};
@@ -187,6 +210,7 @@ int cli_status(struct cli *cli, int argc, char **argv)
 		put_nodes(json_object_get(status, "nodes"));
 		put_memory(json_object_get(status, "memory"));
 		put_ports(json_object_get(status, "ports"));
+		put_attachments(json_object_get(status, "attachments"));
 		put_troubles(json_object_get(status, "nodes"));
 	}
 	json_decref(status);

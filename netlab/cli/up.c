@@ -103,7 +103,7 @@ static int read_saved_topology(struct up *up)
 	}
 	close(folder);
 	path = snapshot_path(lab, up->from);
-	up->topology = topology_read_kept(path, lab, stderr);
+	up->topology = topology_read_kept(path, NULL, lab, stderr);
 	free(path);
 	free(lab);
 	return up->topology ? 0 : ERROR_USAGE;

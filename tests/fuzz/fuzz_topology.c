@@ -40,10 +40,13 @@ static void check_topology(const struct topology *topology)
 	for (size_t i = 0; i < topology->link_count; i++) {
 		const struct topology_endpoint *ends = topology->links[i].endpoints;
 
-		check(!ends[0].is_network || !ends[1].is_network);
+		check(ends[0].kind == TOPOLOGY_END_NODE || ends[0].kind != ends[1].kind);
 		for (size_t side = 0; side < 2; side++) {
-			if (ends[side].is_network)
+			if (ends[side].kind == TOPOLOGY_END_NETWORK)
 				check(ends[side].network < topology->network_count);
+			else if (ends[side].kind == TOPOLOGY_END_ATTACHMENT)
+				check(topology->attachments[ends[side].attachment].link == i &&
+				      topology->attachments[ends[side].attachment].name);
 			else
 				check(topology->nodes[ends[side].node].interfaces[ends[side].interface].link == i);
 		}

@@ -184,8 +184,8 @@ static void test_interfaces_are_numbered(void **state)
 	assert_string_equal(topology->nodes[1].interfaces[last->endpoints[0].interface].name, "eth1");
 	assert_int_equal(last->endpoints[1].node, 0);
 	assert_int_equal(last->endpoints[1].interface, 0);
-	assert_false(topology->links[1].endpoints[0].is_network);
-	assert_true(topology->links[1].endpoints[1].is_network);
+	assert_int_equal(topology->links[1].endpoints[0].kind, TOPOLOGY_END_NODE);
+	assert_int_equal(topology->links[1].endpoints[1].kind, TOPOLOGY_END_NETWORK);
 	topology_free(topology);
 }
 

@@ -9,10 +9,10 @@
 /* NULL: not supported yet, which the topology's reader says first (netlab/topology_attachments.c). */
 static const struct attachment_ops *const kinds[] = {
 	[TOPOLOGY_STREAM] = &attachment_stream_ops,
-	[TOPOLOGY_DATAGRAM] = NULL,
-	[TOPOLOGY_UDP] = NULL,
-	[TOPOLOGY_VXLAN] = NULL,
-	[TOPOLOGY_PCAP] = NULL,
+	[TOPOLOGY_DATAGRAM] = &attachment_datagram_ops,
+	[TOPOLOGY_UDP] = &attachment_datagram_ops,
+	[TOPOLOGY_VXLAN] = &attachment_datagram_ops,
+	[TOPOLOGY_PCAP] = &attachment_replay_ops,
 	[TOPOLOGY_TAP] = NULL,
 	[TOPOLOGY_NETNS] = NULL,
 };

@@ -31,7 +31,7 @@ struct fixture {
 	uint64_t times[FIXTURE_KEPT];
 };
 
-static enum port_result fixture_hear(void *opaque, const struct frame *frame)
+static inline enum port_result fixture_hear(void *opaque, const struct frame *frame)
 {
 	struct fixture *fixture = opaque;
 
@@ -46,7 +46,7 @@ static enum port_result fixture_hear(void *opaque, const struct frame *frame)
 
 static const struct port_ops fixture_ops = {.deliver = fixture_hear};
 
-static int fixture_set_up(void **state)
+static inline int fixture_set_up(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 
@@ -69,7 +69,7 @@ static int fixture_set_up(void **state)
 	return 0;
 }
 
-static void fixture_unplug(struct fixture *fixture)
+static inline void fixture_unplug(struct fixture *fixture)
 {
 	if (fixture->attachment)
 		attachment_unplug(fixture->attachment);
@@ -77,7 +77,7 @@ static void fixture_unplug(struct fixture *fixture)
 	fixture->attachment = NULL;
 }
 
-static int fixture_tear_down(void **state)
+static inline int fixture_tear_down(void **state)
 {
 	struct fixture *fixture = *state;
 
@@ -91,7 +91,7 @@ static int fixture_tear_down(void **state)
 }
 
 /* Creates and plugs in what the fixture's topology says. */
-static void fixture_plug(struct fixture *fixture)
+static inline void fixture_plug(struct fixture *fixture)
 {
 	struct error error = {.class = ERROR_NONE};
 
@@ -101,7 +101,7 @@ static void fixture_plug(struct fixture *fixture)
 }
 
 /* Checks that it cannot be created, for a reason that has 'text' in it. */
-static void fixture_fails(struct fixture *fixture, int result, const char *text)
+static inline void fixture_fails(struct fixture *fixture, int result, const char *text)
 {
 	struct error error = {.class = ERROR_NONE};
 
@@ -111,13 +111,13 @@ static void fixture_fails(struct fixture *fixture, int result, const char *text)
 		assert_string_equal(error.text, text);
 }
 
-static void fixture_turn(struct fixture *fixture)
+static inline void fixture_turn(struct fixture *fixture)
 {
 	loop_turn(dataplane_loop(fixture->dataplane));
 }
 
 /* Runs the loop until the station has heard so many frames. */
-static void fixture_await(struct fixture *fixture, unsigned int heard)
+static inline void fixture_await(struct fixture *fixture, unsigned int heard)
 {
 	uint64_t end = loop_now() + FIXTURE_PATIENCE;
 
@@ -127,7 +127,7 @@ static void fixture_await(struct fixture *fixture, unsigned int heard)
 	}
 }
 
-static const char *fixture_state(const struct fixture *fixture)
+static inline const char *fixture_state(const struct fixture *fixture)
 {
 	static struct attachment_status status;
 
@@ -136,7 +136,7 @@ static const char *fixture_state(const struct fixture *fixture)
 }
 
 /* Runs the loop until the attachment is in that state. */
-static void fixture_await_state(struct fixture *fixture, const char *state)
+static inline void fixture_await_state(struct fixture *fixture, const char *state)
 {
 	uint64_t end = loop_now() + FIXTURE_PATIENCE;
 
@@ -147,7 +147,7 @@ static void fixture_await_state(struct fixture *fixture, const char *state)
 }
 
 /* The station transmits a frame of 'size' bytes that begins with 'first'. */
-static void fixture_transmit(struct fixture *fixture, uint8_t first, size_t size)
+static inline void fixture_transmit(struct fixture *fixture, uint8_t first, size_t size)
 {
 	uint8_t *bytes = calloc(1, size);
 	struct frame frame;
@@ -160,7 +160,7 @@ static void fixture_transmit(struct fixture *fixture, uint8_t first, size_t size
 	free(bytes);
 }
 
-static uint64_t fixture_dropped(const struct fixture *fixture, enum drop_reason reason)
+static inline uint64_t fixture_dropped(const struct fixture *fixture, enum drop_reason reason)
 {
 	struct port_counters counters;
 

@@ -35,7 +35,10 @@ static struct topology *read_text(const char *text)
 static char *words_of(const struct plan *plan)
 {
 	static const char signs[] = {[PLAN_ADD] = '+', [PLAN_REMOVE] = '-', [PLAN_RESTART] = '!', [PLAN_CHANGE] = '~'};
-	static const char *const kinds[] = {[PLAN_NODE] = "node", [PLAN_NETWORK] = "network", [PLAN_LINK] = "link"};
+	static const char *const kinds[] = {[PLAN_NODE] = "node",
+					    [PLAN_NETWORK] = "network",
+					    [PLAN_ATTACHMENT] = "attachment",
+					    [PLAN_LINK] = "link"};
 	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
@@ -303,10 +306,41 @@ static void plans_are_json(void **state)
 	topology_free(to);
 }
 
+#define OUTSIDE \
+	"nodes: [h1]\n" \
+	"networks: {lan: }\n" \
+	"links:\n" \
+	"- {endpoints: [h1, lan]}\n"
+
+/* What leads out of the lab comes, goes and changes without a node. */
+static void attachments_are_compared(void **state)
+{
+	(void)state;
+	check(OUTSIDE, OUTSIDE "- {endpoints: [lan, {socket: /tmp/a.sock}]}\n",
+	      "+attachment socket:a|+link lan - socket:a");
+	check(OUTSIDE "- {endpoints: [lan, {socket: /tmp/a.sock}]}\n", OUTSIDE,
+	      "-attachment socket:a|-link lan - socket:a");
+	check(OUTSIDE "- {endpoints: [lan, {socket: /tmp/a.sock}]}\n",
+	      OUTSIDE "- {endpoints: [{socket: /tmp/a.sock}, lan]}\n", "");
+	check(OUTSIDE "- {endpoints: [lan, {socket: /tmp/a.sock}]}\n",
+	      OUTSIDE "- {endpoints: [lan, {socket: /tmp/b.sock, name: a}]}\n",
+	      "~attachment socket:a: /tmp/a.sock -> /tmp/b.sock");
+	check(OUTSIDE "- {endpoints: [lan, {socket: /tmp/a.sock}]}\n",
+	      OUTSIDE "- {endpoints: [lan, {socket: /tmp/a.sock, connect: on}]}\n", "~attachment socket:a: settings");
+	check(OUTSIDE "- {endpoints: [lan, {vxlan: {remote: 192.0.2.1, vni: 1}}]}\n",
+	      OUTSIDE "- {endpoints: [lan, {vxlan: {remote: 192.0.2.2, vni: 1}}]}\n",
+	      "~attachment vxlan:1: 192.0.2.1:4789 -> 192.0.2.2:4789");
+	/* Moved from the network to a second interface of the node. */
+	check(OUTSIDE "- {endpoints: [lan, {socket: /tmp/a.sock}]}\n",
+	      OUTSIDE "- {endpoints: [h1, {socket: /tmp/a.sock}]}\n",
+	      "!node h1: eth1 added|+link h1:eth1 - socket:a|-link lan - socket:a");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(same_topologies_have_an_empty_plan),
+		cmocka_unit_test(attachments_are_compared),
 		cmocka_unit_test(everything_comes_to_nothing),
 		cmocka_unit_test(nodes_come_and_go),
 		cmocka_unit_test(machines_restart),

@@ -223,6 +223,79 @@ static void test_addresses(void **state)
 	topology_free(topology);
 }
 
+/* Ends of links that lead out of the lab: what is not written, and what their ports are called. */
+static void test_attachments(void **state)
+{
+	struct topology *topology = topology_read("tests/topologies/good/outside.yaml", NULL, stderr);
+	static const char *const names[] = {"socket:qemu1",    "socket:other", "socket:a", "udp:192.0.2.7",
+					    "udp:2001-db8--7", "vxlan:42",     "vxlan:0",  "pcap:frames",
+					    "pcap:frames-2",   "pcap:slow"};
+	const struct topology_attachment *attachments = topology->attachments;
+	const struct sockaddr_in *local = (const struct sockaddr_in *)&attachments[3].local;
+	const struct sockaddr_in6 *local6 = (const struct sockaddr_in6 *)&attachments[4].local;
+
+	(void)state;
+	assert_int_equal(topology->attachment_count, sizeof(names) / sizeof(names[0]));
+	for (size_t i = 0; i < topology->attachment_count; i++) {
+		assert_string_equal(attachments[i].name, names[i]);
+		assert_int_equal(attachments[i].link, i);
+	}
+	assert_int_equal(topology->links[1].endpoints[0].kind, TOPOLOGY_END_ATTACHMENT);
+	assert_int_equal(topology->links[1].endpoints[0].attachment, 1);
+	assert_true(attachments[1].connects && !attachments[0].connects);
+	assert_string_equal(attachments[1].path, "/tmp/qemu2.sock");
+	assert_int_equal(attachments[0].path[0], '/');
+	assert_string_equal(strrchr(attachments[2].remote_path, '/'), "/b.sock");
+	assert_int_equal(attachments[3].kind, TOPOLOGY_UDP);
+	assert_int_equal(local->sin_addr.s_addr, INADDR_ANY);
+	assert_int_equal(ntohs(local->sin_port), 5000);
+	assert_int_equal(ntohs(local6->sin6_port), 6000);
+	assert_int_equal(attachments[5].vni, 42);
+	assert_int_equal(ntohs(((const struct sockaddr_in *)&attachments[5].local)->sin_port), 4789);
+	assert_int_equal(ntohs(((const struct sockaddr_in6 *)&attachments[6].remote)->sin6_port), 4789);
+	assert_int_equal(attachments[7].speed, 1000);
+	assert_int_equal(attachments[7].rounds, 1);
+	assert_false(attachments[7].is_immediate);
+	assert_int_equal(attachments[8].speed, 0);
+	assert_int_equal(attachments[8].rounds, 0);
+	assert_true(attachments[8].is_immediate);
+	assert_int_equal(attachments[9].speed, 500);
+	assert_int_equal(attachments[9].rounds, 3);
+	assert_int_equal(attachments[9].delay, 500000000);
+	assert_int_equal(topology->source_count, 3);
+	/* The node's end has what the link says, and the other end none of it. */
+	assert_string_equal(topology->nodes[1].interfaces[0].addresses[0], "10.0.1.1/24");
+	assert_int_equal(topology->nodes[1].interfaces[0].mtu, 1400);
+	topology_free(topology);
+}
+
+static void check_label(const char *path, const char *expected)
+{
+	char text[512];
+	struct topology *topology;
+
+	snprintf(text, sizeof(text), "nodes: [h1]\nlinks: [{endpoints: [h1, {socket: \"%s\"}]}]\n", path);
+	topology = read_good(text);
+	assert_string_equal(topology->attachments[0].name, expected);
+	topology_free(topology);
+}
+
+/* Ports' names can be file names whatever the path is, and are never those of an interface. */
+static void test_labels(void **state)
+{
+	(void)state;
+	check_label("/tmp/qemu.sock", "socket:qemu");
+	check_label("/tmp/.hidden", "socket:hidden");
+	check_label("/tmp/a b:c*", "socket:a-b-c-");
+	check_label("/tmp/a..b.sock", "socket:a-.b");
+	check_label("/tmp/...", "socket:1");
+	check_label("/tmp/\u00e4", "socket:1");
+	check_label("/tmp/", "socket:1");
+	check_label("/tmp/eth0.sock", "socket:eth0-2");
+	check_label("/tmp/h1-eth0.sock", "socket:h1-eth0-2");
+	check_label("/tmp/0123456789012345678901234567890123456789", "socket:0123456789012345678901234567");
+}
+
 /* Derived MAC addresses depend on the lab's name, the node and the interface, and on nothing else. */
 /* Checks where the leases of network 0 begin: 16 addresses that no node on it was given. */
 static void check_leases(const char *network, const char *links, const char *expected)
@@ -494,6 +567,8 @@ int main(void)
 		cmocka_unit_test(test_interfaces_are_numbered),
 		cmocka_unit_test(test_names_with_dashes),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_attachments),
+		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_macs_stay),
 		cmocka_unit_test(test_biggest_lab),
 		cmocka_unit_test(test_too_many_nodes),

@@ -495,34 +495,30 @@ static bool read_label(struct topology_reader *reader, const struct yaml_tree_no
 	return true;
 }
 
-/* What the label is made from, to be freed. */
-static char *label_source(const struct topology_attachment *attachment)
+/* What the label is made from, to be freed: what is written, since a kept topology has its files elsewhere. */
+static char *label_source(const struct topology_attachment *attachment,
+			  const struct topology_written_attachment *written)
 {
 	char text[TOPOLOGY_SOCKET_ADDRESS_SIZE];
-	const char *file, *dot;
+	const char *slash, *file, *dot;
 
-	switch (attachment->kind) {
-	case TOPOLOGY_UDP:
-		topology_format_socket_address(&attachment->remote, text);
-		return allocate_copy_part(text, (size_t)(strrchr(text, ':') - text));
-	case TOPOLOGY_VXLAN:
+	if (attachment->kind == TOPOLOGY_VXLAN)
 		return allocate_text("%u", attachment->vni);
-	case TOPOLOGY_TAP:
-		return allocate_copy(attachment->interface.name);
-	case TOPOLOGY_NETNS:
-		return allocate_copy(attachment->namespace);
-	default:
-		file = strrchr(attachment->path, '/') + 1;
-		dot = strrchr(file, '.');
-		return allocate_copy_part(file, dot && dot != file ? (size_t)(dot - file) : strlen(file));
+	if (attachment->kind == TOPOLOGY_UDP) {
+		topology_format_socket_address(&attachment->remote, text);
+		*strpbrk(text, attachment->remote.ss_family == AF_INET ? ":" : "]") = '\0';
+		return allocate_copy(text + (text[0] == '['));
 	}
+	slash = strrchr(written->text, '/');
+	file = slash ? slash + 1 : written->text;
+	dot = strrchr(file, '.');
+	return allocate_copy_part(file, dot && dot != file ? (size_t)(dot - file) : strlen(file));
 }
 
 /* As much of it as a name can have: characters that it cannot are dashes, and none begins it. */
-static void make_label(const struct topology_attachment *attachment, char label[LABEL_PART + 1])
+static void make_label(const char *source, char label[LABEL_PART + 1])
 {
 	static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-	char *source = label_source(attachment);
 	size_t length = 0;
 
 	for (const char *at = source; *at && length < LABEL_PART; at++) {
@@ -534,7 +530,6 @@ static void make_label(const struct topology_attachment *attachment, char label[
 			label[length - 1] = '-';
 	}
 	label[length] = '\0';
-	free(source);
 }
 
 /* The first attachment before 'count' whose port would have that name, or 'count'. */
@@ -553,10 +548,11 @@ static size_t find_label(const struct topology_reader *reader, size_t count, enu
 static void choose_label(struct topology_reader *reader, size_t index)
 {
 	const struct topology_attachment *attachment = &reader->topology->attachments[index];
+	char *source = label_source(attachment, &reader->attachments[index]), *label;
 	char made[LABEL_PART + 1];
-	char *label;
 
-	make_label(attachment, made);
+	make_label(source, made);
+	free(source);
 	label = allocate_copy(made);
 	for (unsigned int number = *made ? 2 : 1;
 	     !*label || ends_like_interface(label) ||
@@ -616,7 +612,7 @@ bool topology_read_attachment(struct topology_reader *reader, const struct yaml_
 	struct topology *topology = reader->topology;
 	const struct kind *kind = find_kind(map);
 	const struct yaml_tree_pair *pair = yaml_tree_find(map, kind->word);
-	struct topology_written_attachment written = {.mark = map->mark};
+	struct topology_written_attachment written = {.mark = map->mark, .text = pair->value->text};
 	struct topology_attachment attachment = {.name = NULL};
 
 	if (topology->attachment_count == TOPOLOGY_ATTACHMENTS_MAX) {

@@ -67,7 +67,8 @@ struct topology_written_forward {
 /* An attachment as written. */
 struct topology_written_attachment {
 	struct yaml_mark mark;
-	char *label; /* What follows the kind in its port's name. */
+	const char *text; /* The value of the key that is its kind, where that is text.  The tree's. */
+	char *label;      /* What follows the kind in its port's name. */
 	bool is_named;
 };
 

@@ -252,7 +252,7 @@ static void test_attachments(void **state)
 	assert_int_equal(ntohs(local6->sin6_port), 6000);
 	assert_int_equal(attachments[5].vni, 42);
 	assert_int_equal(ntohs(((const struct sockaddr_in *)&attachments[5].local)->sin_port), 4789);
-	assert_int_equal(ntohs(((const struct sockaddr_in6 *)&attachments[6].remote)->sin6_port), 4789);
+	assert_int_equal(ntohs(((const struct sockaddr_in6 *)&attachments[6].remote)->sin6_port), 8472);
 	assert_int_equal(attachments[7].speed, 1000);
 	assert_int_equal(attachments[7].rounds, 1);
 	assert_false(attachments[7].is_immediate);

@@ -208,6 +208,23 @@ static void call(struct dataplane *dataplane, loop_function *function, void *opa
 }
 
 /* loop_function */
+static void hold(void *opaque)
+{
+	((struct dataplane *)opaque)->is_held = true;
+}
+
+/* loop_function */
+static void release(void *opaque)
+{
+	((struct dataplane *)opaque)->is_held = false;
+}
+
+void dataplane_hold(struct dataplane *dataplane, bool is_held)
+{
+	call(dataplane, is_held ? hold : release, dataplane);
+}
+
+/* loop_function */
 static void insert_network(void *opaque)
 {
 	struct network *network = opaque;
@@ -509,6 +526,10 @@ void port_transmit(struct port *port, const struct frame *frame)
 
 	if (frame->size < FRAME_SIZE_MIN || frame->size > FRAME_SIZE_MAX) {
 		port_refused(port, frame->size);
+		return;
+	}
+	if (dataplane->is_held) {
+		drop(port, DROP_NOT_READY);
 		return;
 	}
 	if (dataplane->forwarding) {

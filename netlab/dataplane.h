@@ -106,6 +106,9 @@ int dataplane_start(struct dataplane *dataplane, struct error *error);
  * run. */
 void dataplane_stop(struct dataplane *dataplane);
 void dataplane_destroy(struct dataplane *dataplane); /* And all ports and networks.  Stops it first. */
+/* Holds, or no longer, what comes from outside of the lab while guests that transmit nothing are being saved, so that
+ * nothing is written to them: such frames are dropped where they came from (DROP_NOT_READY). */
+void dataplane_hold(struct dataplane *dataplane, bool is_held);
 struct loop *dataplane_loop(struct dataplane *dataplane);
 /* Whether its thread runs, for the thread that starts and stops it. */
 bool dataplane_is_running(const struct dataplane *dataplane);

@@ -64,6 +64,7 @@ struct dataplane {
 	STAILQ_HEAD(answers, answer) answers;
 	unsigned int answer_count; /* Since the last frame from outside. */
 	bool forwarding;
+	bool is_held; /* Nobody transmits. */
 	pthread_t thread;
 	bool running;
 };

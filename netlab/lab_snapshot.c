@@ -31,7 +31,8 @@
  * Saving: what does not change is written first, by a thread: files, and what guests still share with the template they
  * went on from; then all vCPUs are held, and when the last one is, all machines are
  * drained.  From then on nothing moves: a NIC that is drained transmits nothing, and whatever another one transmitted
- * before has reached its receivers, since a frame is forwarded in one go.  All that is in the control loop's hands
+ * before has reached its receivers, since a frame is forwarded in one go; what comes from outside of the lab is held
+ * off.  All that is in the control loop's hands
  * (agents, consoles, disks) does not move either, since this runs in that loop.  So the states that are now taken, and
  * the memory that is now written to files, are those of one instant.  Then all go on, and a thread waits for the files
  * to be on disk and gives the snapshot its name.
@@ -530,7 +531,9 @@ static void save_frozen(struct lab *lab)
 			if (lab->nodes[i]->guest)
 				machine_drain(lab->nodes[i]->guest->machine);
 		}
+		dataplane_hold(lab->context.dataplane, true);
 		save_states(lab);
+		dataplane_hold(lab->context.dataplane, false);
 	}
 	thaw_all(lab);
 	operation->pause = (double)(loop_now() - operation->started) / 1e9;

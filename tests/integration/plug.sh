@@ -70,6 +70,11 @@ bytes_of() {
 	tshark -n -r "$1" -Y 'eth.src == 02:00:00:00:00:aa' -x 2>/dev/null
 }
 
+# has_the_trace FILE: all of it, and what is in the file "sent".
+has_the_trace() {
+	bytes_of "$1" | cmp sent -
+}
+
 # ---- Labs ------------------------------------------------------------------------------------------------------------
 
 # one SOCKET: writes the first lab, which QEMU joins there.
@@ -132,11 +137,8 @@ trace_arrives() {
 	expect_equal "$(status_of '.ports[] | select(.name == "pcap:trace") | .tx_frames')" "$frame_count"
 	bytes_of trace.pcap >sent
 	[ -s sent ]
-	same_bytes() {
-		bytes_of captures/one/h1-eth4.pcap | cmp sent -
-		bytes_of captures/one/pcap-trace.pcap | cmp sent -
-	}
-	wait_for same_bytes
+	wait_for has_the_trace captures/one/h1-eth4.pcap
+	wait_for has_the_trace captures/one/pcap-trace.pcap
 }
 
 # ---- QEMU ------------------------------------------------------------------------------------------------------------

@@ -604,6 +604,25 @@ static void building_goes_on_while_it_runs(void **state)
 	dataplane_destroy(fixture.dataplane);
 }
 
+static void nothing_moves_while_it_is_held(void **state)
+{
+	struct fixture fixture;
+	struct port_counters counters;
+
+	(void)state;
+	set_up(&fixture);
+	port_join_port(fixture.stations[0].port, fixture.stations[1].port);
+	dataplane_hold(fixture.dataplane, true);
+	transmit(&fixture.stations[0], broadcast, 60);
+	assert_int_equal(fixture.stations[1].frames, 0);
+	port_read_counters(fixture.stations[0].port, &counters);
+	assert_int_equal(counters.dropped[DROP_NOT_READY], 1);
+	dataplane_hold(fixture.dataplane, false);
+	transmit(&fixture.stations[0], broadcast, 60);
+	assert_int_equal(fixture.stations[1].frames, 1);
+	dataplane_destroy(fixture.dataplane);
+}
+
 static void drop_reasons_have_names(void **state)
 {
 	(void)state;
@@ -654,6 +673,7 @@ int main(void)
 		cmocka_unit_test(ports_are_joined_anew),
 		cmocka_unit_test(ports_and_networks_go),
 		cmocka_unit_test(building_goes_on_while_it_runs),
+		cmocka_unit_test(nothing_moves_while_it_is_held),
 		cmocka_unit_test(drop_reasons_have_names),
 		cmocka_unit_test(networks_out_of_range_are_refused),
 	};

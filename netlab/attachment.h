@@ -40,7 +40,7 @@ void attachment_destroy(struct attachment *attachment);
 /* Plugs it into the port.  Returns 0 or a negative errno value. */
 int attachment_plug(struct attachment *attachment, struct loop *loop, struct port *port);
 void attachment_unplug(struct attachment *attachment);
-/* All nodes of the lab are ready: what waits for that begins. */
+/* What waits for the lab begins.  Once. */
 void attachment_start(struct attachment *attachment);
 void attachment_describe(const struct attachment *attachment, struct attachment_status *status);
 

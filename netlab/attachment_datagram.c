@@ -28,16 +28,19 @@
 #define VXLAN_HEADER_SIZE 8
 #define VXLAN_FLAG_VNI 0x08
 
+union address {
+	struct sockaddr any;
+	struct sockaddr_un local;
+	struct sockaddr_in ipv4;
+	struct sockaddr_in6 ipv6;
+};
+
 struct datagram {
 	struct attachment base;
 	struct socket_path path;
 	struct loop_watch watch; /* Descriptor -1: none. */
 	size_t header_size;      /* Bytes before the frame. */
-	union {
-		struct sockaddr any;
-		struct sockaddr_un local;
-		struct sockaddr_storage internet;
-	} remote;
+	union address remote;
 	socklen_t remote_size;
 	uint8_t buffer[VXLAN_HEADER_SIZE + FRAME_SIZE_MAX]; /* A datagram. */
 };
@@ -55,7 +58,7 @@ static int open_internet(struct datagram *datagram, struct error *error)
 	const int on = 1;
 	char text[TOPOLOGY_SOCKET_ADDRESS_SIZE];
 
-	datagram->remote.internet = topology->remote;
+	memcpy(&datagram->remote, &topology->remote, sizeof(datagram->remote.ipv6));
 	datagram->remote_size = topology->remote.ss_family == AF_INET ? sizeof(struct sockaddr_in) :
 									sizeof(struct sockaddr_in6);
 	/* So that another end may have the same port of IPv4. */
@@ -106,23 +109,20 @@ static void close_datagram(struct attachment *attachment)
 /* From the other side. */
 
 /* Whether a datagram that came from there is the remote's. */
-static bool is_remote(const struct datagram *datagram, const struct sockaddr_storage *from)
+static bool is_remote(const struct datagram *datagram, const union address *from)
 {
-	const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)from;
-	const struct sockaddr_in *remote = (const struct sockaddr_in *)&datagram->remote.internet;
-	const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)from;
-	const struct sockaddr_in6 *remote6 = (const struct sockaddr_in6 *)&datagram->remote.internet;
+	const union address *remote = &datagram->remote;
 	bool any_port = datagram->base.topology->kind == TOPOLOGY_VXLAN;
 
-	if (datagram->base.topology->kind == TOPOLOGY_DATAGRAM)
+	if (remote->any.sa_family == AF_UNIX)
 		return true;
-	if (from->ss_family != datagram->remote.any.sa_family)
+	if (from->any.sa_family != remote->any.sa_family)
 		return false;
-	if (from->ss_family == AF_INET)
-		return ipv4->sin_addr.s_addr == remote->sin_addr.s_addr &&
-		       (any_port || ipv4->sin_port == remote->sin_port);
-	return IN6_ARE_ADDR_EQUAL(&ipv6->sin6_addr, &remote6->sin6_addr) &&
-	       (any_port || ipv6->sin6_port == remote6->sin6_port);
+	if (from->any.sa_family == AF_INET)
+		return from->ipv4.sin_addr.s_addr == remote->ipv4.sin_addr.s_addr &&
+		       (any_port || from->ipv4.sin_port == remote->ipv4.sin_port);
+	return IN6_ARE_ADDR_EQUAL(&from->ipv6.sin6_addr, &remote->ipv6.sin6_addr) &&
+	       (any_port || from->ipv6.sin6_port == remote->ipv6.sin6_port);
 }
 
 /* Whether the datagram has a good header. */
@@ -136,7 +136,7 @@ static bool check_header(const struct datagram *datagram, size_t size)
 	       (uint32_t)(header[4] << 16 | header[5] << 8 | header[6]) == datagram->base.topology->vni;
 }
 
-static void take(struct datagram *datagram, size_t size, const struct sockaddr_storage *from)
+static void take(struct datagram *datagram, size_t size, const union address *from)
 {
 	struct attachment *base = &datagram->base;
 	const char *problem = NULL;
@@ -161,12 +161,14 @@ static void on_ready(void *opaque, uint32_t events)
 
 	(void)events;
 	for (unsigned int i = 0; i < ATTACHMENT_BATCH; i++) {
-		struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
+		union address from;
 		socklen_t from_size = sizeof(from);
-		/* With MSG_TRUNC it tells the whole size. */
-		ssize_t got = recvfrom(datagram->watch.fd, datagram->buffer, sizeof(datagram->buffer),
-				       MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from, &from_size);
+		ssize_t got;
 
+		memset(&from, 0, sizeof(from));
+		/* With MSG_TRUNC it tells the whole size. */
+		got = recvfrom(datagram->watch.fd, datagram->buffer, sizeof(datagram->buffer), MSG_DONTWAIT | MSG_TRUNC,
+			       &from.any, &from_size);
 		if (got < 0)
 			return; /* None is left; an error is told once, and is of one that was sent. */
 		take(datagram, (size_t)got, &from);

@@ -325,15 +325,6 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 
 static const struct port_ops port_ops = {.deliver = deliver};
 
-static void begin(struct replay *replay, uint64_t at)
-{
-	if (replay->started)
-		return;
-	replay->started = true;
-	replay->begin = at;
-	loop_timer_set(replay->base.loop, &replay->timer, at);
-}
-
 static int plug(struct attachment *attachment)
 {
 	struct replay *replay = replay_of(attachment);
@@ -343,8 +334,6 @@ static int plug(struct attachment *attachment)
 	replay->timer = (struct loop_timer){.function = run, .opaque = replay};
 	replay->task = (struct loop_task){.function = run, .opaque = replay};
 	port_plug(attachment->port, &port_ops, replay);
-	if (attachment->topology->is_immediate)
-		begin(replay, loop_now());
 	return loop_watch_add(attachment->loop, &replay->wake, EPOLLIN);
 }
 
@@ -359,7 +348,11 @@ static void unplug(struct attachment *attachment)
 
 static void start(struct attachment *attachment)
 {
-	begin(replay_of(attachment), loop_now() + attachment->topology->delay);
+	struct replay *replay = replay_of(attachment);
+
+	replay->started = true;
+	replay->begin = loop_now() + attachment->topology->delay;
+	loop_timer_set(attachment->loop, &replay->timer, replay->begin);
 }
 
 static void describe(const struct attachment *attachment, struct attachment_status *status)

@@ -82,7 +82,7 @@ static void wait_for_peer(struct stream *stream)
 
 	if (stream->listener.fd < 0)
 		loop_timer_set(base->loop, &stream->retry, loop_now() + RETRY_NANOSECONDS);
-	else if (loop_watch_add(base->loop, &stream->listener, EPOLLIN) < 0)
+	else if (!stream->listener.added && loop_watch_add(base->loop, &stream->listener, EPOLLIN) < 0)
 		log_limited(&base->log_limit, "%s: the socket cannot be watched", base->topology->name);
 }
 

@@ -217,15 +217,21 @@ static int start_waiting(struct lab *lab, struct error *error)
 	return result;
 }
 
-/* Has the attachments that wait for all nodes begin when these are ready; those that have ended are not waited for. */
-static void start_attachments(struct lab *lab)
+/* Whether all nodes are ready; those that have ended are not waited for. */
+static bool is_ready(const struct lab *lab)
 {
 	for (size_t i = 0; i < lab->node_count; i++)
 		if (lab->nodes[i]->state == NODE_CREATED || lab->nodes[i]->state == NODE_BOOTING ||
 		    lab->nodes[i]->state == NODE_CONFIGURING)
-			return;
+			return false;
+	return true;
+}
+
+static void start_attachments(struct lab *lab)
+{
 	for (size_t i = 0; i < lab->topology->attachment_count; i++)
-		lab_attachment_start(lab->attachments[i]);
+		if (lab->topology->attachments[i].is_immediate || is_ready(lab))
+			lab_attachment_start(lab->attachments[i]);
 }
 
 /* loop_function */

@@ -12,6 +12,7 @@
 #include "netlab/allocate.h"
 #include "netlab/image.h"
 #include "netlab/json_text.h"
+#include "netlab/lab_attachment.h"
 #include "netlab/lab_internal.h"
 #include "netlab/lab_network.h"
 #include "netlab/nat.h"
@@ -142,7 +143,8 @@ static struct plan *compare(const struct lab *lab, const struct topology *topolo
 	return plan;
 }
 
-/* One that does not run is started again; one that is not ready cannot be given anything in place. */
+/* A node that does not run is started again; one that is not ready cannot be given anything in place.  An attachment that
+ * has failed is opened again. */
 static void add_states(const struct lab *lab, const struct topology *topology, struct plan *plan)
 {
 	for (size_t i = 0; i < lab->node_count; i++) {
@@ -157,6 +159,12 @@ static void add_states(const struct lab *lab, const struct topology *topology, s
 		if (has_ended)
 			snprintf(reason, sizeof(reason), "it is %s", node_state_name(node->state));
 		plan_restart_node(plan, node_name(node), reason);
+	}
+	for (size_t i = 0; i < lab->topology->attachment_count; i++) {
+		const char *name = lab->topology->attachments[i].name;
+
+		if (!lab->attachments[i]->attachment && topology_find_attachment(topology, name))
+			plan_reopen_attachment(plan, name);
 	}
 }
 

@@ -564,6 +564,21 @@ struct plan_change *plan_find_node(const struct plan *plan, const char *name)
 	return NULL;
 }
 
+/* Adds a change after those of its kind. */
+static void insert(struct plan *plan, enum plan_kind kind, enum plan_action action, const char *name,
+		   const char *reason)
+{
+	struct plan_change added;
+	size_t at = 0;
+
+	add(plan, kind, action, allocate_copy(name), allocate_copy(reason));
+	added = plan->changes[plan->count - 1];
+	while (at < plan->count - 1 && plan->changes[at].kind <= kind)
+		at++;
+	memmove(&plan->changes[at + 1], &plan->changes[at], (plan->count - 1 - at) * sizeof(plan->changes[0]));
+	plan->changes[at] = added;
+}
+
 bool plan_frees_attachment(const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++)
@@ -576,8 +591,6 @@ void plan_restart_node(struct plan *plan, const char *name, const char *reason)
 {
 	struct plan_change *change = plan_find_node(plan, name);
 	struct difference difference = {.text = NULL};
-	struct plan_change added;
-	size_t at = 0;
 
 	if (change) {
 		change->action = PLAN_RESTART;
@@ -586,13 +599,15 @@ void plan_restart_node(struct plan *plan, const char *name, const char *reason)
 		change->reason = difference.text;
 		return;
 	}
-	add(plan, PLAN_NODE, PLAN_RESTART, allocate_copy(name), allocate_copy(reason));
-	/* Nodes stand first. */
-	added = plan->changes[plan->count - 1];
-	while (at < plan->count - 1 && plan->changes[at].kind == PLAN_NODE)
-		at++;
-	memmove(&plan->changes[at + 1], &plan->changes[at], (plan->count - 1 - at) * sizeof(plan->changes[0]));
-	plan->changes[at] = added;
+	insert(plan, PLAN_NODE, PLAN_RESTART, name, reason);
+}
+
+void plan_reopen_attachment(struct plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->changes[i].kind == PLAN_ATTACHMENT && !strcmp(plan->changes[i].name, name))
+			return;
+	insert(plan, PLAN_ATTACHMENT, PLAN_CHANGE, name, "it has failed");
 }
 
 json_t *plan_json(const struct plan *plan)

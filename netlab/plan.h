@@ -59,6 +59,9 @@ bool plan_frees_attachment(const struct plan *plan);
 /* Notes that the node of that name restarts, for 'reason' beside what differs, if anything does. */
 void plan_restart_node(struct plan *plan, const char *name, const char *reason);
 
+/* Notes that the attachment of that name is opened again, since it has failed, unless it is in the plan. */
+void plan_reopen_attachment(struct plan *plan, const char *name);
+
 /* Lines for the guest's agent (netlab/agent_protocol.h) that make what 'from' describes of a node what 'to' does, when
  * that is possible in place; to be freed with free(). */
 char *plan_node_lines(const struct topology_node *from, const struct topology_node *to);

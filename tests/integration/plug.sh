@@ -264,6 +264,30 @@ taken_paths() {
 	rm taken
 }
 
+# What cannot be opened while the lab runs is told, and tried again.
+fails_and_is_tried_again() {
+	echo mine >one/blocked.sock
+	one blocked.sock
+	netlab up --yes one/topology.yaml
+	expect_equal "$(state_of socket:qemu)" failed
+	expect_match '^socket:qemu +failed .*/blocked.sock is there, and is no socket' "$(netlab status)"
+	rm one/blocked.sock
+	expect_match 'attachment socket:qemu \(it has failed\)' "$(netlab up --yes one/topology.yaml)"
+	expect_equal "$(state_of socket:qemu)" listening
+}
+
+# The new one has what the old one had.
+is_renamed() {
+	one moved.sock
+	netlab up --yes one/topology.yaml
+	sed -i 's/name: qemu/name: vmm/' one/topology.yaml
+	netlab up --yes one/topology.yaml
+	expect_equal "$(status_of '[.attachments[] | select(.kind == "socket") | .name + " " + .state] | join(", ")')" \
+		"socket:vmm listening, socket:here open"
+	one moved.sock
+	netlab up --yes one/topology.yaml
+}
+
 # A snapshot has the capture in it, and its sockets are where they were.
 goes_on_from_a_snapshot() {
 	netlab snapshot save before
@@ -303,6 +327,8 @@ check "and QEMU comes back" qemu_comes_back
 check "two labs are joined by UDP" udp_joins_labs
 check "and by VXLAN" vxlan_joins_labs
 check "paths that are taken are an error before anything starts" taken_paths
+check "an end that cannot be opened is told, and tried again" fails_and_is_tried_again
+check "an end is renamed" is_renamed
 check "a lab goes on from a snapshot" goes_on_from_a_snapshot
 check "a socket that a killed netlabd left behind is replaced" is_replaced_after_a_kill
 check "nothing is left" nothing_is_left

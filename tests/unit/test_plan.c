@@ -22,6 +22,12 @@
 	"- {endpoints: [h2, lan], ip: [10.0.0.2/24]}\n" \
 	"- {endpoints: [r1, lan], ip: [10.0.0.254/24]}\n"
 
+#define OUTSIDE \
+	"nodes: [h1]\n" \
+	"networks: {lan: }\n" \
+	"links:\n" \
+	"- {endpoints: [h1, lan]}\n"
+
 static struct topology *read_text(const char *text)
 {
 	struct topology *topology = topology_read_text(text, strlen(text), "/nowhere/office/topology.yaml", NULL,
@@ -285,6 +291,27 @@ static void restarts_can_be_added(void **state)
 	topology_free(to);
 }
 
+static void failed_attachments_are_opened_again(void **state)
+{
+	struct topology *from = read_text(OUTSIDE "- {endpoints: [lan, {socket: /tmp/a.sock}]}\n");
+	struct topology *to = read_text(OUTSIDE "- {endpoints: [h1, {socket: /tmp/a.sock}]}\n");
+	struct plan *plan = plan_create(from, to);
+	char *words;
+
+	(void)state;
+	assert_false(plan_frees_attachment(plan));
+	plan_reopen_attachment(plan, "socket:a");
+	plan_reopen_attachment(plan, "socket:a");
+	words = words_of(plan);
+	assert_string_equal(words, "!node h1: eth1 added|~attachment socket:a: it has failed|"
+				   "+link h1:eth1 - socket:a|-link lan - socket:a");
+	assert_true(plan_frees_attachment(plan));
+	free(words);
+	plan_free(plan);
+	topology_free(from);
+	topology_free(to);
+}
+
 static void plans_are_json(void **state)
 {
 	struct topology *from = read_text("nodes: [a, b]\nnetworks: [n]\n");
@@ -305,12 +332,6 @@ static void plans_are_json(void **state)
 	topology_free(from);
 	topology_free(to);
 }
-
-#define OUTSIDE \
-	"nodes: [h1]\n" \
-	"networks: {lan: }\n" \
-	"links:\n" \
-	"- {endpoints: [h1, lan]}\n"
 
 /* What leads out of the lab comes, goes and changes without a node. */
 static void attachments_are_compared(void **state)
@@ -341,6 +362,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(same_topologies_have_an_empty_plan),
 		cmocka_unit_test(attachments_are_compared),
+		cmocka_unit_test(failed_attachments_are_opened_again),
 		cmocka_unit_test(everything_comes_to_nothing),
 		cmocka_unit_test(nodes_come_and_go),
 		cmocka_unit_test(machines_restart),

@@ -24,8 +24,8 @@
  *      file -> (thread) -> queue -> (data plane: timer, task) -> port
  *
  * Each record has the time at which it is due, in the capture's own time since its first frame; rounds follow each
- * other in it.  A frame whose time is before that of the one before it is due at once.  The speed is applied at sending.
- * What is late is sent without delay, a batch a turn, so that the lab's other frames are not kept waiting. */
+ * other in it.  A frame whose time is before that of the one before it is due at once.  The speed is applied at
+ * sending.  What is late is sent without delay, a batch a turn, so that the lab's other frames are not kept waiting. */
 
 /* Bytes of frames that are read ahead: at 10 Gb/s some milliseconds.  One frame is always let in. */
 #define AHEAD_MAX (4u << 20)

@@ -37,7 +37,8 @@ typedef void frame_stream_function(void *opaque, const uint8_t *frame, size_t si
 uint8_t *frame_reader_room(struct frame_reader *reader, size_t *room);
 
 /* 'count' bytes have come there.  Calls 'function' for each frame that is whole; it may be of any size up to
- * FRAME_SIZE_MAX, 0 among them.  Returns false when the stream has a length beyond that, of which nothing can be made. */
+ * FRAME_SIZE_MAX, 0 among them.  Returns false when the stream has a length beyond that, of which nothing can be
+ * made. */
 bool frame_reader_add(struct frame_reader *reader, size_t count, frame_stream_function *function, void *opaque);
 
 /* Adds a frame.  Returns false when there is no room for it. */

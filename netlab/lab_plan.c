@@ -143,8 +143,8 @@ static struct plan *compare(const struct lab *lab, const struct topology *topolo
 	return plan;
 }
 
-/* A node that does not run is started again; one that is not ready cannot be given anything in place.  An attachment that
- * has failed is opened again. */
+/* A node that does not run is started again; one that is not ready cannot be given anything in place.  An attachment
+ * that has failed is opened again. */
 static void add_states(const struct lab *lab, const struct topology *topology, struct plan *plan)
 {
 	for (size_t i = 0; i < lab->node_count; i++) {

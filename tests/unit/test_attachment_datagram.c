@@ -37,8 +37,10 @@ static int bind_udp(int family, struct sockaddr_storage *address)
 	else
 		((struct sockaddr_in6 *)address)->sin6_addr = in6addr_loopback;
 	assert_true(fd >= 0);
-	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0) {
+		close(fd);
 		return -1;
+	}
 	assert_int_equal(getsockname(fd, (struct sockaddr *)address, &size), 0);
 	return fd;
 }

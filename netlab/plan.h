@@ -6,10 +6,10 @@
  * ========================================
  *
  * Compares two topologies and says which nodes, networks, attachments and links come, go or change, in words for
- * people and with what there is to do.  The rule is simple, so that it can be foreseen: a node whose own description
- * differs restarts, and every other is left alone.  A node's interfaces, with their addresses, are part of its description;
- * where the other end of an interface's link is, is not: that is only a wire to be moved.  Only what can be added to a
- * running guest is changed in place: addresses, and values of sysctl.
+ * people and with what there is to do.  The rule is simple, so that it can be foreseen: a node whose own
+ * description differs restarts, and every other is left alone.  A node's interfaces, with their addresses, are part
+ * of its description; where the other end of an interface's link is, is not: that is only a wire to be moved.  Only
+ * what can be added to a running guest is changed in place: addresses, and values of sysctl.
  *
  * Only descriptions are looked at: neither what became of a node, nor whether a file named under "files:" has other
  * contents.  Order does not matter, save that of routes, start-up commands and files.

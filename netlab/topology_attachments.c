@@ -420,32 +420,29 @@ static bool read_pcap(struct topology_reader *reader, const struct yaml_tree_nod
 
 /* Interfaces of the host. */
 
-static bool read_device(struct topology_reader *reader, const struct yaml_tree_node *node, const char *what,
+/* Reads the name of the interface from 'key'. */
+static bool read_device(struct topology_reader *reader, const struct yaml_tree_node *map, const char *key,
 			struct topology_interface *interface)
 {
-	const char *text = yaml_reader_text(&reader->yaml, node, what);
-	const char *problem = text ? topology_check_device_name(text) : NULL;
+	char *name = topology_read_device(reader, map, key);
 
-	if (problem)
-		yaml_reader_error(&reader->yaml, node->mark, "%s \"%s\" %s", what, text, problem);
-	if (!text || problem)
+	if (!name)
 		return false;
-	snprintf(interface->name, sizeof(interface->name), "%s", text);
+	snprintf(interface->name, sizeof(interface->name), "%s", name);
+	free(name);
 	return true;
 }
 
 static bool read_tap(struct topology_reader *reader, const struct yaml_tree_node *map,
 		     const struct yaml_tree_pair *pair, struct topology_attachment *attachment)
 {
-	(void)map;
 	attachment->kind = TOPOLOGY_TAP;
-	return read_device(reader, pair->value, "tap", &attachment->interface);
+	return read_device(reader, map, pair->key, &attachment->interface);
 }
 
 static bool read_netns(struct topology_reader *reader, const struct yaml_tree_node *map,
 		       const struct yaml_tree_pair *pair, struct topology_attachment *attachment)
 {
-	const struct yaml_tree_pair *interface = yaml_tree_find(map, "interface");
 	const char *text = yaml_reader_text(&reader->yaml, pair->value, "netns");
 
 	attachment->kind = TOPOLOGY_NETNS;
@@ -459,7 +456,7 @@ static bool read_netns(struct topology_reader *reader, const struct yaml_tree_no
 	}
 	attachment->namespace = allocate_copy(text);
 	snprintf(attachment->interface.name, sizeof(attachment->interface.name), "%s", NETNS_INTERFACE);
-	return !interface || read_device(reader, interface->value, "interface", &attachment->interface);
+	return !yaml_tree_find(map, "interface") || read_device(reader, map, "interface", &attachment->interface);
 }
 
 /* Names. */

@@ -8,8 +8,7 @@
 
 /* Networks that reach into the host: "mode: bridge" and "mode: macvtap". */
 
-/* Reads the name of a device of the host, to be freed with free(), or returns NULL after reporting what is wrong. */
-static char *read_device(struct topology_reader *reader, const struct yaml_tree_node *map, const char *key)
+char *topology_read_device(struct topology_reader *reader, const struct yaml_tree_node *map, const char *key)
 {
 	const struct yaml_tree_pair *pair = yaml_tree_find(map, key);
 	const char *text = pair ? yaml_reader_text(&reader->yaml, pair->value, key) : NULL;
@@ -108,9 +107,9 @@ void topology_read_bridge(struct topology_reader *reader, const struct yaml_tree
 		check_macvtap(reader, map);
 	else if (refuse(reader, map, all, "for networks with \"mode: bridge\""))
 		return;
-	network->host_bridge = read_device(reader, map, "bridge");
-	network->host_interface = read_device(reader, map, "interface");
-	network->host_tap = read_device(reader, map, "tap");
+	network->host_bridge = topology_read_device(reader, map, "bridge");
+	network->host_interface = topology_read_device(reader, map, "interface");
+	network->host_tap = topology_read_device(reader, map, "tap");
 	read_addresses(reader, map, network);
 }
 

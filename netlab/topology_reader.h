@@ -189,6 +189,10 @@ void topology_clear_nat_services(struct topology_network *network);
 
 /* topology_bridge.c */
 
+/* Reads the name of a device of the host, the value of 'key' in the map, to be freed with free(); NULL if it is not
+ * there, or after reporting what is wrong. */
+char *topology_read_device(struct topology_reader *reader, const struct yaml_tree_node *map, const char *key);
+
 /* Reads what only a network with "mode: bridge" or "mode: macvtap" has. */
 void topology_read_bridge(struct topology_reader *reader, const struct yaml_tree_node *map,
 			  struct topology_network *network);

@@ -349,21 +349,6 @@ const char *topology_parse_speed(const char *text, unsigned int *speed)
 	return NULL;
 }
 
-/* As the kernel's dev_valid_name(). */
-const char *topology_check_device_name(const char *text)
-{
-	if (!*text)
-		return "is empty";
-	if (strlen(text) > 15)
-		return "is longer than 15 characters";
-	if (!strcmp(text, ".") || !strcmp(text, ".."))
-		return "is no name";
-	for (const char *at = text; *at; at++)
-		if (*at == '/' || *at == ':' || isspace((unsigned char)*at) || iscntrl((unsigned char)*at))
-			return "holds a slash, a colon, a blank or a control character";
-	return NULL;
-}
-
 const char *topology_check_name(const char *text)
 {
 	if (!*text)

@@ -60,9 +60,6 @@ void topology_format_socket_address(const struct sockaddr_storage *address, char
 /* How many times as fast something goes, "2x", "0.5x", or "max".  In thousandths, 0 for max. */
 const char *topology_parse_speed(const char *text, unsigned int *speed);
 
-/* A name that a network interface can have on Linux: 1 to 15 bytes. */
-const char *topology_check_device_name(const char *text);
-
 /* A port of the host that is forwarded, as it is written: "tcp:127.0.0.1:2222:r1:22". */
 struct topology_forward {
 	struct nat_forward ports;           /* But for the guest's address; the host's is 127.0.0.1 unless written. */

@@ -268,7 +268,7 @@ taken_paths() {
 fails_and_is_tried_again() {
 	echo mine >one/blocked.sock
 	one blocked.sock
-	netlab up --yes one/topology.yaml
+	expect_status 1 netlab up --yes one/topology.yaml
 	expect_equal "$(state_of socket:qemu)" failed
 	expect_match '^socket:qemu +failed .*/blocked.sock is there, and is no socket' "$(netlab status)"
 	rm one/blocked.sock

@@ -123,7 +123,6 @@ void control_capture_position(const struct control_request *request)
 		return;
 	}
 	stream = add_task(request);
-	if (stream &&
-	    lab_capture_position(request->client->control->lab, port, task_done, stream, &error) < 0)
+	if (stream && lab_capture_position(request->client->control->lab, port, task_done, stream, &error) < 0)
 		control_stream_fail(stream, "failed", "%s", error.text);
 }

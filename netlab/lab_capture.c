@@ -20,7 +20,7 @@ struct lab_position {
 	struct loop *control;
 	struct capture *capture;
 	struct capture_mark mark;
-	int result;     /* Of putting the mark. */
+	int result; /* Of putting the mark. */
 	char *file;
 	lab_done *done; /* NULL: nobody waits any more. */
 	void *opaque;
@@ -85,11 +85,13 @@ static int check(const struct lab *lab, const char *port, struct error *error)
 {
 	if (!lab->capture)
 		return error_set(error, ERROR_FAILED, ENOENT,
-				 "lab %s captures nothing; take it down and start it without --no-capture", lab_name(lab));
+				 "lab %s captures nothing; take it down and start it without --no-capture",
+				 lab_name(lab));
 	if (!dataplane_is_running(lab->context.dataplane))
 		return error_set(error, ERROR_FAILED, EAGAIN, "lab %s does not run", lab_name(lab));
 	if (capture_find_port(lab->capture, port) < 0)
-		return error_set(error, ERROR_FAILED, ENOENT, "there is no port \"%.80s\" in lab %s", port, lab_name(lab));
+		return error_set(error, ERROR_FAILED, ENOENT, "there is no port \"%.80s\" in lab %s", port,
+				 lab_name(lab));
 	return 0;
 }
 

@@ -85,8 +85,8 @@ struct lab {
 	size_t ending; /* Guests still to end. */
 	struct lab_operation operation;
 	struct lab_position *positions; /* Asked for, and not known yet. */
-	char *origin; /* Path of its topology, for snapshots. */
-	char *from;   /* Snapshot to start from, or NULL. */
+	char *origin;                   /* Path of its topology, for snapshots. */
+	char *from;                     /* Snapshot to start from, or NULL. */
 	void (*stopped)(void *opaque);
 	void *stopped_opaque;
 };

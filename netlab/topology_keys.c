@@ -104,8 +104,8 @@ static const struct key keys[] = {
 _Static_assert(KEY_COUNT <= KEYS_MAX, "KEYS_MAX is too small");
 
 static const char *const place_names[] = {
-	"at the top level", "in \"defaults:\"", "in a node", "in a network", "in a link", "in an endpoint of a link",
-	"in a test", "in \"capture:\" of a test",
+	"at the top level", "in \"defaults:\"",         "in a node", "in a network",
+	"in a link",        "in an endpoint of a link", "in a test", "in \"capture:\" of a test",
 };
 
 static const struct key *find_key(const char *name)

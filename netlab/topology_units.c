@@ -278,13 +278,13 @@ const char *topology_parse_count(const char *text, struct topology_count *count)
 	static const char *const form = "is not a count, which is written as 3, >=3, <=3, >3, <3 or 3..5";
 	static const char *const operators[] = {">=", "<=", ">", "<", ""};
 	struct topology_count result = {.maximum = TOPOLOGY_COUNT_NO_MAXIMUM};
-	const char *operator, *at;
+	const char *operator, * at;
 	uint64_t number;
 	size_t i = 0;
 
 	while (strncmp(text, operators[i], strlen(operators[i])))
 		i++;
-	operator = operators[i];
+	operator= operators[i];
 	at = text + strlen(operator);
 	if (*operator)
 		at += strspn(at, " ");

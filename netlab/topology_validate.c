@@ -170,8 +170,8 @@ static void check_no_command(struct topology_reader *reader, const struct yaml_t
 		const struct yaml_tree_pair *pair = yaml_tree_find(map, keys[i]);
 
 		if (pair)
-			yaml_reader_error(&reader->yaml, pair->key_mark, "\"%s\" is about a command, and there is no \"exec\"",
-					  keys[i]);
+			yaml_reader_error(&reader->yaml, pair->key_mark,
+					  "\"%s\" is about a command, and there is no \"exec\"", keys[i]);
 	}
 }
 
@@ -191,7 +191,8 @@ static void read_command(struct topology_reader *reader, struct topology_test *t
 		yaml_reader_error(&reader->yaml, command->value->mark, "exec is longer than %d bytes",
 				  TOPOLOGY_COMMAND_MAX);
 	if (node && nodes)
-		yaml_reader_error(&reader->yaml, nodes->key_mark, "\"node\" and \"nodes\" mean the same; one is enough");
+		yaml_reader_error(&reader->yaml, nodes->key_mark,
+				  "\"node\" and \"nodes\" mean the same; one is enough");
 	else if (!node && !nodes)
 		yaml_reader_error(&reader->yaml, command->key_mark, "\"exec\" needs a node to run in: \"node: %s\"",
 				  reader->topology->node_count ? reader->topology->nodes[0].name : "NAME");
@@ -355,12 +356,12 @@ static void read_settings(struct topology_reader *reader, struct topology_test *
 	read_level(reader, map, &test->is_warning);
 	read_attempts(reader, map, test);
 	if (!has_command && !has_capture)
-		yaml_reader_error(&reader->yaml, mark, "test \"%s\" tests nothing: it needs \"exec\", \"capture\" or both",
-				  test->name);
+		yaml_reader_error(&reader->yaml, mark,
+				  "test \"%s\" tests nothing: it needs \"exec\", \"capture\" or both", test->name);
 	else if (!has_capture && test->status == TOPOLOGY_STATUS_ANY && !yaml_tree_find(map, "expect") &&
 		 !yaml_tree_find(map, "reject"))
-		yaml_reader_error(&reader->yaml, mark, "test \"%s\" cannot fail: with any status and any output it passes",
-				  test->name);
+		yaml_reader_error(&reader->yaml, mark,
+				  "test \"%s\" cannot fail: with any status and any output it passes", test->name);
 }
 
 static void read_test(struct topology_reader *reader, const struct yaml_tree_pair *pair, bool has_interfaces)

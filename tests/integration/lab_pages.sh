@@ -45,6 +45,12 @@ types_all() {
 	wait_for no_daemons
 }
 
+# A lab with tests has them run by who follows its page, and by this test.
+tests_itself() {
+	grep -q '^validate:' "labs/$1/topology.yaml" || skip "it has no tests"
+	commands "$1" | grep -qx 'netlab validate' || fail "the page of $1 does not say to type netlab validate"
+}
+
 has_captures() {
 	local file
 	[ -d "labs/$1/captures" ] || skip "there was no lab"
@@ -59,5 +65,6 @@ for page in labs/*/README.md; do
 	lab=$(basename "$(dirname "$page")")
 	check "labs/$lab: what its page says to type" types_all "$lab"
 	check "labs/$lab: the captures its page names" has_captures "$lab"
+	check "labs/$lab: its tests are run" tests_itself "$lab"
 done
 finish

@@ -38,7 +38,7 @@ CLANG ?= clang
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 
-LIBRARIES := yaml-0.1 jansson liblz4 libpcap libxxhash libarchive libnl-route-3.0
+LIBRARIES := yaml-0.1 jansson liblz4 libpcap libxxhash libarchive libnl-route-3.0 libpcre2-8
 
 # pkg-config is asked once, and not before the packages are installed.  What is wrong with the headers of others is theirs.
 once = $(eval $(1) := $$(shell $(2)))$($(1))

@@ -66,29 +66,35 @@ static void check_status(struct attempt *attempt, const char *node, int status)
 			   (long long)json_integer_value(wanted));
 }
 
+/* Each of the patterns must be in the output, or must not. */
+static void check_patterns(struct attempt *attempt, const char *node, const struct validate_output *output,
+			   const json_t *patterns, bool wanted)
+{
+	for (size_t i = 0; i < json_array_size(patterns); i++) {
+		const char *pattern = json_string_value(json_array_get(patterns, i));
+		int result = output_matches(pattern, output->text ? output->text : "", output->size);
+
+		if (result < 0)
+			add_reason(attempt, "%s: looking for \"%s\" in its output takes too long", node, pattern);
+		else if (result && !wanted)
+			add_reason(attempt, "%s: its output has \"%s\", which it must not", node, pattern);
+		else if (!result && wanted)
+			add_reason(attempt, "%s: its output does not have \"%s\"", node, pattern);
+	}
+}
+
 static void check_output(struct attempt *attempt, const char *node, const struct validate_output *output)
 {
 	const json_t *expects = json_object_get(attempt->test, "expect");
 	const json_t *rejects = json_object_get(attempt->test, "reject");
-	const char *text = output->text ? output->text : "";
 
 	if (output->is_cut && json_array_size(expects) + json_array_size(rejects)) {
 		add_reason(attempt, "%s: it said more than %u bytes, which is too much to look through", node,
 			   VALIDATE_OUTPUT_MAX);
 		return;
 	}
-	for (size_t i = 0; i < json_array_size(expects); i++) {
-		const char *pattern = json_string_value(json_array_get(expects, i));
-
-		if (!output_matches(pattern, text))
-			add_reason(attempt, "%s: its output does not have \"%s\"", node, pattern);
-	}
-	for (size_t i = 0; i < json_array_size(rejects); i++) {
-		const char *pattern = json_string_value(json_array_get(rejects, i));
-
-		if (output_matches(pattern, text))
-			add_reason(attempt, "%s: its output has \"%s\", which it must not", node, pattern);
-	}
+	check_patterns(attempt, node, output, expects, true);
+	check_patterns(attempt, node, output, rejects, false);
 }
 
 static void run_in_node(struct attempt *attempt, const char *node)

@@ -28,7 +28,7 @@ static const char bash_script[] =
 	"	COMPREPLY=()\n"
 	"	case ${COMP_WORDS[COMP_CWORD - 1]} in\n"
 	"	--lab) complete_from \"$(names labs)\"; return ;;\n"
-	"	--format) complete_from text json $([ \"$command\" != validate ] || echo junit); return ;;\n"
+	"	--format) complete_from text json \"$([ \"$command\" != validate ] || echo junit)\"; return ;;\n"
 	"	--from) complete_from \"$(names snapshots)\"; return ;;\n"
 	"	--captures) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$word\"); return ;;\n"
 	"	esac\n"

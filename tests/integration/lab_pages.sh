@@ -47,8 +47,7 @@ types_all() {
 
 # A lab with tests has them run by who follows its page, and by this test.
 tests_itself() {
-	grep -q '^validate:' "labs/$1/topology.yaml" || skip "it has no tests"
-	commands "$1" | grep -qx 'netlab validate' || fail "the page of $1 does not say to type netlab validate"
+	commands "$1" | grep -qxE '(sudo )?netlab validate' || fail "the page of $1 does not say to type netlab validate"
 }
 
 has_captures() {
@@ -65,6 +64,8 @@ for page in labs/*/README.md; do
 	lab=$(basename "$(dirname "$page")")
 	check "labs/$lab: what its page says to type" types_all "$lab"
 	check "labs/$lab: the captures its page names" has_captures "$lab"
-	check "labs/$lab: its tests are run" tests_itself "$lab"
+	if grep -q '^validate:' "labs/$lab/topology.yaml"; then
+		check "labs/$lab: its tests are run" tests_itself "$lab"
+	fi
 done
 finish

@@ -29,8 +29,8 @@
  *
  * The table of ports has its full size from the start, so that it never moves under the producer and the writer; pages
  * of it that are not used take no memory.  A port's end is a record without a frame: when the writer comes to it, all
- * of the port's frames are in the file.  A mark is a record of no port, with a pointer in place of a frame.  What passes a port's number on (a call to the producer's loop, the ring)
- * orders what was written before it.
+ * of the port's frames are in the file.  A mark is a record of no port, with a pointer in place of a frame.  What
+ * passes a port's number on (a call to the producer's loop, the ring) orders what was written before it.
  */
 
 #define BLOCK_SIZE (256u << 10)

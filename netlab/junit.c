@@ -12,8 +12,8 @@ static const char *text_of(const json_t *object, const char *name)
 	return text ? text : "";
 }
 
-/* U+FFFE and U+FFFF, the only characters beyond the control characters that XML 1.0 (section 2.2) does not have and UTF-8
- * can say. */
+/* U+FFFE and U+FFFF, the only characters beyond the control characters that XML 1.0 (section 2.2) does not have and
+ * UTF-8 can say. */
 static bool is_no_character(const char *text)
 {
 	return !strncmp(text, "\xef\xbf\xbe", 3) || !strncmp(text, "\xef\xbf\xbf", 3);

@@ -5,8 +5,8 @@
 #include "netlab/cli/cli.h"
 #include "netlab/cli/validate.h"
 
-/* netlabd says up to which byte of a port's capture everything is that crossed the port so far.  So what lies between two
- * such places is what crossed it in between, and no clock is asked. */
+/* netlabd says up to which byte of a port's capture everything is that crossed the port so far.  So what lies between
+ * two such places is what crossed it in between, and no clock is asked. */
 
 /* Asks where the capture is.  Returns a new reference, or NULL with 'error' set. */
 static json_t *ask_position(struct validate_count *count)

@@ -22,8 +22,8 @@
 #define OUTPUT_PROBLEM_MAX 200
 const char *output_check_pattern(const char *pattern, char problem[OUTPUT_PROBLEM_MAX]);
 
-/* Returns 1 if the 'size' bytes at 'output' match 'pattern', which output_check_pattern() has nothing against; 0 if they
- * do not; or a negative errno value: to find out takes too long. */
+/* Returns 1 if the 'size' bytes at 'output' match 'pattern', which output_check_pattern() has nothing against; 0 if
+ * they do not; or a negative errno value: it takes too long to find out. */
 int output_matches(const char *pattern, const char *output, size_t size);
 
 #endif /* output_match.h */

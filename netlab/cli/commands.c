@@ -265,9 +265,9 @@ const struct cli_command cli_commands[] = {
 		.summary = "list guest images, build one, make its template",
 		.usage = "netlab image list | build NAME | warm [NAME] | prune",
 		.help = "Lists the images that are there, and the templates nodes go on from; builds an\n"
-			"image (\"lab\" is the one topologies use unless they say otherwise); makes the\n"
-			"template of one now rather than at the first \"netlab up\"; removes templates that\n"
-			"are of no use any more.\n"
+			"image (\"lab\" is the one topologies use unless they say otherwise, \"router\" is the\n"
+			"same with BIRD); makes the template of one now rather than at the first \"netlab\n"
+			"up\"; removes templates that are of no use any more.\n"
 			"\n"
 			"  --memory SIZE        warm: of nodes with this much memory (default: the image's)\n"
 			"  --cpus NUMBER        warm: and with so many CPUs (default: the image's)\n"

@@ -35,7 +35,16 @@ runs() {
 	fi
 }
 
+# images LAB: those that its topology names.
+images() {
+	sed -n 's/.*image: *\([a-z]*\).*/\1/p' "labs/$1/topology.yaml" | sort -u
+}
+
 types_all() {
+	local name
+	while read -r name; do
+		has_image "$name" || skip "the image $name is not built"
+	done < <(images "$1")
 	commands "$1" >typed
 	[ -s typed ] || fail "the page of $1 says nothing to type"
 	if grep -q :8080/ typed && [ -n "$(ss -Hltn 'sport = :8080')" ]; then

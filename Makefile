@@ -38,7 +38,7 @@ CLANG ?= clang
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 
-LIBRARIES := yaml-0.1 jansson liblz4 libpcap libxxhash libarchive libnl-route-3.0
+LIBRARIES := yaml-0.1 jansson liblz4 libpcap libxxhash libarchive libnl-route-3.0 libpcre2-8
 
 # pkg-config is asked once, and not before the packages are installed.  What is wrong with the headers of others is theirs.
 once = $(eval $(1) := $$(shell $(2)))$($(1))
@@ -108,8 +108,8 @@ LINT_STAMPS  := $(call lint_stamps,format,$(C_FILES)) $(call lint_stamps,tidy,$(
 
 # ---- What one asks for -----------------------------------------------------------------------------------------------
 
-.PHONY: all help image demo check lint format tests fuzz bench install uninstall clean programs FORCE \
-	packages-build packages-image packages-check packages-lint
+.PHONY: all help image image-lab image-router demo check lint format tests fuzz bench install uninstall clean programs FORCE \
+	packages-build packages-image packages-image-router packages-check packages-lint
 
 all: programs $(B)/netlab.bash-completion  ## Build build/netlab and build/netlabd
 
@@ -121,13 +121,16 @@ help:  ## Show this
 	@echo 'Variables: PREFIX=$(PREFIX) DESTDIR='
 	@echo '  V=1 shows commands, SANITIZE=1 builds with ASan and UBSan in build/sanitize, PACKAGES=no installs nothing'
 
-image: packages-image programs  ## Build the guests' image "lab" (about 6 minutes, once)
-	$(Q)scripts/image-build lab
+image: image-lab image-router  ## Build the guests' images (about 6 minutes, once); image-lab is the usual one
+
+image-router: packages-image-router
+image-lab image-router: image-%: packages-image programs
+	$(Q)scripts/image-build $*
 
 # The demo looks for /dev/kvm first: nobody should wait minutes for an image to learn that it cannot run.
 demo:  ## Build everything, run labs/two-hosts, show ping and captures, clean up
 	$(Q)scripts/demo --check-host
-	$(Q)$(MAKE) --no-print-directory all image
+	$(Q)$(MAKE) --no-print-directory all image-lab
 	$(Q)scripts/demo
 
 check:  ## Build everything and run all tests; the last line is the count
@@ -153,7 +156,7 @@ clean:  ## Remove build/
 
 # ---- Packages --------------------------------------------------------------------------------------------------------
 
-packages-build packages-image packages-check packages-lint: packages-%:
+packages-build packages-image packages-image-router packages-check packages-lint: packages-%:
 ifneq ($(PACKAGES),no)
 	$(Q)scripts/install-packages $*
 endif

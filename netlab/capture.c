@@ -29,8 +29,8 @@
  *
  * The table of ports has its full size from the start, so that it never moves under the producer and the writer; pages
  * of it that are not used take no memory.  A port's end is a record without a frame: when the writer comes to it, all
- * of the port's frames are in the file.  What passes a port's number on (a call to the producer's loop, the ring)
- * orders what was written before it.
+ * of the port's frames are in the file.  A mark is a record of no port, with a pointer in place of a frame.  What
+ * passes a port's number on (a call to the producer's loop, the ring) orders what was written before it.
  */
 
 #define BLOCK_SIZE (256u << 10)
@@ -44,6 +44,9 @@
 /* Bytes of the ring that are in memory from the start: what waits in it when the writer is not kept from
  * its work. */
 #define POPULATED_SIZE (8u << 20)
+
+/* In place of a port's number: the record is a struct capture_mark's address. */
+#define MARK UINT32_MAX
 
 /* Records after which files are written out, even if the ring never runs empty. */
 #define WRITER_BATCH 65536
@@ -63,7 +66,7 @@ struct capture_port {
 
 struct capture_record {
 	uint64_t time;
-	uint32_t port;
+	uint32_t port;   /* Or MARK. */
 	uint8_t bytes[]; /* None: the port has ended. */
 };
 
@@ -266,10 +269,28 @@ int capture_add_port(struct capture *capture, const char *port_name, struct erro
 	return number;
 }
 
+static void reach_mark(struct capture *capture, const struct capture_record *record)
+{
+	struct capture_mark *mark;
+	const struct capture_file *file;
+
+	memcpy(&mark, record->bytes, sizeof(mark));
+	file = capture->ports[mark->port]->file;
+	capture_files_flush(&capture->unflushed);
+	mark->position = capture_file_size(file);
+	mark->lost += capture_file_lost(file);
+	mark->reached(mark);
+}
+
 static void write_record(struct capture *capture, const struct capture_record *record, size_t size)
 {
-	struct capture_port *port = capture->ports[record->port];
+	struct capture_port *port;
 
+	if (record->port == MARK) {
+		reach_mark(capture, record);
+		return;
+	}
+	port = capture->ports[record->port];
 	if (size > sizeof(*record)) {
 		capture_file_write(port->file, record->time, record->bytes, size - sizeof(*record),
 				   &capture->unflushed);
@@ -365,6 +386,23 @@ void capture_end_port(struct capture *capture, int port)
 	*record = (struct capture_record){.port = (uint32_t)port};
 	atomic_store(&capture->ports[port]->state, CAPTURE_ENDING);
 	capture_ring_commit(capture->ring);
+}
+
+int capture_put_mark(struct capture *capture, struct capture_mark *mark)
+{
+	struct capture_record *record;
+
+	if (mark->port < 0 || mark->port >= capture->port_count)
+		return -ENOENT;
+	record = capture_ring_reserve(capture->ring, sizeof(*record) + sizeof(mark));
+	if (!record)
+		return -EAGAIN;
+	*record = (struct capture_record){.port = MARK};
+	memcpy(record->bytes, &mark, sizeof(mark));
+	/* Here and not by the writer, who may be far behind. */
+	mark->lost = atomic_load_explicit(&capture->ports[mark->port]->lost, memory_order_relaxed);
+	capture_ring_commit(capture->ring);
+	return 0;
 }
 
 void capture_wake(struct capture *capture)

@@ -63,6 +63,20 @@ void capture_frame(struct capture *capture, int port, const struct frame *frame,
 /* The port's last frame was captured: its file is completed and closed within some milliseconds.  When the ring
  * is full, it is closed with the others at the end. */
 void capture_end_port(struct capture *capture, int port);
+/* A place in the stream of captured frames: how somebody knows that all that crossed a port before an instant is in its
+ * file, and where it ends there. */
+struct capture_mark {
+	int port;
+	void (*reached)(struct capture_mark *mark); /* Called in the writer's thread; the mark is the caller's again. */
+	void *opaque;
+	/* When it is reached: */
+	uint64_t position; /* Bytes of the port's file that hold what was captured before the mark. */
+	uint64_t lost;     /* Of the frames before the mark, those lost to the capture of the port. */
+};
+
+/* Puts the mark behind the frames captured so far.  Returns 0, or a negative errno value: -ENOENT (there is no such
+ * port), or -EAGAIN, when the ring is full; then it is not reached. */
+int capture_put_mark(struct capture *capture, struct capture_mark *mark);
 /* Wakes the writer if it sleeps and there is something to write.  Once per turn of the loop. */
 void capture_wake(struct capture *capture);
 

@@ -299,6 +299,11 @@ void capture_file_close(struct capture_file *file)
 	free(file);
 }
 
+uint64_t capture_file_size(const struct capture_file *file)
+{
+	return (uint64_t)file->written;
+}
+
 uint64_t capture_file_lost(const struct capture_file *file)
 {
 	return atomic_load_explicit(&file->lost, memory_order_relaxed);

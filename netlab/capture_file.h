@@ -55,6 +55,9 @@ void capture_file_write(struct capture_file *file, uint64_t time, const uint8_t 
 /* Writes out what the files in the list hold, and empties the list. */
 void capture_files_flush(struct capture_files *unflushed);
 
+/* Bytes of the file that are whole records, but for what is held.  The thread that writes. */
+uint64_t capture_file_size(const struct capture_file *file);
+
 /* Records that could not be written. */
 uint64_t capture_file_lost(const struct capture_file *file);
 const char *capture_file_path(const struct capture_file *file);

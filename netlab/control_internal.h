@@ -142,6 +142,8 @@ void control_pause(const struct control_request *request);
 void control_resume(const struct control_request *request);
 void control_save(const struct control_request *request);
 void control_restore(const struct control_request *request);
+void control_tests(const struct control_request *request);
+void control_capture_position(const struct control_request *request);
 
 /* control_watch.c */
 void control_events(const struct control_request *request);

@@ -3,7 +3,8 @@
 
 #include "netlab/control_internal.h"
 
-/* Streams that wait for something the whole lab does: pausing, saving, restoring.  Their only message is the answer. */
+/* What is asked of the whole lab.  Streams wait for something that takes a while: pausing, saving, restoring, a capture
+ * that is written out; their only message is the answer. */
 
 static void task_close(struct control_stream *stream)
 {
@@ -100,5 +101,28 @@ void control_restore(const struct control_request *request)
 	if (!stream)
 		return;
 	if (lab_restore(request->client->control->lab, name, task_done, stream, &error) < 0)
+		control_stream_fail(stream, "failed", "%s", error.text);
+}
+
+void control_tests(const struct control_request *request)
+{
+	struct lab *lab = request->client->control->lab;
+
+	control_send_result(request->client, request->id, json_pack("{s:o}", "tests", lab_tests(lab)));
+}
+
+void control_capture_position(const struct control_request *request)
+{
+	const char *port = json_string_value(json_object_get(request->message, "port"));
+	struct control_stream *stream;
+	struct error error = {0};
+
+	if (!port) {
+		control_send_error(request->client, request->id, "bad-request",
+				   "\"port\" must be a port's name, such as h1:eth0");
+		return;
+	}
+	stream = add_task(request);
+	if (stream && lab_capture_position(request->client->control->lab, port, task_done, stream, &error) < 0)
 		control_stream_fail(stream, "failed", "%s", error.text);
 }

@@ -61,8 +61,10 @@ static void set_missing(const char *name, char *const *folders, size_t count, st
 	if (!strcmp(name, "lab"))
 		fprintf(stream, "\nBuild it with \"netlab image build lab\" (or \"make image\" in netlab's source).");
 	else
-		fprintf(stream, "\nMake a folder %s/%s with an image.yaml, or use the image \"lab\".",
-			count ? folders[0] : "...", name);
+		fprintf(stream,
+			"\n\"netlab image build %s\" builds it, if it is one of netlab's; else make a folder %s/%s with "
+			"an image.yaml.",
+			name, count ? folders[0] : "...", name);
 	fclose(stream);
 	error_set(error, ERROR_HOST, ENOENT, "%s", text);
 	free(text);

@@ -319,6 +319,7 @@ void lab_destroy(struct lab *lab)
 {
 	if (!lab)
 		return;
+	lab_forget_positions(lab, NULL);
 	for (size_t i = 0; i < lab->node_count; i++) {
 		node_shape_remove_ports(lab->nodes[i]);
 		node_destroy(lab->nodes[i]);

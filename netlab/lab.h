@@ -82,6 +82,10 @@ int lab_resume(struct lab *lab, struct node *node, struct error *error);
 int lab_save(struct lab *lab, const char *name, bool replace, lab_done *done, void *opaque, struct error *error);
 /* Has the lab be what it was when the snapshot was made.  As lab_pause(); 'result' has "seconds". */
 int lab_restore(struct lab *lab, const char *name, lab_done *done, void *opaque, struct error *error);
+/* Where the capture of a port is: 'result' has "file", "position", the bytes of the file in which all is that crossed the
+ * port before this call, and "lost", the frames of those that are missing there.  As lab_pause(), but any number of them
+ * at once. */
+int lab_capture_position(struct lab *lab, const char *port, lab_done *done, void *opaque, struct error *error);
 /* Nobody waits for 'done' with this 'opaque' any more. */
 void lab_forget(struct lab *lab, const void *opaque);
 
@@ -120,6 +124,9 @@ const char *lab_name(const struct lab *lab);
 size_t lab_node_count(const struct lab *lab);
 struct node *lab_node(struct lab *lab, size_t index);
 struct node *lab_find_node(struct lab *lab, const char *name); /* NULL if there is none. */
+
+/* The tests of its topology as a JSON array (a new reference), as docs/control-protocol.md describes it. */
+json_t *lab_tests(const struct lab *lab);
 
 /* The whole status as JSON (a new reference), as docs/control-protocol.md describes it; 'with_memory': and what memory
  * the nodes take, which is not cheap to learn (core/memory_usage.h). */

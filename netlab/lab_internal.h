@@ -18,6 +18,7 @@
 struct capture;
 struct lab_attachment;
 struct lab_network;
+struct lab_position;
 
 /* The template of all nodes with the same image, memory and CPUs: there, being made, or neither, and then they boot. */
 struct lab_template {
@@ -85,8 +86,9 @@ struct lab {
 	bool stopping;
 	size_t ending; /* Guests still to end. */
 	struct lab_operation operation;
-	char *origin; /* Path of its topology, for snapshots. */
-	char *from;   /* Snapshot to start from, or NULL. */
+	struct lab_position *positions; /* Asked for, and not known yet. */
+	char *origin;                   /* Path of its topology, for snapshots. */
+	char *from;                     /* Snapshot to start from, or NULL. */
 	void (*stopped)(void *opaque);
 	void *stopped_opaque;
 };
@@ -121,6 +123,11 @@ void lab_plan_release(struct lab_plan *plan);
 void lab_converge_go_on(void *opaque);
 /* Gives up the change that is going on, if there is one: the lab is being taken down. */
 void lab_converge_abandon(struct lab *lab);
+
+/* netlab/lab_capture.c */
+
+/* Nobody waits for the position with this 'opaque', or (NULL) for any, and the lab may go. */
+void lab_forget_positions(struct lab *lab, const void *opaque);
 
 /* netlab/lab_hosts.c */
 

@@ -37,7 +37,8 @@ struct lab_network {
 	char made[IF_NAMESIZE]; /* The host's device that was made for it, or "". */
 };
 
-/* Makes the network, from which nothing leads out yet; 'bridge_client' is for what will.  Returns NULL with 'error' set. */
+/* Makes the network, from which nothing leads out yet; 'bridge_client' is for what will.  Returns NULL with 'error'
+ * set. */
 struct lab_network *lab_network_create(struct dataplane *dataplane, struct bridge_client *bridge_client,
 				       const struct topology_network *topology, struct error *error);
 

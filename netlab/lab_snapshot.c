@@ -150,6 +150,7 @@ void lab_forget(struct lab *lab, const void *opaque)
 {
 	if (lab->operation.opaque == opaque)
 		lab->operation.done = NULL;
+	lab_forget_positions(lab, opaque);
 }
 
 /* Pausing. */

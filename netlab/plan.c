@@ -9,6 +9,7 @@
 
 #include "netlab/allocate.h"
 #include "netlab/json_text.h"
+#include "netlab/test_json.h"
 
 /* What differs between two descriptions of one thing. */
 struct difference {
@@ -530,6 +531,66 @@ static void plan_links(struct plan *plan, const struct topology *from, const str
 			add_link(plan, PLAN_REMOVE, from, &from->links[i]);
 }
 
+/* Tests. */
+
+static const struct topology_test *find_test(const struct topology *topology, const char *name)
+{
+	for (size_t i = 0; i < topology->test_count; i++)
+		if (!strcmp(topology->tests[i].name, name))
+			return &topology->tests[i];
+	return NULL;
+}
+
+static bool same_test(const struct topology *a, const struct topology_test *a_test, const struct topology *b,
+		      const struct topology_test *b_test)
+{
+	json_t *a_json = test_json(a, a_test), *b_json = test_json(b, b_test);
+	bool is_same = json_equal(a_json, b_json);
+
+	json_decref(a_json);
+	json_decref(b_json);
+	return is_same;
+}
+
+/* The first of the tests in 'to' whose place among those in both is another than in 'from', or NULL. */
+static const struct topology_test *find_moved(const struct topology *from, const struct topology *to)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < to->test_count; i++) {
+		if (!find_test(from, to->tests[i].name))
+			continue;
+		while (!find_test(to, from->tests[at].name))
+			at++;
+		if (strcmp(from->tests[at++].name, to->tests[i].name))
+			return &to->tests[i];
+	}
+	return NULL;
+}
+
+static void plan_tests(struct plan *plan, const struct topology *from, const struct topology *to)
+{
+	const struct topology_test *moved = find_moved(from, to);
+
+	for (size_t i = 0; i < to->test_count; i++)
+		if (!find_test(from, to->tests[i].name))
+			add(plan, PLAN_TEST, PLAN_ADD, allocate_copy(to->tests[i].name), allocate_copy(""));
+	for (size_t i = 0; i < from->test_count; i++)
+		if (!find_test(to, from->tests[i].name))
+			add(plan, PLAN_TEST, PLAN_REMOVE, allocate_copy(from->tests[i].name), allocate_copy(""));
+	for (size_t i = 0; i < to->test_count; i++) {
+		const struct topology_test *after = &to->tests[i], *before = find_test(from, after->name);
+		struct difference difference = {.text = NULL};
+
+		if (before && !same_test(from, before, to, after))
+			note(&difference, "it tests something else");
+		if (after == moved)
+			note(&difference, "the order of tests");
+		if (difference.text)
+			add(plan, PLAN_TEST, PLAN_CHANGE, allocate_copy(after->name), difference.text);
+	}
+}
+
 struct plan *plan_create(const struct topology *from, const struct topology *to)
 {
 	static const struct topology nothing;
@@ -541,6 +602,7 @@ struct plan *plan_create(const struct topology *from, const struct topology *to)
 	plan_networks(plan, from, to);
 	plan_attachments(plan, from, to);
 	plan_links(plan, from, to);
+	plan_tests(plan, from, to);
 	return plan;
 }
 
@@ -615,7 +677,8 @@ json_t *plan_json(const struct plan *plan)
 	static const char *const kinds[] = {[PLAN_NODE] = "node",
 					    [PLAN_NETWORK] = "network",
 					    [PLAN_ATTACHMENT] = "attachment",
-					    [PLAN_LINK] = "link"};
+					    [PLAN_LINK] = "link",
+					    [PLAN_TEST] = "test"};
 	static const char *const actions[] =
 		{[PLAN_ADD] = "add", [PLAN_REMOVE] = "remove", [PLAN_RESTART] = "restart", [PLAN_CHANGE] = "change"};
 	json_t *changes = json_array();

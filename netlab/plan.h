@@ -12,7 +12,8 @@
  * what can be added to a running guest is changed in place: addresses, and values of sysctl.
  *
  * Only descriptions are looked at: neither what became of a node, nor whether a file named under "files:" has other
- * contents.  Order does not matter, save that of routes, start-up commands and files.
+ * contents.  Order does not matter, save that of routes, start-up commands, files and tests.  Tests are for clients of
+ * the lab: nothing in it is touched when they differ.
  *
  * Thread-safety: any thread; a struct plan belongs to one.
  */
@@ -24,7 +25,7 @@
 
 #include "netlab/topology.h"
 
-enum plan_kind { PLAN_NODE, PLAN_NETWORK, PLAN_ATTACHMENT, PLAN_LINK };
+enum plan_kind { PLAN_NODE, PLAN_NETWORK, PLAN_ATTACHMENT, PLAN_LINK, PLAN_TEST };
 
 enum plan_action {
 	PLAN_ADD,
@@ -36,13 +37,13 @@ enum plan_action {
 struct plan_change {
 	enum plan_kind kind;
 	enum plan_action action;
-	char *name;   /* A node's or network's, "socket:qemu1", or "h1:eth0 - lan". */
+	char *name;   /* A node's, network's or test's, "socket:qemu1", or "h1:eth0 - lan". */
 	char *reason; /* What differs, "" for what comes or goes: "memory 64M -> 96M, eth1 added". */
 };
 
 struct plan {
-	struct plan_change
-		*changes; /* Nodes, networks, attachments, links; of each what comes, goes, restarts, changes. */
+	/* Nodes, networks, attachments, links, tests; of each what comes, goes, restarts, changes. */
+	struct plan_change *changes;
 	size_t count;
 };
 

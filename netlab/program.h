@@ -12,7 +12,8 @@
 /* Returns the absolute path of the folder this program is in, to be freed with free(), or NULL. */
 char *program_folder(void);
 
-/* Returns the path of the program 'name' that belongs to this one, to be freed with free(), or NULL with 'error' set. */
+/* Returns the path of the program 'name' that belongs to this one, to be freed with free(), or NULL with 'error'
+ * set. */
 char *program_find(const char *name, struct error *error);
 
 #endif /* program.h */

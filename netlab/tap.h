@@ -6,8 +6,8 @@
  * =========================
  *
  * Joins a network of a lab to one of the host: what the host sends to the TAP is transmitted by the port, what the port
- * receives is the host's.  Where the descriptor comes from (netlab/bridge/) does not matter here, nor whether it is one of a TAP
- * or of a macvtap.
+ * receives is the host's.  Where the descriptor comes from (netlab/bridge/) does not matter here, nor whether it is one
+ * of a TAP or of a macvtap.
  *
  * Frames that come from the host are taken in turns of TAP_BATCH, so that a fast sender there leaves the guests their
  * share; more wait in the kernel's queue, which drops what does not fit.

@@ -261,7 +261,7 @@ static const struct agent_channel_ops warm_ops = {.output = drop_output, .ended 
  * clone to read. An image that lacks one of these is not worse off. */
 static void warm(struct template_maker *maker)
 {
-	static const char *const argv[] = {"sh", "-lc", "ip address; ip route; ls; ping; true", NULL};
+	static const char *const argv[] = {"sh", "-lc", "ip address; ip route; ls; ping; bird --version; true", NULL};
 
 	maker->channel = agent_exec(maker->guest->agent, argv, NULL, NULL, &warm_ops, maker);
 	if (maker->channel)

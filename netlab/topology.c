@@ -300,7 +300,7 @@ static void read_name(struct topology_reader *reader, const struct yaml_tree_nod
 
 static void read_lab(struct topology_reader *reader, const struct yaml_tree_node *root, const char *name)
 {
-	const struct yaml_tree_pair *defaults, *nodes, *networks, *links;
+	const struct yaml_tree_pair *defaults, *nodes, *networks, *links, *tests;
 
 	if (root->type != YAML_TREE_MAP) {
 		yaml_reader_error(&reader->yaml, root->mark, "a topology must be a map, not %s",
@@ -314,6 +314,7 @@ static void read_lab(struct topology_reader *reader, const struct yaml_tree_node
 	nodes = yaml_tree_find(root, "nodes");
 	networks = yaml_tree_find(root, "networks");
 	links = yaml_tree_find(root, "links");
+	tests = yaml_tree_find(root, "validate");
 	if (defaults)
 		topology_read_defaults(reader, defaults->value);
 	if (nodes) {
@@ -335,6 +336,8 @@ static void read_lab(struct topology_reader *reader, const struct yaml_tree_node
 		topology_settle_nat(reader);
 		topology_settle_bridges(reader);
 	}
+	if (tests)
+		topology_read_tests(reader, tests->value);
 }
 
 /* The absolute path of the folder that 'path' is in. */
@@ -497,6 +500,9 @@ void topology_free(struct topology *topology)
 	free(topology->networks);
 	free(topology->attachments);
 	free(topology->links);
+	for (size_t i = 0; i < topology->test_count; i++)
+		topology_clear_test(&topology->tests[i]);
+	free(topology->tests);
 	free(topology->name);
 	free(topology->path);
 	free(topology->text);

@@ -24,6 +24,7 @@
 
 #include "netlab/bridge/request.h"
 #include "netlab/nat.h"
+#include "netlab/topology_units.h"
 
 /* Limits, each an error with its number in the message. */
 #define TOPOLOGY_NODES_MAX 1024           /* Nodes in a lab. */
@@ -35,6 +36,8 @@
 #define TOPOLOGY_MEMORY_MIN (32ull << 20) /* Bytes; a smaller guest cannot boot. */
 #define TOPOLOGY_MEMORY_MAX (3ull << 30)  /* Bytes; RAM ends below the PCI hole. */
 #define TOPOLOGY_FILE_SIZE_MAX (4u << 20) /* Bytes of YAML. */
+#define TOPOLOGY_TESTS_MAX 1024           /* Items of "validate:". */
+#define TOPOLOGY_COMMAND_MAX 8192         /* Bytes of a test's command. */
 
 struct topology_text { /* A key and value, in file order. */
 	char *key;
@@ -165,6 +168,36 @@ struct topology_link {
 	struct topology_endpoint endpoints[2]; /* Neither two networks nor two attachments. */
 };
 
+/* "capture:" of a test: how many frames that match a filter cross a port. */
+struct topology_test_capture {
+	char *port;   /* "h1:eth0" or "network:uplink"; NULL: the test has none. */
+	char *filter; /* In libpcap's language, known to compile; "" for all frames. */
+	struct topology_count count;
+	uint64_t within; /* Nanoseconds from the beginning of the attempt. */
+};
+
+#define TOPOLOGY_STATUS_ANY (-1)
+
+/* An item of "validate:".  It has a command, a capture or both, and passes when all it says is so. */
+struct topology_test {
+	char *name;
+	char *description, *pass, *fail; /* For people; "" if not given. */
+	bool is_warning;                 /* "level: warning". */
+	size_t *nodes;                   /* Where the command runs: indices into topology.nodes. */
+	size_t node_count;
+	char *command;  /* For sh(1), or NULL. */
+	char **expects; /* What its output must match (netlab/output_match.h), */
+	size_t expect_count;
+	char **rejects; /* and what it must not. */
+	size_t reject_count;
+	int status;       /* 0 to 255, or TOPOLOGY_STATUS_ANY. */
+	uint64_t timeout; /* Nanoseconds the command may take. */
+	struct topology_test_capture capture;
+	uint64_t wait;         /* Nanoseconds in which a new attempt may begin; 0: no limit, but then, */
+	unsigned int attempts; /* the most attempts there are; 0: no limit, but then 'wait' is one. */
+	uint64_t interval;     /* Nanoseconds between two attempts. */
+};
+
 struct topology {
 	char *name;     /* "name:", else the folder's name; checked, lower-cased never. */
 	char *path;     /* Absolute path of the file. */
@@ -181,6 +214,8 @@ struct topology {
 	size_t attachment_count;
 	struct topology_link *links;
 	size_t link_count;
+	struct topology_test *tests; /* In the file's order. */
+	size_t test_count;
 };
 
 /* Reads the topology in 'path'.  'name' replaces the lab's name when not NULL (the MAC addresses follow the name).

@@ -9,8 +9,10 @@
 #define IN_NETWORK TOPOLOGY_IN_NETWORK
 #define IN_LINK TOPOLOGY_IN_LINK
 #define IN_ENDPOINT TOPOLOGY_IN_ENDPOINT
+#define IN_TEST TOPOLOGY_IN_TEST
+#define IN_CAPTURE TOPOLOGY_IN_CAPTURE
 
-#define KEYS_MAX 64 /* At least as many as the table has. */
+#define KEYS_MAX 96 /* At least as many as the table has. */
 
 struct key {
 	const char *name;
@@ -21,9 +23,10 @@ struct key {
 static const struct key keys[] = {
 	{"name", IN_LAB | IN_ENDPOINT, 0},
 	{"defaults", IN_LAB, 0},
-	{"nodes", IN_LAB, 0},
+	{"nodes", IN_LAB | IN_TEST, 0},
 	{"networks", IN_LAB, 0},
 	{"links", IN_LAB, 0},
+	{"validate", IN_LAB, 0},
 
 	{"image", IN_DEFAULTS | IN_NODE, 0},
 	{"memory", IN_DEFAULTS | IN_NODE, 0},
@@ -50,7 +53,7 @@ static const struct key keys[] = {
 	{"address", IN_NETWORK, 0},
 
 	{"endpoints", IN_LINK, 0},
-	{"node", IN_ENDPOINT, 0},
+	{"node", IN_ENDPOINT | IN_TEST, 0},
 	{"interface", IN_NETWORK | IN_ENDPOINT, 0},
 	{"network", IN_ENDPOINT, 0},
 	{"socket", IN_ENDPOINT, 0},
@@ -70,8 +73,25 @@ static const struct key keys[] = {
 	{"mtu", IN_DEFAULTS | IN_LINK | IN_ENDPOINT, 0},
 	{"offload", IN_LINK | IN_NETWORK, IN_DEFAULTS},
 
+	{"exec", IN_TEST, 0},
+	{"expect", IN_TEST, 0},
+	{"reject", IN_TEST, 0},
+	{"status", IN_TEST, 0},
+	{"timeout", IN_TEST, 0},
+	{"capture", IN_TEST, 0},
+	{"wait", IN_TEST, 0},
+	{"retry", IN_TEST, 0},
+	{"interval", IN_TEST, 0},
+	{"description", IN_TEST, 0},
+	{"pass", IN_TEST, 0},
+	{"fail", IN_TEST, 0},
+	{"level", IN_TEST, 0},
+	{"port", IN_CAPTURE, 0},
+	{"filter", IN_CAPTURE, 0},
+	{"count", IN_CAPTURE, 0},
+	{"within", IN_CAPTURE, 0},
+
 	/* Not supported yet.  When a key comes to life, its places move to the left. */
-	{"validate", 0, IN_LAB},
 	{"schedule", 0, IN_LAB | IN_LINK},
 	{"impair", 0, IN_DEFAULTS | IN_NETWORK | IN_LINK | IN_ENDPOINT},
 	{"impair-ab", 0, IN_LINK},
@@ -90,7 +110,8 @@ static const struct key keys[] = {
 _Static_assert(KEY_COUNT <= KEYS_MAX, "KEYS_MAX is too small");
 
 static const char *const place_names[] = {
-	"at the top level", "in \"defaults:\"", "in a node", "in a network", "in a link", "in an endpoint of a link",
+	"at the top level", "in \"defaults:\"",         "in a node", "in a network",
+	"in a link",        "in an endpoint of a link", "in a test", "in \"capture:\" of a test",
 };
 
 static const struct key *find_key(const char *name)

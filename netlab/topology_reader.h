@@ -7,8 +7,9 @@
  *
  * What the files that make up topology_read() share: topology.c (the file and its outermost keys), topology_keys.c
  * (which key belongs where), topology_nodes.c, topology_nat.c, topology_nat_services.c, topology_bridge.c,
- * topology_links.c (links as they are written), topology_attachments.c (ends of links that lead out of the lab) and
- * topology_interfaces.c (numbers, MAC addresses, and the checks that need the whole lab).  Nobody else includes this.
+ * topology_links.c (links as they are written), topology_attachments.c (ends of links that lead out of the lab),
+ * topology_interfaces.c (numbers, MAC addresses, and the checks that need the whole lab) and topology_validate.c.  Nobody
+ * else includes this.
  *
  * Every step goes on after an error, adding what it understood, so that one run shows several errors.  The result
  * is thrown away when there was any.
@@ -105,6 +106,8 @@ enum topology_place {
 	TOPOLOGY_IN_NETWORK = 8,
 	TOPOLOGY_IN_LINK = 16,
 	TOPOLOGY_IN_ENDPOINT = 32,
+	TOPOLOGY_IN_TEST = 64,
+	TOPOLOGY_IN_CAPTURE = 128, /* "capture:" of a test. */
 };
 
 /* Reports every key of 'map' that does not belong in 'place': keys of later versions as not supported yet, keys that
@@ -203,5 +206,11 @@ void topology_settle_bridges(struct topology_reader *reader);
 
 /* Makes the topology's links and the nodes' interfaces from the wires. */
 void topology_build_interfaces(struct topology_reader *reader);
+
+/* topology_validate.c */
+
+/* Reads the tests, which are about nodes and interfaces that have been read. */
+void topology_read_tests(struct topology_reader *reader, const struct yaml_tree_node *map);
+void topology_clear_test(struct topology_test *test);
 
 #endif /* topology_reader.h */

@@ -349,6 +349,71 @@ const char *topology_parse_speed(const char *text, unsigned int *speed)
 	return NULL;
 }
 
+/* Reads a number of one to nine digits that stands at '*at', and moves '*at' behind it. */
+static bool read_number(const char **at, uint64_t *number)
+{
+	size_t digits = strspn(*at, DIGITS);
+
+	if (!digits || digits > 9)
+		return false;
+	*number = strtoull(*at, NULL, 10);
+	*at += digits;
+	return true;
+}
+
+const char *topology_parse_count(const char *text, struct topology_count *count)
+{
+	static const char *const form = "is not a count, which is written as 3, >=3, <=3, >3, <3 or 3..5";
+	static const char *const operators[] = {">=", "<=", ">", "<", ""};
+	struct topology_count result = {.maximum = TOPOLOGY_COUNT_NO_MAXIMUM};
+	const char *operator, * at;
+	uint64_t number;
+	size_t i = 0;
+
+	while (strncmp(text, operators[i], strlen(operators[i])))
+		i++;
+	operator= operators[i];
+	at = text + strlen(operator);
+	if (*operator)
+		at += strspn(at, " ");
+	if (!read_number(&at, &number))
+		return form;
+	if (*operator!= '<')
+		result.minimum = strcmp(operator, ">") ? number : number + 1;
+	if (!strcmp(operator, "<") && !number)
+		return "can never be: nothing is less than none";
+	if (*operator!= '>')
+		result.maximum = strcmp(operator, "<") ? number : number - 1;
+	if (!*operator&& !strncmp(at, "..", 2)) {
+		at += 2;
+		if (!read_number(&at, &result.maximum))
+			return form;
+	}
+	if (*at)
+		return form;
+	if (result.minimum > result.maximum)
+		return "can never be: its second number is the smaller one";
+	if (!result.minimum && result.maximum == TOPOLOGY_COUNT_NO_MAXIMUM)
+		return "says nothing: any number is that";
+	*count = result;
+	return NULL;
+}
+
+const char *topology_print_count(const struct topology_count *count, char text[TOPOLOGY_COUNT_TEXT_MAX])
+{
+	unsigned long long minimum = count->minimum, maximum = count->maximum;
+
+	if (count->maximum == TOPOLOGY_COUNT_NO_MAXIMUM)
+		snprintf(text, TOPOLOGY_COUNT_TEXT_MAX, ">=%llu", minimum);
+	else if (!minimum && maximum)
+		snprintf(text, TOPOLOGY_COUNT_TEXT_MAX, "<=%llu", maximum);
+	else if (minimum == maximum)
+		snprintf(text, TOPOLOGY_COUNT_TEXT_MAX, "%llu", minimum);
+	else
+		snprintf(text, TOPOLOGY_COUNT_TEXT_MAX, "%llu..%llu", minimum, maximum);
+	return text;
+}
+
 const char *topology_check_name(const char *text)
 {
 	if (!*text)

@@ -69,6 +69,21 @@ struct topology_forward {
 /* "PROTOCOL:[ADDRESS:]PORT:GUEST:PORT" with tcp or udp. */
 const char *topology_parse_forward(const char *text, struct topology_forward *forward);
 
+/* How many of something there may be. */
+struct topology_count {
+	uint64_t minimum;
+	uint64_t maximum; /* TOPOLOGY_COUNT_NO_MAXIMUM: any number. */
+};
+
+#define TOPOLOGY_COUNT_NO_MAXIMUM UINT64_MAX
+
+/* "3", ">=3", "<=3", ">3", "<3" or "3..5", with numbers of at most nine digits. */
+const char *topology_parse_count(const char *text, struct topology_count *count);
+
+/* The count as topology_parse_count() reads it, into 'text', which is returned. */
+#define TOPOLOGY_COUNT_TEXT_MAX 32
+const char *topology_print_count(const struct topology_count *count, char text[TOPOLOGY_COUNT_TEXT_MAX]);
+
 /* A name: letters, digits, '_', '.', '-', beginning with a letter or digit, no "..", at most TOPOLOGY_NAME_MAX. */
 const char *topology_check_name(const char *text);
 

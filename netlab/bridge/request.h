@@ -70,8 +70,8 @@ struct bridge_reply {
 	char device[IF_NAMESIZE]; /* Its name. */
 };
 
-/* Whether 'text' can be a network device's name here: 1 to 15 letters, digits, '.', '-', '_' and '@'.  Linux allows more, none of
- * which is ever used; what is left out could be mistaken for a template, a path or an option. */
+/* Whether 'text' can be a network device's name here: 1 to 15 letters, digits, '.', '-', '_' and '@'.  Linux allows
+ * more, none of which is ever used; what is left out could be mistaken for a template, a path or an option. */
 bool bridge_name_is_valid(const char *text);
 
 /* Whether the request has all it needs and nothing that is out of range; strings end within their room.  Returns 0 or

@@ -14,8 +14,8 @@
  *     allow @netlab   macvtap    eth0            plug labs into this interface beside the host
  *     deny  *         bridge     br-lan
  *
- * The second word is a user's name or number, "@" and a group's, or "*"; the last a pattern as of the shell (fnmatch(3)), and
- * a prefix for addresses.  The file must be root's, and nobody else may be able to write to it.
+ * The second word is a user's name or number, "@" and a group's, or "*"; the last a pattern as of the shell
+ * (fnmatch(3)), and a prefix for addresses.  The file must be root's, and nobody else may be able to write to it.
  *
  * Thread-safety: one thread, as getpwnam(3) and getgrnam(3).
  */
@@ -41,8 +41,8 @@ struct bridge_asker {
 	size_t group_count;
 };
 
-/* The process's real user, its group, and its further groups.  Returns 0 or a negative errno value with 'error' set, when
- * there are too many. */
+/* The process's real user, its group, and its further groups.  Returns 0 or a negative errno value with 'error' set,
+ * when there are too many. */
 int bridge_asker_get(struct bridge_asker *asker, struct error *error);
 
 /* Whether the rules in 'file' allow all that the request asks for.  'path' is for messages.  Returns 0; -EACCES with

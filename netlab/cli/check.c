@@ -8,18 +8,22 @@
 
 static void put_summary(const struct cli *cli, const struct topology *topology)
 {
+	char tests[32] = "";
 	json_t *summary;
 
+	if (topology->test_count)
+		snprintf(tests, sizeof(tests), ", %zu test%s", topology->test_count,
+			 topology->test_count == 1 ? "" : "s");
 	if (!cli->json) {
-		printf("%s: lab %s, %zu node%s, %zu network%s, %zu link%s: good\n", topology->path, topology->name,
+		printf("%s: lab %s, %zu node%s, %zu network%s, %zu link%s%s: good\n", topology->path, topology->name,
 		       topology->node_count, topology->node_count == 1 ? "" : "s", topology->network_count,
 		       topology->network_count == 1 ? "" : "s", topology->link_count,
-		       topology->link_count == 1 ? "" : "s");
+		       topology->link_count == 1 ? "" : "s", tests);
 		return;
 	}
-	summary = json_pack("{s:s, s:s, s:I, s:I, s:I}", "lab", topology->name, "topology", topology->path, "nodes",
-			    (json_int_t)topology->node_count, "networks", (json_int_t)topology->network_count, "links",
-			    (json_int_t)topology->link_count);
+	summary = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "lab", topology->name, "topology", topology->path,
+			    "nodes", (json_int_t)topology->node_count, "networks", (json_int_t)topology->network_count,
+			    "links", (json_int_t)topology->link_count, "tests", (json_int_t)topology->test_count);
 	cli_put_json(summary);
 	json_decref(summary);
 }

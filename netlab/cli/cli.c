@@ -18,9 +18,24 @@ static void put_help(const struct cli_command *command)
 	printf("Usage: %s\n\n%s\n", command->usage, command->help);
 	fputs("\nCommon options:\n"
 	      "  --lab NAME           the lab, where it is not the one of the current folder's topology\n"
-	      "  --format text|json   how to print\n"
-	      "  --help               this text\n",
+	      "  --format FORMAT      how to print: text, json",
 	      stdout);
+	printf("%s%s\n", command->format ? ", " : "", command->format ? command->format : "");
+	fputs("  --help               this text\n", stdout);
+}
+
+/* Complains, and returns false, about one that the command does not have. */
+static bool set_format(struct cli *cli, const char *name)
+{
+	const char *other = cli->command->format;
+
+	cli->json = !strcmp(name, "json");
+	cli->other_format = other && !strcmp(name, other);
+	if (cli->json || cli->other_format || !strcmp(name, "text"))
+		return true;
+	cli_usage(cli, "--format is text%s json%s%s, not \"%s\"", other ? "," : " or", other ? " or " : "",
+		  other ? other : "", name);
+	return false;
 }
 
 int cli_option(struct cli *cli, int argc, char **argv, const char *shorts, const struct option *options)
@@ -45,11 +60,8 @@ int cli_option(struct cli *cli, int argc, char **argv, const char *shorts, const
 			cli->lab = optarg;
 			break;
 		case OPTION_FORMAT:
-			if (strcmp(optarg, "json") && strcmp(optarg, "text")) {
-				cli_usage(cli, "--format is text or json, not \"%s\"", optarg);
+			if (!set_format(cli, optarg))
 				return '?';
-			}
-			cli->json = !strcmp(optarg, "json");
 			break;
 		case OPTION_HELP:
 			put_help(cli->command);

@@ -31,11 +31,13 @@ struct cli_command {
 	const char *summary; /* One line for "netlab help"; NULL hides the command. */
 	const char *usage;   /* "netlab exec [OPTIONS] NODE [--] COMMAND [ARGUMENTS...]" */
 	const char *help;    /* Options and examples. */
+	const char *format;  /* What --format can be beside text and json, or NULL. */
 };
 
 struct cli {
 	const char *lab;                   /* --lab, or NULL. */
 	bool json;                         /* --format json. */
+	bool other_format;                 /* The one that the command has beside text and json. */
 	const struct cli_command *command; /* The one that runs. */
 };
 
@@ -118,5 +120,6 @@ int cli_resume(struct cli *cli, int argc, char **argv);
 int cli_snapshot(struct cli *cli, int argc, char **argv);
 int cli_status(struct cli *cli, int argc, char **argv);
 int cli_up(struct cli *cli, int argc, char **argv);
+int cli_validate(struct cli *cli, int argc, char **argv);
 
 #endif /* cli.h */

@@ -153,6 +153,27 @@ const struct cli_command cli_commands[] = {
 			"  netlab cp -r www h2:/srv/www",
 	},
 	{
+		.name = "validate",
+		.run = cli_validate,
+		.summary = "run the tests of a lab's topology",
+		.usage = "netlab validate [--list] [--fail-fast] [TEST...]",
+		.help = "Runs the tests that stand under \"validate:\" in the topology of a running lab, all\n"
+			"or those that are named, in the order of the file. Says of each that fails what\n"
+			"was expected and what came. Exits with 0 if all have passed, with 1 if one failed.\n"
+			"\n"
+			"  --list               only list them\n"
+			"  --fail-fast          stop at the first one that fails\n"
+			"\n"
+			"\"--format junit\" prints XML that CI systems read; docs/control-protocol.md\n"
+			"describes the JSON form.\n"
+			"\n"
+			"Examples:\n"
+			"  netlab validate\n"
+			"  netlab validate ping arp\n"
+			"  netlab up && netlab validate --format junit >result.xml; netlab down",
+		.format = "junit",
+	},
+	{
 		.name = "restart",
 		.run = cli_restart,
 		.summary = "give a node a new machine and boot it",
@@ -244,9 +265,9 @@ const struct cli_command cli_commands[] = {
 		.summary = "list guest images, build one, make its template",
 		.usage = "netlab image list | build NAME | warm [NAME] | prune",
 		.help = "Lists the images that are there, and the templates nodes go on from; builds an\n"
-			"image (\"lab\" is the one topologies use unless they say otherwise); makes the\n"
-			"template of one now rather than at the first \"netlab up\"; removes templates that\n"
-			"are of no use any more.\n"
+			"image (\"lab\" is the one topologies use unless they say otherwise, \"router\" is the\n"
+			"same with BIRD); makes the template of one now rather than at the first \"netlab\n"
+			"up\"; removes templates that are of no use any more.\n"
 			"\n"
 			"  --memory SIZE        warm: of nodes with this much memory (default: the image's)\n"
 			"  --cpus NUMBER        warm: and with so many CPUs (default: the image's)\n"
@@ -276,7 +297,7 @@ const struct cli_command cli_commands[] = {
 	{
 		.name = "complete",
 		.run = cli_complete,
-		.usage = "netlab complete commands|labs|nodes|recipes|snapshots",
+		.usage = "netlab complete commands|labs|nodes|recipes|snapshots|tests",
 		.help = "What there is, one a line, for the shell's completion.",
 	},
 	{.name = NULL},

@@ -28,7 +28,7 @@ static const char bash_script[] =
 	"	COMPREPLY=()\n"
 	"	case ${COMP_WORDS[COMP_CWORD - 1]} in\n"
 	"	--lab) complete_from \"$(names labs)\"; return ;;\n"
-	"	--format) complete_from text json; return ;;\n"
+	"	--format) complete_from text json \"$([ \"$command\" != validate ] || echo junit)\"; return ;;\n"
 	"	--from) complete_from \"$(names snapshots)\"; return ;;\n"
 	"	--captures) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$word\"); return ;;\n"
 	"	esac\n"
@@ -40,12 +40,14 @@ static const char bash_script[] =
 	"	exec:-*) complete_from --tty --no-stdin --interactive --env --lab --help ;;\n"
 	"	restart:-*) complete_from --timeout --lab --format --help ;;\n"
 	"	image:-*) complete_from --memory --cpus --format --help ;;\n"
+	"	validate:-*) complete_from --list --fail-fast --lab --format --help ;;\n"
 	"	logs:-*) complete_from --follow --tail --lab --help ;;\n"
 	"	cp:-*) complete_from --recursive --lab --help ;;\n"
 	"	*:-*) complete_from --lab --format --help ;;\n"
 	"	:*) complete_from \"$(names commands)\" ;;\n"
 	"	help:*) complete_from \"$(names commands)\" ;;\n"
 	"	down:* | status:*) complete_from \"$(names labs)\" ;;\n"
+	"	validate:*) complete_from \"$(names tests)\" ;;\n"
 	"	exec:* | connect:* | logs:* | restart:* | pause:* | resume:*)\n"
 	"		[ ${#words[@]} -gt 1 ] || complete_from \"$(names nodes)\" ;;\n"
 	"	image:*)\n"
@@ -114,6 +116,19 @@ static void put_nodes(const struct cli *cli)
 	free(lab);
 }
 
+static void put_tests(const struct cli *cli)
+{
+	struct error error = {0};
+	char *lab = cli_find_lab(cli, NULL, &error);
+	json_t *answer = lab ? client_call_once(lab, json_pack("{s:s}", "command", "tests"), &error) : NULL;
+	const json_t *tests = json_object_get(answer, "tests");
+
+	for (size_t i = 0; i < json_array_size(tests); i++)
+		puts(cli_string(json_array_get(tests, i), "name"));
+	json_decref(answer);
+	free(lab);
+}
+
 /* Of the lab that is named, else of all; a name that several have comes once. */
 static void put_snapshots(const struct cli *cli)
 {
@@ -147,6 +162,8 @@ int cli_complete(struct cli *cli, int argc, char **argv)
 		cli_recipe_names();
 	else if (!strcmp(argv[optind], "snapshots"))
 		put_snapshots(cli);
+	else if (!strcmp(argv[optind], "tests"))
+		put_tests(cli);
 	else
 		return cli_usage(cli, "there are no names of \"%s\"", argv[optind]);
 	return 0;

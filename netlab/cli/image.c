@@ -105,8 +105,8 @@ static json_t *all_images(void)
 void cli_recipe_names(void)
 {
 	char *builder = cli_image_builder();
-	char *pattern = allocate_text("%.*s/images/*/kernel.config",
-				      builder ? (int)(strrchr(builder, '/') - builder) : 0, builder ? builder : "");
+	char *pattern = allocate_text("%.*s/images/*/packages", builder ? (int)(strrchr(builder, '/') - builder) : 0,
+				      builder ? builder : "");
 	glob_t found = {0};
 
 	if (builder && glob(pattern, 0, NULL, &found) == 0) {

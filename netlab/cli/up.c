@@ -251,9 +251,11 @@ static void put_success(const struct up *up)
 	cli_put_text(stdout, up->captures ? up->captures : "none (--no-capture)");
 	lab_words(up, words);
 	printf("\n  next      netlab %sexec %s -- ip address\n"
-	       "            netlab %sconnect %s\n"
-	       "            netlab %sdown\n",
-	       words, first_node(up), words, first_node(up), words);
+	       "            netlab %sconnect %s\n",
+	       words, first_node(up), words, first_node(up));
+	if (up->topology->test_count)
+		printf("            netlab %svalidate\n", words);
+	printf("            netlab %sdown\n", words);
 }
 
 static int put_failures(const struct up *up, struct client *client)

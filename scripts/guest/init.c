@@ -72,6 +72,7 @@ static void mount_one(const char *type, const char *target, unsigned long flags,
 		report("mount", target);
 }
 
+/* What is in the archive is in memory, so /run, where an image may have folders for its daemons, is left as it is. */
 static void mount_all(void)
 {
 	const unsigned long plain = MS_NOSUID | MS_NOEXEC | MS_NODEV;
@@ -81,7 +82,6 @@ static void mount_all(void)
 	mount_one("sysfs", "/sys", plain, NULL);
 	mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "ptmxmode=0666,mode=0620,gid=5");
 	mount_one("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
-	mount_one("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
 	mount_one("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
 	symlink("/proc/self/fd", "/dev/fd");
 	symlink("/proc/self/fd/0", "/dev/stdin");

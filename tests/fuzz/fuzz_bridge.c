@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* netlab-bridge-helper's judgement: a request as an ordinary user may send it, and then the rules, which root writes but
- * may write badly.  Nothing is done: what would be is what passes here. */
+/* netlab-bridge-helper's judgement: a request as an ordinary user may send it, and then the rules, which root writes
+ * but may write badly.  Nothing is done: what would be is what passes here. */
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -32,11 +32,22 @@ static void check_node(const struct topology *topology, const struct topology_no
 		check(node->files[i].guest_path[0] == '/' && node->files[i].source[0] == '/');
 }
 
+static void check_test(const struct topology *topology, const struct topology_test *test)
+{
+	check(test->name && (test->command || test->capture.port) && (!test->command == !test->node_count));
+	check(test->wait || test->attempts);
+	for (size_t i = 0; i < test->node_count; i++)
+		check(test->nodes[i] < topology->node_count);
+	check(test->capture.count.minimum <= test->capture.count.maximum);
+}
+
 static void check_topology(const struct topology *topology)
 {
 	check(topology->node_count && topology->node_count <= TOPOLOGY_NODES_MAX);
 	for (size_t i = 0; i < topology->node_count; i++)
 		check_node(topology, &topology->nodes[i]);
+	for (size_t i = 0; i < topology->test_count; i++)
+		check_test(topology, &topology->tests[i]);
 	for (size_t i = 0; i < topology->link_count; i++) {
 		const struct topology_endpoint *ends = topology->links[i].endpoints;
 

@@ -244,6 +244,8 @@ completion() {
 	expect_equal "$(candidates up --ov)" --overcommit
 	expect_equal "$(candidates up --captures t)" ""
 	expect_equal "$(candidates status --format '')" "json text"
+	expect_equal "$(candidates validate --format '')" "json junit text"
+	expect_equal "$(candidates validate p)" "ping ping6"
 	expect_equal "$(candidates image '')" "build list prune warm"
 	expect_equal "$(candidates cp h)" "h1: h2:"
 }

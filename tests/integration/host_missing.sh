@@ -25,6 +25,8 @@ no_image() {
 	done
 	export XDG_DATA_HOME=$work/empty
 	refused 'netlab image build lab|make image' netlab up "$topology"
+	echo 'nodes: {a: {image: router}}' >routers.yaml
+	refused '"netlab image build router" builds it' netlab up routers.yaml
 }
 
 # without_kvm COMMAND...: in a namespace whose /dev has only the most needed.
@@ -104,7 +106,7 @@ doctor() {
 too_many_nodes() {
 	local output
 	[ -w /dev/kvm ] || skip "no /dev/kvm"
-	has_image || skip "the image lab is not built"
+	has_image lab || skip "the image lab is not built"
 	{
 		echo "name: many"
 		echo "defaults: {memory: 3G}"

@@ -28,6 +28,13 @@ is_cached() {
 	expect_equal "$(stat -c '%i %Y' "$image" "$image"/*)" "$before"
 }
 
+# An image that is based on this one.
+shares_the_kernel() {
+	has_image router || skip "the image router is not built"
+	"$top/scripts/image-build" router --check || skip "the recipe has changed since the image was built"
+	cmp "$image/vmlinux" "$(dirname "$image")/router/vmlinux"
+}
+
 # ---- What the topology says ------------------------------------------------------------------------------------------
 
 machine_is_as_said() {
@@ -203,6 +210,7 @@ policy_routing() {
 }
 
 check "an image that is up to date is not built again" is_cached
+check "the image router has the same kernel" shares_the_kernel
 check "two hosts come up" lab_up tools.yaml
 check "processors, memory and command line are the topology's" machine_is_as_said
 check "interfaces, MTUs and MAC addresses are the topology's" interfaces_are_as_said

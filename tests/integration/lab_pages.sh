@@ -35,7 +35,16 @@ runs() {
 	fi
 }
 
+# images LAB: those that its topology names.
+images() {
+	sed -n 's/.*image: *\([a-z]*\).*/\1/p' "labs/$1/topology.yaml" | sort -u
+}
+
 types_all() {
+	local name
+	while read -r name; do
+		has_image "$name" || skip "the image $name is not built"
+	done < <(images "$1")
 	commands "$1" >typed
 	[ -s typed ] || fail "the page of $1 says nothing to type"
 	if grep -q :8080/ typed && [ -n "$(ss -Hltn 'sport = :8080')" ]; then
@@ -43,6 +52,11 @@ types_all() {
 	fi
 	runs typed
 	wait_for no_daemons
+}
+
+# A lab with tests has them run by who follows its page, and by this test.
+tests_itself() {
+	commands "$1" | grep -qxE '(sudo )?netlab validate' || fail "the page of $1 does not say to type netlab validate"
 }
 
 has_captures() {
@@ -59,5 +73,8 @@ for page in labs/*/README.md; do
 	lab=$(basename "$(dirname "$page")")
 	check "labs/$lab: what its page says to type" types_all "$lab"
 	check "labs/$lab: the captures its page names" has_captures "$lab"
+	if grep -q '^validate:' "labs/$lab/topology.yaml"; then
+		check "labs/$lab: its tests are run" tests_itself "$lab"
+	fi
 done
 finish

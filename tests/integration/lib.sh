@@ -105,14 +105,15 @@ need_kvm() {
 	fi
 }
 
+# has_image NAME
 has_image() {
-	[ -e "$image/image.yaml" ]
+	[ -e "$(dirname "$image")/$1/image.yaml" ]
 }
 
 # Guests, that is KVM and the image "lab".
 need_image() {
 	need_kvm
-	has_image || skip_rest "the image lab is not built"
+	has_image lab || skip_rest "the image lab is not built"
 }
 
 # For a whole test; inside a check use: have tshark || skip "no tshark".

@@ -232,7 +232,7 @@ captures_show() {
 }
 
 need_tool qemu-system-x86_64 cpio busybox apt-get dpkg-deb
-has_image || skip_rest "the image lab is not built"
+has_image lab || skip_rest "the image lab is not built"
 [ -n "$skip_all" ] || find_kernel
 
 check "the outer machine is built" build_outer

@@ -43,6 +43,32 @@ static void test_pause_and_resume(void **state)
 	assert_string_equal(fixture->lab.task, "resume");
 }
 
+static void test_tests(void **state)
+{
+	struct fixture *fixture = *state;
+
+	say(fixture, "{\"id\":1,\"command\":\"tests\"}");
+	expect(fixture, "{'id':1,'result':{'tests':[{'name':'ping'}]}}");
+}
+
+static void test_capture_position(void **state)
+{
+	struct fixture *fixture = *state;
+
+	say(fixture, "{\"id\":1,\"command\":\"capture-position\",\"port\":\"h1:eth0\"}");
+	expect_nothing(fixture);
+	assert_string_equal(fixture->lab.task, "position h1:eth0");
+	standin_finish(&fixture->lab, "");
+	expect(fixture, "{'id':1,'result':{'pause':0.5}}");
+	fixture->lab.occupied = "it captures nothing";
+	say(fixture, "{\"id\":2,\"command\":\"capture-position\",\"port\":\"h1:eth0\"}");
+	expect_error(fixture, 2, "failed");
+	say(fixture, "{\"id\":3,\"command\":\"capture-position\",\"port\":7}");
+	expect_error(fixture, 3, "bad-request");
+	say(fixture, "{\"id\":3,\"command\":\"capture-position\"}");
+	expect_error(fixture, 3, "bad-request");
+}
+
 static void test_client_does_not_wait(void **state)
 {
 	struct fixture *fixture = *state;
@@ -91,6 +117,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_save_is_answered_when_done, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_restore, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_pause_and_resume, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_tests, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_capture_position, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_client_does_not_wait, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_requests, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_one_thing_at_a_time, set_up, tear_down),

@@ -44,7 +44,8 @@ static char *words_of(const struct plan *plan)
 	static const char *const kinds[] = {[PLAN_NODE] = "node",
 					    [PLAN_NETWORK] = "network",
 					    [PLAN_ATTACHMENT] = "attachment",
-					    [PLAN_LINK] = "link"};
+					    [PLAN_LINK] = "link",
+					    [PLAN_TEST] = "test"};
 	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
@@ -312,6 +313,24 @@ static void failed_attachments_are_opened_again(void **state)
 	topology_free(to);
 }
 
+#define TESTS "nodes: [a, b]\nvalidate:\n  one: {node: a, exec: id}\n  two: {node: b, exec: id}\n"
+
+static void tests_touch_nothing_else(void **state)
+{
+	(void)state;
+	check(TESTS, TESTS "  # A comment.\n", "");
+	check(TESTS, TESTS "  three: {node: a, exec: id}\n", "+test three");
+	check(TESTS, "nodes: [a, b]\n", "-test one|-test two");
+	check("nodes: [a, b]\n", TESTS, "+test one|+test two");
+	check(TESTS, "nodes: [a, b]\nvalidate: {one: {nodes: [a], exec: id}, two: {node: b, exec: id, wait: 5s}}\n",
+	      "~test two: it tests something else");
+	/* The order of nodes does not matter, that of tests does. */
+	check(TESTS, "nodes: [b, a]\nvalidate: {two: {node: b, exec: id}, one: {node: a, exec: id}}\n",
+	      "~test two: the order of tests");
+	check(TESTS, "nodes: [b, a]\nvalidate: {two: {node: b, exec: id}, zero: {node: a, exec: id}}\n",
+	      "+test zero|-test one");
+}
+
 static void plans_are_json(void **state)
 {
 	struct topology *from = read_text("nodes: [a, b]\nnetworks: [n]\n");
@@ -373,6 +392,7 @@ int main(void)
 		cmocka_unit_test(networks_come_go_and_change),
 		cmocka_unit_test(lines_for_the_guest),
 		cmocka_unit_test(restarts_can_be_added),
+		cmocka_unit_test(tests_touch_nothing_else),
 		cmocka_unit_test(plans_are_json),
 	};
 

@@ -6,31 +6,26 @@
 
 #include "netlab/attachment_internal.h"
 
-/* NULL: not supported yet, which the topology's reader says first (netlab/topology_attachments.c). */
 static const struct attachment_ops *const kinds[] = {
-	[TOPOLOGY_STREAM] = &attachment_stream_ops,
-	[TOPOLOGY_DATAGRAM] = &attachment_datagram_ops,
-	[TOPOLOGY_UDP] = &attachment_datagram_ops,
-	[TOPOLOGY_VXLAN] = &attachment_datagram_ops,
-	[TOPOLOGY_PCAP] = &attachment_replay_ops,
-	[TOPOLOGY_TAP] = NULL,
-	[TOPOLOGY_NETNS] = NULL,
+	[TOPOLOGY_STREAM] = &attachment_stream_ops, [TOPOLOGY_DATAGRAM] = &attachment_datagram_ops,
+	[TOPOLOGY_UDP] = &attachment_datagram_ops,  [TOPOLOGY_VXLAN] = &attachment_datagram_ops,
+	[TOPOLOGY_PCAP] = &attachment_replay_ops,   [TOPOLOGY_TAP] = &attachment_tap_ops,
+	[TOPOLOGY_NETNS] = &attachment_tap_ops,
 };
 
-int attachment_create(const struct topology_attachment *topology, struct attachment **attachment, struct error *error)
+int attachment_create(const struct topology_attachment *topology, struct bridge_client *bridge_client,
+		      struct attachment **attachment, struct error *error)
 {
 	const struct attachment_ops *ops = kinds[topology->kind];
 	int result;
 
 	*attachment = NULL;
-	if (!ops)
-		return error_set(error, ERROR_USAGE, ENOTSUP, "\"%s\" is not supported yet",
-				 topology_attachment_word(topology->kind));
 	*attachment = calloc(1, ops->size);
 	if (!*attachment)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 	(*attachment)->ops = ops;
 	(*attachment)->topology = topology;
+	(*attachment)->bridge_client = bridge_client;
 	result = ops->open(*attachment, error);
 	if (result == 0)
 		return 0;

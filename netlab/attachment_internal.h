@@ -21,7 +21,8 @@ struct attachment_ops;
 struct attachment {
 	const struct attachment_ops *ops;
 	const struct topology_attachment *topology;
-	struct loop *loop; /* While it is plugged in. */
+	struct bridge_client *bridge_client; /* For 'open'. */
+	struct loop *loop;                   /* While it is plugged in. */
 	struct port *port;
 	struct log_limit log_limit;
 };
@@ -39,6 +40,7 @@ struct attachment_ops {
 extern const struct attachment_ops attachment_stream_ops;
 extern const struct attachment_ops attachment_datagram_ops;
 extern const struct attachment_ops attachment_replay_ops;
+extern const struct attachment_ops attachment_tap_ops;
 
 /* A frame came from elsewhere. */
 void attachment_transmit(struct attachment *attachment, const uint8_t *bytes, size_t size);

@@ -52,7 +52,8 @@ static int add_attachments(struct lab *lab, struct error *error)
 
 	lab->attachments = calloc(topology->attachment_count + 1, sizeof(*lab->attachments));
 	for (size_t i = 0; lab->attachments && i < topology->attachment_count; i++) {
-		lab->attachments[i] = lab_attachment_create(lab->context.dataplane, &topology->attachments[i], error);
+		lab->attachments[i] = lab_attachment_create(lab->context.dataplane, &lab->bridge_client,
+							    &topology->attachments[i], error);
 		if (!lab->attachments[i] || lab_attachment_open(lab->attachments[i], error) < 0)
 			return -EIO;
 	}

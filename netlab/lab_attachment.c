@@ -27,13 +27,14 @@ static void in_dataplane(const struct lab_attachment *attachment, loop_function 
 		function(request);
 }
 
-struct lab_attachment *lab_attachment_create(struct dataplane *dataplane, const struct topology_attachment *topology,
-					     struct error *error)
+struct lab_attachment *lab_attachment_create(struct dataplane *dataplane, struct bridge_client *bridge_client,
+					     const struct topology_attachment *topology, struct error *error)
 {
 	struct lab_attachment *attachment = calloc(1, sizeof(*attachment));
 
 	if (attachment) {
 		attachment->dataplane = dataplane;
+		attachment->bridge_client = bridge_client;
 		attachment->topology = topology;
 		attachment->port = dataplane_add_port(dataplane, topology->name);
 	}
@@ -76,7 +77,7 @@ int lab_attachment_open(struct lab_attachment *attachment, struct error *error)
 
 	if (attachment->attachment)
 		return 0;
-	result = attachment_create(attachment->topology, &attachment->attachment, &reason);
+	result = attachment_create(attachment->topology, attachment->bridge_client, &attachment->attachment, &reason);
 	if (result == 0) {
 		in_dataplane(attachment, plug, &request);
 		result = request.result;

@@ -16,12 +16,14 @@
 #include "core/error.h"
 #include "netlab/attachment.h"
 
+struct bridge_client;
 struct dataplane;
 struct port;
 struct topology_attachment;
 
 struct lab_attachment {
 	struct dataplane *dataplane;
+	struct bridge_client *bridge_client; /* For what takes a privilege. */
 	const struct topology_attachment *topology;
 	struct port *port;
 	struct attachment *attachment; /* NULL: nothing is plugged in. */
@@ -30,8 +32,8 @@ struct lab_attachment {
 };
 
 /* Makes the port, joined to nothing, with nothing plugged in.  Returns NULL with 'error' set. */
-struct lab_attachment *lab_attachment_create(struct dataplane *dataplane, const struct topology_attachment *topology,
-					     struct error *error);
+struct lab_attachment *lab_attachment_create(struct dataplane *dataplane, struct bridge_client *bridge_client,
+					     const struct topology_attachment *topology, struct error *error);
 void lab_attachment_destroy(struct lab_attachment *attachment);
 
 /* Opens and plugs in what its topology says, unless that is so.  Returns 0, or a negative errno value with 'error' set;

@@ -107,7 +107,8 @@ static int prepare_attachments(struct lab *lab, struct lab_converge *converge, s
 		converge->attachments[i] = same_attachment(lab, attachment->name);
 		if (converge->attachments[i])
 			continue;
-		converge->attachments[i] = lab_attachment_create(lab->context.dataplane, attachment, error);
+		converge->attachments[i] = lab_attachment_create(lab->context.dataplane, &lab->bridge_client,
+								 attachment, error);
 		if (!converge->attachments[i])
 			return -ENOMEM;
 		result = lab_attachment_open(converge->attachments[i], error);

@@ -98,22 +98,6 @@ static int make_gateway(struct lab_network *network, const struct topology_netwo
 
 /* TAPs. */
 
-/* The user's own, which needs no privilege; to make one would. */
-static int open_own_tap(const char *name, struct bridge_reply *reply, struct error *error)
-{
-	int mtu = tap_device_mtu(name), fd;
-
-	if (mtu < 0)
-		return error_set(
-			error, ERROR_HOST, -mtu,
-			"there is no TAP %s: %s\n  help: root makes it by \"ip tuntap add %s mode tap user USER; ip "
-			"link set %s up\"",
-			name, strerror(-mtu), name, name);
-	fd = tap_device_open(name, reply->device, error);
-	reply->mtu = (uint32_t)mtu;
-	return fd;
-}
-
 static int ask_for_tap(struct lab_network *network, const struct topology_network *topology, struct bridge_reply *reply,
 		       struct error *error)
 {
@@ -156,7 +140,7 @@ static int make_tap(struct lab_network *network, const struct topology_network *
 	request.result = make_outer_port(network, topology, error);
 	if (request.result < 0)
 		return request.result;
-	request.fd = topology->host_tap ? open_own_tap(topology->host_tap, &reply, error) :
+	request.fd = topology->host_tap ? tap_device_open_own(topology->host_tap, reply.device, &reply.mtu, error) :
 					  ask_for_tap(network, topology, &reply, error);
 	if (request.fd < 0)
 		return request.fd;

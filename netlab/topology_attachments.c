@@ -33,18 +33,13 @@ static const struct kind {
 	read_function *read;
 	const char *const settings[6]; /* Other keys of the map, beside "name". */
 	bool has_interface;
-	bool is_later; /* Nothing creates it yet (netlab/attachment.c). */
 } kinds[] = {
 	{.word = "socket", .read = read_socket, .settings = {"connect", "type", "remote"}},
 	{.word = "udp", .read = read_udp},
 	{.word = "vxlan", .read = read_vxlan},
 	{.word = "pcap", .read = read_pcap, .settings = {"speed", "loop", "start"}},
-	{.word = "tap", .read = read_tap, .is_later = true},
-	{.word = "netns",
-	 .read = read_netns,
-	 .settings = {"interface", "ip", "mac", "mtu"},
-	 .has_interface = true,
-	 .is_later = true},
+	{.word = "tap", .read = read_tap},
+	{.word = "netns", .read = read_netns, .settings = {"interface", "ip", "mac", "mtu"}, .has_interface = true},
 };
 
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
@@ -622,8 +617,6 @@ bool topology_read_attachment(struct topology_reader *reader, const struct yaml_
 		topology_clear_attachment(&attachment);
 		return false;
 	}
-	if (kind->is_later)
-		yaml_reader_error(&reader->yaml, pair->key_mark, "\"%s\" is not supported yet", kind->word);
 	end->kind = TOPOLOGY_END_ATTACHMENT;
 	end->index = topology->attachment_count;
 	end->has_interface = kind->has_interface;

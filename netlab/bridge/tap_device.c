@@ -75,7 +75,8 @@ int tap_device_open(const char *name, char *device, struct error *error)
 	return fail(error, name, "opened", result);
 }
 
-int tap_device_mtu(const char *name)
+/* The device's MTU, in bytes, or a negative errno value. */
+static int get_mtu(const char *name)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq request = {.ifr_flags = 0};
@@ -87,4 +88,18 @@ int tap_device_mtu(const char *name)
 	result = ioctl(fd, SIOCGIFMTU, &request) < 0 ? -errno : request.ifr_mtu;
 	close(fd);
 	return result;
+}
+
+int tap_device_open_own(const char *name, char *device, uint32_t *mtu, struct error *error)
+{
+	int found = get_mtu(name);
+
+	if (found < 0) /* To make one would need a privilege, and root would have it made down, without a use. */
+		return error_set(
+			error, ERROR_HOST, -found,
+			"there is no TAP %s: %s\n  help: root makes it by \"ip tuntap add %s mode tap user USER; ip "
+			"link set %s up\"",
+			name, strerror(-found), name, name);
+	*mtu = (uint32_t)found;
+	return tap_device_open(name, device, error);
 }

@@ -7,6 +7,8 @@
  *
  * Thread-safety: any thread. */
 
+#include <stdint.h>
+
 #include "core/error.h"
 
 #define TAP_HEADER_SIZE 12 /* struct virtio_net_hdr_v1. */
@@ -19,7 +21,7 @@ int tap_device_open(const char *name, char *device, struct error *error);
  * negative errno value with 'error' set. */
 int tap_device_adopt(int fd, const char *name, struct error *error);
 
-/* The device's MTU, in bytes, or a negative errno value. */
-int tap_device_mtu(const char *name);
+/* Opens a TAP that the user has already, which needs no privilege, and sets '*mtu' to its MTU.  Returns as above. */
+int tap_device_open_own(const char *name, char *device, uint32_t *mtu, struct error *error);
 
 #endif /* bridge/tap_device.h */

@@ -95,7 +95,7 @@ static void plug(struct target *target)
 			       getsockname(free_port, (struct sockaddr *)local, &size) == 0);
 		close(free_port);
 	}
-	stand_in_check(attachment_create(&target->topology, &target->attachment, NULL) == 0 &&
+	stand_in_check(attachment_create(&target->topology, NULL, &target->attachment, NULL) == 0 &&
 		       attachment_plug(target->attachment, dataplane_loop(target->dataplane), target->port) == 0);
 	if (target->topology.kind == TOPOLOGY_STREAM)
 		reach(target);

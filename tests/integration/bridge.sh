@@ -227,6 +227,65 @@ macvtap() {
 	down lab5
 }
 
+# link LAB END: a lab whose one link leads to that end.
+link() {
+	mkdir -p "$1"
+	cat >"$1/topology.yaml" <<-END
+		name: $1
+		nodes: [h1]
+		links:
+		  - {endpoints: [h1, $2], ip: [198.51.100.1/24$3]}
+	END
+}
+
+peer_devices() {
+	on_peer ip -br link | awk '{ print $1 }' | cut -d @ -f 1 | sort | tr '\n' ' '
+}
+
+# As a container would: what is in the namespace has a NIC of the lab.
+namespace_joins() {
+	link lab6 "{netns: $peer, interface: lab0, mac: \"52:54:00:00:00:99\"}" ", [198.51.100.2/24, \"fd00:6::2/64\"]"
+	up lab6
+	on_peer ping -c 1 -W 60 198.51.100.1
+	pings h1 198.51.100.2
+	expect_equal "$(on_peer ip -j addr show lab0 | jq -r '.[0].address + " " + ([.[0].addr_info[] |
+		select(.scope == "global") | .local] | join(" "))')" "52:54:00:00:00:99 198.51.100.2 fd00:6::2"
+	expect_equal "$(status_of '.attachments[0] | .name + " " + .state')" "netns:$peer connected"
+}
+
+# Another name there: the node goes on, and sees another neighbour.
+namespace_changes_in_place() {
+	local before
+	before=$(status_of '.nodes[0].since')
+	link lab6 "{netns: $peer, interface: lab1}" ", 198.51.100.3/24"
+	(cd lab6 && netlab up --yes .)
+	expect_equal "$(peer_devices)" "lab1 lo wire "
+	expect_equal "$(status_of '.nodes[0].since')" "$before"
+	pings h1 198.51.100.3
+}
+
+namespace_is_left() {
+	netlab down lab6
+	expect_equal "$(peer_devices)" "lo wire "
+	link lab6 "{netns: $peer, interface: wire}" ", ~"
+	refused "the network namespace $peer has an interface wire already" lab6
+	link lab6 "{netns: nothere$$}" ", ~"
+	refused "the network namespace nothere$$ cannot be entered: No such file" lab6
+}
+
+tap_as_an_end() {
+	on_host ip tuntap add mine mode tap
+	on_host ip link set mine up
+	on_host ip addr add 198.51.100.2/24 dev mine
+	link lab7 "{tap: mine}" ", ~"
+	up lab7
+	on_host ping -c 1 -W 60 198.51.100.1
+	netlab down lab7
+	expect_match mine "$(devices)"
+	on_host ip link delete mine
+	refused 'there is no TAP mine' lab7
+}
+
 # ---- An ordinary user ------------------------------------------------------------------------------------------------
 
 netlab_as_user() {
@@ -282,6 +341,15 @@ user_reaches_the_peer() {
 	expect_equal "$(netlab_as_user exec h1 -- sh -c 'wget -qO- http://192.0.2.2/large | wc -c')" 20000000
 }
 
+user_gets_no_namespace() {
+	mkdir -p home/other
+	(cd home/other && link . "{netns: $peer}" ", ~")
+	sed -i 's/^name: .*/name: other/' home/other/topology.yaml
+	local output
+	output=$(cd home/other && expect_status 3 netlab_as_user up . 2>&1) || fail "$output"
+	expect_match "only root may plug a lab into the network namespace $peer" "$output"
+}
+
 user_leaves_nothing() {
 	netlab_as_user down home
 	nothing_is_left || fail "left: $(devices)"
@@ -318,11 +386,16 @@ check "a bridge that was there is joined, and stays" joins_a_bridge
 check "what others have is left alone" refuses_what_is_anothers
 check "two labs share a bridge" share_a_bridge
 check "a macvtap" macvtap
+check "a network namespace has a NIC of a lab" namespace_joins
+check "another NIC there, without a restart" namespace_changes_in_place
+check "after down the namespace is as it was" namespace_is_left
+check "a TAP as the end of a link" tap_as_an_end
 [ -n "$skip_all" ] || prepare_user || skip_rest "no namespace with a /dev/net/tun of its own here"
 check "an ordinary user is told of the capability" user_is_asked_for_the_capability
 check "an ordinary user gets nothing that is not allowed" user_is_refused_by_rule
 check "an ordinary user gets what is allowed" user_is_let
 check "ping and 20 MB for an ordinary user" user_reaches_the_peer
+check "an ordinary user gets into no namespace" user_gets_no_namespace
 check "an ordinary user leaves nothing" user_leaves_nothing
 check "a TAP of the user's own needs no helper" user_has_a_tap
 finish

@@ -95,7 +95,7 @@ static inline void fixture_plug(struct fixture *fixture)
 {
 	struct error error = {.class = ERROR_NONE};
 
-	if (attachment_create(&fixture->topology, &fixture->attachment, &error) < 0)
+	if (attachment_create(&fixture->topology, NULL, &fixture->attachment, &error) < 0)
 		fail_msg("%s", error.text);
 	assert_int_equal(attachment_plug(fixture->attachment, dataplane_loop(fixture->dataplane), fixture->port), 0);
 }
@@ -105,7 +105,7 @@ static inline void fixture_fails(struct fixture *fixture, int result, const char
 {
 	struct error error = {.class = ERROR_NONE};
 
-	assert_int_equal(attachment_create(&fixture->topology, &fixture->attachment, &error), result);
+	assert_int_equal(attachment_create(&fixture->topology, NULL, &fixture->attachment, &error), result);
 	assert_null(fixture->attachment);
 	if (!strstr(error.text, text))
 		assert_string_equal(error.text, text);

@@ -229,7 +229,8 @@ static void test_attachments(void **state)
 	struct topology *topology = topology_read("tests/topologies/good/outside.yaml", NULL, stderr);
 	static const char *const names[] = {"socket:qemu1",    "socket:other", "socket:a", "udp:192.0.2.7",
 					    "udp:2001-db8--7", "vxlan:42",     "vxlan:0",  "pcap:frames",
-					    "pcap:frames-2",   "pcap:slow"};
+					    "pcap:frames-2",   "pcap:slow",    "tap:tap0", "netns:web",
+					    "netns:db"};
 	const struct topology_attachment *attachments = topology->attachments;
 	const struct sockaddr_in *local = (const struct sockaddr_in *)&attachments[3].local;
 	const struct sockaddr_in6 *local6 = (const struct sockaddr_in6 *)&attachments[4].local;
@@ -263,6 +264,14 @@ static void test_attachments(void **state)
 	assert_int_equal(attachments[9].rounds, 3);
 	assert_int_equal(attachments[9].delay, 500000000);
 	assert_int_equal(topology->source_count, 3);
+	assert_string_equal(attachments[10].interface.name, "tap0");
+	assert_string_equal(attachments[11].namespace, "web");
+	assert_string_equal(attachments[11].interface.name, "eth0");
+	assert_int_equal(attachments[11].interface.address_count, 2);
+	assert_int_equal(attachments[11].interface.mac[0], 0x52); /* Derived. */
+	assert_int_equal(attachments[11].interface.mtu, 1500);
+	assert_string_equal(attachments[12].interface.name, "office0");
+	assert_int_equal(attachments[12].interface.mac[5], 0x99);
 	/* The node's end has what the link says, and the other end none of it. */
 	assert_string_equal(topology->nodes[1].interfaces[0].addresses[0], "10.0.1.1/24");
 	assert_int_equal(topology->nodes[1].interfaces[0].mtu, 1400);

@@ -345,6 +345,7 @@ user_gets_no_namespace() {
 	mkdir -p home/other
 	(cd home/other && link . "{netns: $peer}" ", ~")
 	sed -i 's/^name: .*/name: other/' home/other/topology.yaml
+	chown -R "$user" home/other
 	local output
 	output=$(cd home/other && expect_status 3 netlab_as_user up . 2>&1) || fail "$output"
 	expect_match "only root may plug a lab into the network namespace $peer" "$output"

@@ -20,6 +20,9 @@
 /* Ethernet, two VLAN tags and an IPv6 header fit. */
 #define FRAME_HEADER_SIZE 64
 
+/* A VLAN tag, which a switch puts on frames and takes off (netlab/vlan.h). */
+#define FRAME_TAG_SIZE 4
+
 /* Destination, source, EtherType: no shorter frame is taken from a guest. */
 #define FRAME_SIZE_MIN 14
 
@@ -27,8 +30,8 @@
 #define FRAME_SIZE_MAX (65535 + 14 + 8)
 
 struct frame {
-	uint8_t header[FRAME_HEADER_SIZE];
-	size_t header_size;       /* min(size, FRAME_HEADER_SIZE). */
+	uint8_t header[FRAME_HEADER_SIZE + FRAME_TAG_SIZE];
+	size_t header_size;       /* min(size, FRAME_HEADER_SIZE), and a tag more or less once it was forwarded. */
 	const struct iovec *rest; /* The bytes after the header. */
 	unsigned int rest_count;
 	size_t size; /* All bytes, FRAME_SIZE_MIN to FRAME_SIZE_MAX. */

@@ -104,7 +104,7 @@ static void transmit(struct virtio_net *net)
 	} else if (header.hdr.flags != 0 || header.hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
 		net->net_ops->refused(net->opaque, VIRTIO_NET_OFFLOAD, size);
 	} else {
-		frame.header_size = iov_read(&cursor, frame.header, sizeof(frame.header));
+		frame.header_size = iov_read(&cursor, frame.header, FRAME_HEADER_SIZE);
 		skip(&net->chain, &frame, HEADER_SIZE + frame.header_size);
 		net->net_ops->transmit(net->opaque, &frame);
 	}

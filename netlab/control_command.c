@@ -132,6 +132,47 @@ static void remove_forward(const struct control_request *request)
 	forward(request, lab_remove_forward);
 }
 
+/* The network a request names, if it names one.  Returns false after answering that it is no name. */
+static bool get_optional_network(const struct control_request *request, const char **network)
+{
+	const json_t *value = json_object_get(request->message, "network");
+
+	*network = json_string_value(value);
+	if (value && !*network)
+		fail(request, "\"%s\" must be a network's name", "network");
+	return !value || *network;
+}
+
+static void show_switch(const struct control_request *request)
+{
+	struct error error = {0};
+	const char *network;
+	json_t *result;
+
+	if (!get_optional_network(request, &network))
+		return;
+	result = lab_switch(request->client->control->lab, network, &error);
+	if (result)
+		control_send_result(request->client, request->id, result);
+	else
+		control_send_error(request->client, request->id, "failed", "%s", error.text);
+}
+
+static void flush(const struct control_request *request)
+{
+	struct error error = {0};
+	const char *network;
+	ssize_t count;
+
+	if (!get_optional_network(request, &network))
+		return;
+	count = lab_flush(request->client->control->lab, network, &error);
+	if (count < 0)
+		control_send_error(request->client, request->id, "failed", "%s", error.text);
+	else
+		control_send_result(request->client, request->id, json_pack("{s:I}", "flushed", (json_int_t)count));
+}
+
 static void down(const struct control_request *request)
 {
 	struct control *control = request->client->control;
@@ -236,6 +277,8 @@ static const struct command commands[] = {
 	{.name = "restart", .function = restart},
 	{.name = "add-forward", .function = add_forward},
 	{.name = "remove-forward", .function = remove_forward},
+	{.name = "switch", .function = show_switch},
+	{.name = "flush", .function = flush},
 	{.name = "resume", .function = control_resume},
 	{.name = "plan", .function = control_plan},
 	{.name = "converge", .function = control_converge, .is_stream = true},

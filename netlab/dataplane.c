@@ -14,7 +14,11 @@
 #include "core/loop.h"
 #include "netlab/capture.h"
 #include "netlab/dataplane_internal.h"
+#include "netlab/port_rules.h"
 #include "netlab/switch.h"
+#include "netlab/vlan.h"
+
+#define SECOND 1000000000ull
 
 /* Theory of operation
  * -------------------
@@ -22,6 +26,9 @@
  * and the frame is read where the sender left it.  What is best done once for many frames (interrupting a
  * guest, waking the capture's writer) waits for the end of the loop's turn, for which receivers are put on
  * a list.
+ *
+ * A frame in a network with VLANs is made ready in both forms, with its tag and without, before it is known which its
+ * receivers want; without VLANs, both are the frame itself.
  *
  * The one queue there is holds answers given from within a deliver function.  Forwarding these at once
  * would nest without bound, and show a flooded frame's later receivers the answer first.
@@ -283,6 +290,7 @@ struct port *dataplane_add_port(struct dataplane *dataplane, const char *name)
 		return NULL;
 	port->dataplane = dataplane;
 	port->capture_port = -1;
+	port->rules = port_rules_default;
 	switch_port_init(&port->learnt);
 	port->name = strdup(name);
 	if (!port->name) {
@@ -321,7 +329,7 @@ int dataplane_capture_port(struct port *port, struct error *error)
 	return 0;
 }
 
-static void part(struct port *port)
+void port_part(struct port *port)
 {
 	if (port->peer)
 		port->peer->peer = NULL;
@@ -333,13 +341,25 @@ static void part(struct port *port)
 	port->network = NULL;
 }
 
+static void remove_mirror(struct dataplane *dataplane, const struct port *mirror)
+{
+	struct port *port;
+
+	TAILQ_FOREACH(port, &dataplane->ports, next) {
+		for (unsigned int i = port->mirror_count; i-- > 0;)
+			if (port->mirrors[i] == mirror)
+				port->mirrors[i] = port->mirrors[--port->mirror_count];
+	}
+}
+
 /* loop_function */
 static void take_port_out(void *opaque)
 {
 	struct port *port = opaque;
 	struct dataplane *dataplane = port->dataplane;
 
-	part(port);
+	port_part(port);
+	remove_mirror(dataplane, port);
 	TAILQ_REMOVE(&dataplane->ports, port, next);
 	if (dataplane->capture)
 		capture_end_port(dataplane->capture, port->capture_port);
@@ -355,8 +375,8 @@ void port_join_port(struct port *a, struct port *b)
 {
 	if (a->peer == b)
 		return;
-	part(a);
-	part(b);
+	port_part(a);
+	port_part(b);
 	a->peer = b;
 	b->peer = a;
 }
@@ -365,7 +385,7 @@ void port_join_network(struct port *port, struct network *network)
 {
 	if (port->network == network)
 		return;
-	part(port);
+	port_part(port);
 	port->network = network;
 	TAILQ_INSERT_TAIL(&network->ports, port, next_in_network);
 }
@@ -406,63 +426,174 @@ static enum drop_reason reason_of(enum port_result result)
 	}
 }
 
-static void deliver(struct port *port, const struct frame *frame, uint64_t now)
+/* Returns whether the frame crossed the port. */
+static bool receive(struct port *port, const struct frame *frame, uint64_t now)
 {
 	enum port_result result = port->ops ? port->ops->deliver(port->opaque, frame) : PORT_NOT_READY;
 
 	if (result != PORT_DELIVERED && result != PORT_FILTERED) {
 		drop(port, reason_of(result));
-		return;
+		return false;
 	}
 	count(&port->received_frames, 1);
 	count(&port->received_bytes, frame->size);
 	capture(port, frame, now);
 	if (result == PORT_FILTERED) {
 		count(&port->filtered_frames, 1);
-		return;
+		return true;
 	}
 	if (!port->unflushed && port->ops->flush) {
 		TAILQ_INSERT_TAIL(&port->dataplane->unflushed, port, next_unflushed);
 		port->unflushed = true;
 	}
+	return true;
 }
 
-static void flood(struct port *from, const struct frame *frame, uint64_t now)
+static void copy_to_mirrors(const struct port *port, const struct frame *frame, uint64_t now)
 {
-	struct ports *ports = &from->network->ports;
-	struct port *port;
+	for (unsigned int i = 0; i < port->mirror_count; i++)
+		receive(port->mirrors[i], frame, now);
+}
 
-	if (TAILQ_FIRST(ports) == TAILQ_LAST(ports, ports)) {
-		drop(from, DROP_NO_DESTINATION);
+static void deliver(struct port *port, const struct frame *frame, uint64_t now)
+{
+	if (receive(port, frame, now) && port->mirror_count > 0)
+		copy_to_mirrors(port, frame, now);
+}
+
+/* A frame on its way through a network. */
+struct transit {
+	struct port *from;
+	uint64_t now;
+	uint16_t vlan;                         /* 0 in a network without VLANs. */
+	const struct frame *untagged, *tagged; /* Both forms of it. */
+};
+
+static bool may_reach(const struct transit *transit, const struct port *to)
+{
+	return !(transit->from->rules.is_isolated && to->rules.is_isolated) &&
+	       (transit->vlan == 0 || port_rules_is_in(&to->rules, transit->vlan));
+}
+
+static void send_out(const struct transit *transit, struct port *to)
+{
+	const struct frame *frame = transit->vlan == to->rules.vlan ? transit->untagged : transit->tagged;
+
+	if (frame->size > FRAME_SIZE_MAX)
+		drop(to, DROP_TOO_LONG); /* With its tag. */
+	else
+		deliver(to, frame, transit->now);
+}
+
+/* Takes the frame out of the account of those the port may flood.  Each costs its part of a second, and a second may be
+ * owed. */
+static bool may_flood(struct port *port, uint64_t now)
+{
+	uint64_t price, due = port->storm_due > now ? port->storm_due : now;
+
+	if (port->rules.storm == 0)
+		return true;
+	price = SECOND / port->rules.storm;
+	if (due + price > now + SECOND)
+		return false;
+	port->storm_due = due + price;
+	return true;
+}
+
+static void flood(const struct transit *transit)
+{
+	struct port *from = transit->from, *port;
+	unsigned int reached = 0;
+
+	if (!may_flood(from, transit->now)) {
+		drop(from, DROP_STORM);
 		return;
 	}
-	TAILQ_FOREACH(port, ports, next_in_network) {
-		if (port != from)
-			deliver(port, frame, now);
+	TAILQ_FOREACH(port, &from->network->ports, next_in_network) {
+		if (port == from || !may_reach(transit, port))
+			continue;
+		send_out(transit, port);
+		reached++;
 	}
+	if (reached == 0)
+		drop(from, DROP_NO_DESTINATION);
 }
 
-static void forward_in_network(struct port *from, const struct frame *frame, uint64_t now)
+static void send_to(const struct transit *transit, struct port *to)
 {
+	if (may_reach(transit, to))
+		send_out(transit, to);
+	else
+		drop(transit->from,
+		     transit->from->rules.is_isolated && to->rules.is_isolated ? DROP_ISOLATED : DROP_VLAN);
+}
+
+static void pass_network(const struct transit *transit)
+{
+	struct port *from = transit->from;
 	struct network *network = from->network;
 	struct switch_port *to;
 
-	switch (switch_frame(network->table, &from->learnt, frame->header, now, &to)) {
+	if (network->options.is_hub) {
+		flood(transit);
+		return;
+	}
+	switch (switch_frame(network->table, &from->learnt, transit->vlan, transit->untagged->header, transit->now,
+			     &to)) {
 	case SWITCH_FORWARD:
-		deliver(port_of(to), frame, now);
+		send_to(transit, port_of(to));
 		break;
 	case SWITCH_FLOOD:
-		flood(from, frame, now);
+		flood(transit);
 		break;
 	case SWITCH_SAME_PORT:
 		drop(from, DROP_SAME_PORT);
 		break;
 	case SWITCH_RESERVED:
-		drop(from, DROP_RESERVED_ADDRESS);
+		if (network->options.passes_reserved)
+			flood(transit);
+		else
+			drop(from, DROP_RESERVED_ADDRESS);
 		break;
 	}
 	if (!network->ageing.armed && switch_count(network->table) > 0)
-		loop_timer_set(network->dataplane->loop, &network->ageing, now + AGEING_INTERVAL);
+		loop_timer_set(network->dataplane->loop, &network->ageing, transit->now + AGEING_INTERVAL);
+}
+
+/* A tag without a VLAN is as none, but for its priority, which goes on in the tag that the frame leaves with, if it
+ * leaves with one (IEEE Std 802.1Q-2018, 6.9). */
+static void pass_vlans(struct port *from, const struct frame *frame, uint64_t now)
+{
+	struct transit transit = {.from = from, .now = now, .untagged = frame};
+	struct frame untagged, tagged;
+	uint16_t priority = 0;
+
+	transit.vlan = port_rules_classify(&from->rules, frame);
+	if (transit.vlan == 0) {
+		drop(from, DROP_VLAN);
+		return;
+	}
+	if (vlan_has_tag(frame)) {
+		priority = (uint16_t)(vlan_control(frame) & ~VLAN_MASK);
+		untagged = *frame;
+		vlan_pop(&untagged);
+		transit.untagged = &untagged;
+	}
+	tagged = *transit.untagged;
+	vlan_push(&tagged, priority | transit.vlan);
+	transit.tagged = &tagged;
+	pass_network(&transit);
+}
+
+static bool is_spoofed(struct port *port, const struct frame *frame)
+{
+	unsigned int guard = port_rules_judge(&port->rules, frame);
+
+	if (guard)
+		drop(port, guard == PORT_GUARD_MAC ? DROP_SPOOFED_MAC :
+			   guard == PORT_GUARD_ARP ? DROP_SPOOFED_ARP :
+						     DROP_SPOOFED_IP);
+	return guard != 0;
 }
 
 static void forward(struct port *from, const struct frame *frame)
@@ -473,12 +604,21 @@ static void forward(struct port *from, const struct frame *frame)
 	count(&from->transmitted_frames, 1);
 	count(&from->transmitted_bytes, frame->size);
 	capture(from, frame, now);
-	if (from->peer)
+	if (from->mirror_count > 0)
+		copy_to_mirrors(from, frame, now);
+	if (from->rules.guard && is_spoofed(from, frame))
+		return;
+	if (from->peer) {
 		deliver(from->peer, frame, now);
-	else if (from->network)
-		forward_in_network(from, frame, now);
-	else
-		drop(from, DROP_NO_DESTINATION);
+	} else if (!from->network) {
+		drop(from, from->rules.is_mirror ? DROP_MIRROR : DROP_NO_DESTINATION);
+	} else if (from->network->options.has_vlans) {
+		pass_vlans(from, frame, now);
+	} else {
+		const struct transit transit = {.from = from, .now = now, .untagged = frame, .tagged = frame};
+
+		pass_network(&transit);
+	}
 }
 
 static void keep_answer(struct port *from, const struct frame *frame)
@@ -582,6 +722,13 @@ const char *drop_reason_name(enum drop_reason reason)
 		[DROP_MALFORMED] = "malformed",
 		[DROP_MTU] = "mtu",
 		[DROP_QUEUE_FULL] = "queue-full",
+		[DROP_VLAN] = "vlan",
+		[DROP_ISOLATED] = "isolated",
+		[DROP_MIRROR] = "mirror",
+		[DROP_STORM] = "storm",
+		[DROP_SPOOFED_MAC] = "spoofed-mac",
+		[DROP_SPOOFED_ARP] = "spoofed-arp",
+		[DROP_SPOOFED_IP] = "spoofed-ip",
 	};
 
 	return (unsigned int)reason < DROP_REASON_COUNT ? names[reason] : "unknown";
@@ -590,9 +737,4 @@ const char *drop_reason_name(enum drop_reason reason)
 const char *network_name(const struct network *network)
 {
 	return network->name;
-}
-
-size_t network_mac_count(const struct network *network)
-{
-	return switch_count(network->table);
 }

@@ -7,7 +7,8 @@
  *
  * Everything a frame meets between two guests: ports, links and networks.  A port is where something is
  * plugged in (a node's interface, a NAT gateway, a socket).  Two ports joined by a link pass every frame to each
- * other; ports on a network are joined by a learning switch (netlab/switch.h).
+ * other; ports on a network are joined by a learning switch (netlab/switch.h).  What is asked of a port beside that,
+ * VLANs among it, are its rules (netlab/port_rules.h).
  *
  * One thread runs it, in one loop that owns all virtqueues of all NICs, so there is one order of frames,
  * and a frame is copied once, from the sender's memory to the receiver's.
@@ -23,12 +24,15 @@
  * others ends at the filter of the receiving NIC, as it does with any NIC; on its wire it was received.  Captures
  * hold what was transmitted and what was received: a frame that was dropped is in its sender's capture and in no
  * other.  Both ends have the same time in their captures, that at which the frame was forwarded, so a frame can
- * be found again at the other end.
+ * be found again at the other end.  A frame that enters and leaves a network with VLANs by ports of different kinds
+ * has its tag taken off or put on in between, and each capture what that port's wire carried.
+ *
+ * A port may have mirrors, other ports that are given a copy of all its capture would have, as it would have it.
+ * Copies are counted as received by the mirror, and are not copied again.
  *
  * Thread-safety: one thread builds: create, add, remove, start, stop, destroy.  Once the data plane runs, adding
- * and removing wait for its thread.  Joining, port_plug(), port_transmit() and port_refused() are for the data
- * plane's thread, or for the building thread while there is none.  Counters are read from any thread with
- * port_read_counters().
+ * and removing wait for its thread.  All that is done with ports and networks is for the data plane's thread, or for
+ * the building thread while there is none.  Counters are read from any thread with port_read_counters().
  */
 
 #include <stdbool.h>
@@ -39,6 +43,7 @@
 
 struct capture;
 struct loop;
+struct port_rules;
 struct state;
 
 /* Why a frame ended at a port.  Names (for JSON and captures) by drop_reason_name(), with hyphens. */
@@ -52,6 +57,13 @@ enum drop_reason {
 	DROP_MALFORMED,         /* Not a frame: too short, too long, or it asks for an offload nobody offered. */
 	DROP_MTU,               /* Longer than the MTU of the receiving interface allows. */
 	DROP_QUEUE_FULL,        /* Too many frames wait for their turn. */
+	DROP_VLAN,              /* Of a VLAN that the port it came from is not in, or of none. */
+	DROP_ISOLATED,          /* From one isolated port to another. */
+	DROP_MIRROR,            /* From a port that only receives copies. */
+	DROP_STORM,             /* More than the port may flood. */
+	DROP_SPOOFED_MAC,       /* Its source address, ... */
+	DROP_SPOOFED_ARP,       /* ... what it says of its sender in ARP, ... */
+	DROP_SPOOFED_IP,        /* ... or the source of its packet is not the port's, and that has a guard. */
 	DROP_REASON_COUNT,
 };
 
@@ -136,6 +148,32 @@ void dataplane_remove_port(struct port *port);
  * same, nothing happens. */
 void port_join_port(struct port *a, struct port *b);
 void port_join_network(struct port *port, struct network *network);
+void port_part(struct port *port);
+
+/* Applies to all frames from now on; the port's network forgets what it learnt there when its VLANs are others.  The
+ * lists of addresses stay the caller's, and must last as long as the port or until it has other rules. */
+void port_set_rules(struct port *port, const struct port_rules *rules);
+const struct port_rules *port_get_rules(const struct port *port);
+
+/* Mirrors a port may have. */
+#define PORT_MIRRORS_MAX 4
+
+/* Has 'mirror' be given a copy of each frame that crosses 'port'.  Does nothing when it is that already, when both are
+ * the same, or when the port has PORT_MIRRORS_MAX. */
+void port_add_mirror(struct port *port, struct port *mirror);
+/* The same for all ports that are on the network now. */
+void network_add_mirror(struct network *network, struct port *mirror);
+/* No port has mirrors any more. */
+void dataplane_clear_mirrors(struct dataplane *dataplane);
+
+struct network_options {
+	bool has_vlans;       /* Frames are in VLANs, as the ports' rules have it; else tags pass like all else. */
+	bool is_hub;          /* It learns nothing and sends every frame to all ports. */
+	bool passes_reserved; /* Frames to 01-80-C2-00-00-00 to -0F are flooded. */
+};
+
+/* Forgets what was learnt if it may be otherwise now. */
+void network_set_options(struct network *network, const struct network_options *options);
 
 /* Plugs something in ('ops' NULL unplugs it, and the port's network forgets what it learnt there).  'ops'
  * and 'opaque' stay the caller's, and are not used any more once something else, or nothing, is plugged in. */
@@ -154,11 +192,29 @@ void dataplane_save(struct dataplane *dataplane, struct state *state);
 void dataplane_restore(struct dataplane *dataplane, struct state *state);
 
 const char *port_name(const struct port *port);
+/* Whether there is something that could take a frame. */
+bool port_is_plugged(const struct port *port);
+/* The port of that name, or NULL. */
+struct port *dataplane_find_port(const struct dataplane *dataplane, const char *name);
 void port_read_counters(const struct port *port, struct port_counters *counters);
 const char *drop_reason_name(enum drop_reason reason);
 
 const char *network_name(const struct network *network);
 /* Addresses remembered now by the network, for status.  Any thread. */
 size_t network_mac_count(const struct network *network);
+
+/* A station that a network has learnt. */
+struct network_station {
+	uint64_t address; /* As a number, the first byte on the wire the highest of six. */
+	uint16_t vlan;    /* 0 in a network without VLANs. */
+	const struct port *port;
+	uint64_t age; /* Nanoseconds since it sent. */
+};
+
+/* Calls 'function' for each, the longest unseen first; those that are as good as forgotten are left out. */
+void network_for_each_station(const struct network *network,
+			      void (*function)(void *opaque, const struct network_station *station), void *opaque);
+/* Forgets all, and returns how many there were. */
+size_t network_flush(struct network *network);
 
 #endif /* dataplane.h */

@@ -2,8 +2,8 @@
 #ifndef NETLAB_DATAPLANE_INTERNAL_H
 #define NETLAB_DATAPLANE_INTERNAL_H 1
 
-/* What netlab/dataplane.c and netlab/dataplane_state.c (saving and restoring) share.  Thread-safety: as
- * netlab/dataplane.h. */
+/* What netlab/dataplane.c, netlab/dataplane_rules.c (rules of ports, mirrors, what is learnt) and
+ * netlab/dataplane_state.c (saving and restoring) share.  Thread-safety: as netlab/dataplane.h. */
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,6 +12,7 @@
 
 #include "core/loop.h"
 #include "netlab/dataplane.h"
+#include "netlab/port_rules.h"
 #include "netlab/switch.h"
 
 /* Shortest time between two rounds of ageing of a network's addresses. */
@@ -31,10 +32,14 @@ struct port {
 	struct switch_port learnt;
 	int capture_port; /* Its number in the capture, or negative. */
 	bool unflushed;   /* It is on that list. */
+	unsigned int mirror_count;
+	struct port *mirrors[PORT_MIRRORS_MAX]; /* Which are given a copy of what crosses it. */
 	TAILQ_ENTRY(port) next, next_in_network, next_unflushed;
 	struct counter transmitted_frames, transmitted_bytes;
 	struct counter received_frames, received_bytes, filtered_frames;
 	struct counter dropped[DROP_REASON_COUNT];
+	uint64_t storm_due; /* When all frames it flooded would have been allowed one by one. */
+	struct port_rules rules;
 };
 
 TAILQ_HEAD(ports, port);
@@ -43,6 +48,7 @@ struct network {
 	struct dataplane *dataplane;
 	char *name;
 	struct switch_table *table;
+	struct network_options options;
 	struct ports ports;
 	struct loop_timer ageing; /* Armed while the table has addresses. */
 	SLIST_ENTRY(network) next;

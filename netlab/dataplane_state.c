@@ -28,7 +28,8 @@ struct network_state {
 
 struct address_state {
 	uint64_t address;
-	uint64_t age; /* Nanoseconds since it was seen. */
+	uint64_t age;  /* Nanoseconds since it was seen. */
+	uint64_t vlan; /* 0 in a network without VLANs. */
 	char port[SAVED_NAME_SIZE];
 };
 
@@ -57,12 +58,14 @@ struct saving {
 	uint64_t now;
 };
 
-static void save_address(void *opaque, uint64_t address, struct switch_port *learnt, uint64_t seen)
+static void save_address(void *opaque, const struct switch_station *station)
 {
 	const struct saving *saving = opaque;
-	struct address_state saved = {.address = address, .age = saving->now - seen};
+	struct address_state saved = {.address = station->address,
+				      .age = saving->now - station->seen,
+				      .vlan = station->vlan};
 
-	snprintf(saved.port, sizeof(saved.port), "%s", port_of(learnt)->name);
+	snprintf(saved.port, sizeof(saved.port), "%s", port_of(station->port)->name);
 	state_put(saving->state, TAG_ADDRESS, &saved, sizeof(saved));
 }
 
@@ -96,14 +99,8 @@ void dataplane_save(struct dataplane *dataplane, struct state *state)
 
 static struct port *find_port(struct dataplane *dataplane, char name[SAVED_NAME_SIZE])
 {
-	struct port *port;
-
 	name[SAVED_NAME_SIZE - 1] = '\0';
-	TAILQ_FOREACH(port, &dataplane->ports, next) {
-		if (strcmp(port->name, name) == 0)
-			break;
-	}
-	return port;
+	return dataplane_find_port(dataplane, name);
 }
 
 static void set_counter(struct counter *counter, uint64_t value)
@@ -140,20 +137,33 @@ static struct network *find_network(struct dataplane *dataplane, char name[SAVED
 	return network;
 }
 
+static bool may_learn(const struct network *network, const struct port *port, uint64_t vlan)
+{
+	if (!network->options.has_vlans)
+		return vlan == 0;
+	return vlan >= 1 && vlan <= VLAN_MAX && port_rules_is_in(&port->rules, (uint16_t)vlan);
+}
+
 /* '*age' is that of the address before this one, which is as old at least.  Where the clock began later than the
  * address was seen, when that was is below 0 and wraps around: its age, the difference, is right. */
 static bool restore_address(struct network *network, struct state *state, uint64_t now, uint64_t *age)
 {
+	struct switch_station station;
 	struct address_state saved;
 	struct port *port;
 
 	if (!state_get(state, TAG_ADDRESS, &saved, sizeof(saved)))
 		return false;
 	port = find_port(network->dataplane, saved.port);
-	if (!port || port->network != network || saved.address >> 48 != 0 || saved.age > *age)
+	if (!port || port->network != network || saved.address >> 48 != 0 || saved.age > *age ||
+	    !may_learn(network, port, saved.vlan))
 		return false;
 	*age = saved.age;
-	switch_learn(network->table, &port->learnt, saved.address, now - saved.age);
+	station = (struct switch_station){.address = saved.address,
+					  .vlan = (uint16_t)saved.vlan,
+					  .port = &port->learnt,
+					  .seen = now - saved.age};
+	switch_learn(network->table, &station);
 	return true;
 }
 

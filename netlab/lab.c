@@ -61,11 +61,22 @@ static int add_attachments(struct lab *lab, struct error *error)
 }
 
 /* The port at an end that is no network. */
-static struct port *endpoint_port(const struct lab *lab, const struct topology_endpoint *endpoint)
+struct port *lab_endpoint_port(const struct lab *lab, const struct topology_endpoint *endpoint)
 {
 	if (endpoint->kind == TOPOLOGY_END_ATTACHMENT)
 		return lab->attachments[endpoint->attachment]->port;
 	return lab->nodes[endpoint->node]->interfaces[endpoint->interface].port;
+}
+
+/* A mirror is not on its network: it gets copies alone. */
+static void join_network(const struct lab *lab, const struct topology_endpoint *end, size_t network)
+{
+	struct port *port = lab_endpoint_port(lab, end);
+
+	if (end->rules && end->rules->is_mirror)
+		port_part(port);
+	else
+		port_join_network(port, lab->networks[network]->network);
 }
 
 static void join(struct lab *lab, const struct topology_link *link)
@@ -73,11 +84,11 @@ static void join(struct lab *lab, const struct topology_link *link)
 	const struct topology_endpoint *a = &link->endpoints[0], *b = &link->endpoints[1];
 
 	if (a->kind == TOPOLOGY_END_NETWORK)
-		port_join_network(endpoint_port(lab, b), lab->networks[a->network]->network);
+		join_network(lab, b, a->network);
 	else if (b->kind == TOPOLOGY_END_NETWORK)
-		port_join_network(endpoint_port(lab, a), lab->networks[b->network]->network);
+		join_network(lab, a, b->network);
 	else
-		port_join_port(endpoint_port(lab, a), endpoint_port(lab, b));
+		port_join_port(lab_endpoint_port(lab, a), lab_endpoint_port(lab, b));
 }
 
 void lab_join_all(void *opaque)
@@ -86,6 +97,7 @@ void lab_join_all(void *opaque)
 
 	for (size_t i = 0; i < lab->topology->link_count; i++)
 		join(lab, &lab->topology->links[i]);
+	lab_apply_rules(lab);
 }
 
 static int add_nodes(struct lab *lab, struct error *error)

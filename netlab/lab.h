@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <jansson.h>
 
@@ -116,6 +117,13 @@ int lab_converge(struct lab *lab, const char *path, const char *token, lab_conve
  * Returns 0 or a negative errno value with 'error' set. */
 int lab_add_forward(struct lab *lab, const char *text, struct error *error);
 int lab_remove_forward(struct lab *lab, const char *text, struct error *error);
+
+/* Returns the network of that name, or (NULL) all, as their switches have them: ports with their rules, and what was
+ * learnt, as docs/control-protocol.md describes it (a new reference); or NULL with 'error' set. */
+json_t *lab_switch(const struct lab *lab, const char *network, struct error *error);
+/* Has that network, or (NULL) all, forget what was learnt.  Returns how much that was, or a negative errno value with
+ * 'error' set. */
+ssize_t lab_flush(struct lab *lab, const char *network, struct error *error);
 
 /* What it is made of now.  It lasts as long as the lab. */
 const struct topology *lab_topology(const struct lab *lab);

@@ -390,6 +390,8 @@ static void put_in_place(struct lab *lab, struct lab_converge *converge)
 	let_go(lab, &former, converge->plan.plan);
 	connect_networks(lab, converge->failures);
 	renew_attachments(lab, converge->failures);
+	/* Again, now that the outer ports are there. */
+	loop_call(dataplane_loop(lab->context.dataplane), lab_apply_mirrors, lab);
 	start_nodes(lab, converge);
 	lab_update_hosts(lab, former.topology);
 	set_up_more(converge);

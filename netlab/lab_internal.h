@@ -19,6 +19,8 @@ struct capture;
 struct lab_attachment;
 struct lab_network;
 struct lab_position;
+struct port;
+struct topology_endpoint;
 
 /* The template of all nodes with the same image, memory and CPUs: there, being made, or neither, and then they boot. */
 struct lab_template {
@@ -97,8 +99,10 @@ struct lab {
 int lab_check_free(const struct lab *lab, struct error *error);
 /* loop_function: starts what waited for a template, or for others to boot. */
 void lab_start_more(void *opaque);
-/* loop_function, in the data plane's thread if there is one: joins every port as the topology says. */
+/* loop_function, in the data plane's thread if there is one: joins every port as the topology says, with its rules. */
 void lab_join_all(void *opaque);
+/* The port at the end of a link that is no network. */
+struct port *lab_endpoint_port(const struct lab *lab, const struct topology_endpoint *endpoint);
 /* Tells the listeners that the node goes. */
 void lab_node_removed(struct lab *lab, struct node *node);
 
@@ -134,6 +138,19 @@ void lab_forget_positions(struct lab *lab, const void *opaque);
 /* Brings /etc/hosts of the guests that are set up from what the topology 'from' has in it to what the lab's has.  Best
  * effort: nobody is told when it fails, and a guest that is just being set up may miss it. */
 void lab_update_hosts(struct lab *lab, const struct topology *from);
+
+/* netlab/lab_status.c */
+
+/* What the status says of a port (a new reference). */
+json_t *lab_port_status(const struct lab *lab, const struct port *port);
+
+/* netlab/lab_switch.c */
+
+/* In the data plane's thread, if there is one: sets the rules of ports that are joined as the topology says, and the
+ * options of networks. */
+void lab_apply_rules(struct lab *lab);
+/* loop_function, in that thread as well: has the lab's mirrors be given copies of what crosses the ports there are. */
+void lab_apply_mirrors(void *opaque);
 
 /* netlab/lab_snapshot.c */
 

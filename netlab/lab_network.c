@@ -45,6 +45,15 @@ static void in_dataplane(struct dataplane *dataplane, loop_function *function, s
 		function(request);
 }
 
+/* Before frames come by it.  Its topology's rules are those of this port. */
+static void join_outer_port(const struct request *request)
+{
+	const struct port_rules *rules = request->topology->rules;
+
+	port_set_rules(request->network->outer, rules ? rules : &port_rules_default);
+	port_join_network(request->network->outer, request->network->network);
+}
+
 /* loop_function */
 static void plug_gateway(void *opaque)
 {
@@ -69,7 +78,7 @@ static void plug_gateway(void *opaque)
 
 	network->nat = nat_create(dataplane_loop(network->dataplane), network->outer, &options, request->error);
 	if (network->nat)
-		port_join_network(network->outer, network->network);
+		join_outer_port(request);
 	request->result = network->nat ? 0 : -ENOMEM;
 }
 
@@ -128,14 +137,14 @@ static void plug_tap(void *opaque)
 	network->tap = tap_create(dataplane_loop(network->dataplane), network->outer, request->fd,
 				  request->reply->device, request->reply->mtu, request->error);
 	if (network->tap)
-		port_join_network(network->outer, network->network);
+		join_outer_port(request);
 	request->result = network->tap ? 0 : -ENOMEM;
 }
 
 static int make_tap(struct lab_network *network, const struct topology_network *topology, struct error *error)
 {
 	struct bridge_reply reply = {.mtu = 0};
-	struct request request = {.network = network, .reply = &reply, .error = error};
+	struct request request = {.network = network, .topology = topology, .reply = &reply, .error = error};
 
 	request.result = make_outer_port(network, topology, error);
 	if (request.result < 0)

@@ -169,7 +169,7 @@ static json_t *node_status(const struct lab *lab, const struct node *node)
 	return status;
 }
 
-static json_t *port_status(struct lab *lab, const struct port *port)
+json_t *lab_port_status(const struct lab *lab, const struct port *port)
 {
 	struct port_counters counters;
 	json_t *drops = json_object(), *file = json_null();
@@ -323,16 +323,16 @@ json_t *lab_status(struct lab *lab, bool with_memory)
 
 		json_array_append_new(nodes, node_status(lab, node));
 		for (size_t j = 0; j < node->topology->interface_count; j++)
-			json_array_append_new(ports, port_status(lab, node->interfaces[j].port));
+			json_array_append_new(ports, lab_port_status(lab, node->interfaces[j].port));
 	}
 	for (size_t i = 0; i < lab->topology->network_count; i++) {
 		json_array_append_new(networks, network_status(lab, i));
 		if (lab->networks[i]->outer)
-			json_array_append_new(ports, port_status(lab, lab->networks[i]->outer));
+			json_array_append_new(ports, lab_port_status(lab, lab->networks[i]->outer));
 	}
 	for (size_t i = 0; i < lab->topology->attachment_count; i++) {
 		json_array_append_new(attachments, attachment_status(lab, i));
-		json_array_append_new(ports, port_status(lab, lab->attachments[i]->port));
+		json_array_append_new(ports, lab_port_status(lab, lab->attachments[i]->port));
 	}
 	status = json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
 			   json_text(lab->topology->path), "captures", json_text(lab->captures), "uptime",

@@ -382,6 +382,28 @@ static void compare_host(struct difference *difference, const struct topology_ne
 		note(difference, "mtu %u -> %u", from->host_mtu, to->host_mtu);
 }
 
+static void compare_switches(struct difference *difference, const struct topology_network *from,
+			     const struct topology_network *to)
+{
+	char *before = topology_vlans_text(from->rules ? from->rules : &port_rules_default);
+	char *after = topology_vlans_text(to->rules ? to->rules : &port_rules_default);
+
+	if (from->mac_table_size != to->mac_table_size)
+		note(difference, "mac-table %zu -> %zu", from->mac_table_size, to->mac_table_size);
+	if (from->mac_aging != to->mac_aging)
+		note(difference, "mac-aging %us -> %us", from->mac_aging, to->mac_aging);
+	if (from->is_hub != to->is_hub)
+		note(difference, "hub %s", to->is_hub ? "on" : "off");
+	else if (from->passes_reserved != to->passes_reserved)
+		note(difference, "reserved-addresses %s", to->passes_reserved ? "pass" : "drop");
+	if (from->has_vlans != to->has_vlans)
+		note(difference, to->has_vlans ? "with VLANs" : "without VLANs");
+	if (strcmp(before, after))
+		note(difference, "outer port: %s -> %s", *before ? before : "no rules", *after ? after : "no rules");
+	free(before);
+	free(after);
+}
+
 static void plan_networks(struct plan *plan, const struct topology *from, const struct topology *to)
 {
 	for (size_t i = 0; i < to->network_count; i++)
@@ -394,11 +416,8 @@ static void plan_networks(struct plan *plan, const struct topology *from, const 
 		const struct topology_network *after = &to->networks[i], *before = find_network(from, after->name);
 		struct difference difference = {.text = NULL};
 
-		if (before && before->mac_table_size != after->mac_table_size)
-			note(&difference, "mac-table %zu -> %zu", before->mac_table_size, after->mac_table_size);
-		if (before && before->mac_aging != after->mac_aging)
-			note(&difference, "mac-aging %us -> %us", before->mac_aging, after->mac_aging);
 		if (before) {
+			compare_switches(&difference, before, after);
 			compare_nat(&difference, before, after);
 			compare_host(&difference, before, after);
 		}
@@ -472,8 +491,8 @@ static bool same_link(const struct topology *a, const struct topology_link *a_li
 }
 
 /* The link that 'other' has at what 'end' is called in 'topology', or NULL.  The end is no network. */
-static const struct topology_link *find_link(const struct topology *other, const struct topology *topology,
-					     const struct topology_endpoint *end)
+static const struct topology_link *find_link_at(const struct topology *other, const struct topology *topology,
+						const struct topology_endpoint *end)
 {
 	const struct topology_attachment *attachment;
 	const struct topology_interface *interface;
@@ -489,14 +508,15 @@ static const struct topology_link *find_link(const struct topology *other, const
 	return interface ? &other->links[interface->link] : NULL;
 }
 
-/* Whether 'other' has the same link as 'topology'.  It is looked for at the link's first end that is no network, since
- * that has one link. */
-static bool has_link(const struct topology *other, const struct topology *topology, const struct topology_link *link)
+/* The link of 'other' with the same ends as that of 'topology', or NULL.  It is looked for at the link's first end that is
+ * no network, since that has one link. */
+static const struct topology_link *find_link(const struct topology *other, const struct topology *topology,
+					     const struct topology_link *link)
 {
 	const struct topology_endpoint *ends = link->endpoints;
-	const struct topology_link *its = find_link(other, topology, &ends[ends[0].kind == TOPOLOGY_END_NETWORK]);
+	const struct topology_link *its = find_link_at(other, topology, &ends[ends[0].kind == TOPOLOGY_END_NETWORK]);
 
-	return its && same_link(topology, link, other, its);
+	return its && same_link(topology, link, other, its) ? its : NULL;
 }
 
 static char *end_name(const struct topology *topology, const struct topology_endpoint *end)
@@ -512,23 +532,52 @@ static char *end_name(const struct topology *topology, const struct topology_end
 }
 
 static void add_link(struct plan *plan, enum plan_action action, const struct topology *topology,
-		     const struct topology_link *link)
+		     const struct topology_link *link, char *reason)
 {
 	char *a = end_name(topology, &link->endpoints[0]), *b = end_name(topology, &link->endpoints[1]);
 
-	add(plan, PLAN_LINK, action, allocate_text("%s - %s", a, b), allocate_copy(""));
+	add(plan, PLAN_LINK, action, allocate_text("%s - %s", a, b), reason);
 	free(a);
 	free(b);
+}
+
+/* Ends are the same in both, though perhaps not in their order. */
+static void compare_rules(struct difference *difference, const struct topology *from,
+			  const struct topology_link *from_link, const struct topology *to,
+			  const struct topology_link *to_link)
+{
+	bool is_turned = !same_end(from, &from_link->endpoints[0], to, &to_link->endpoints[0]);
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct topology_endpoint *end = &to_link->endpoints[i];
+		char *before = topology_rules_text(&from_link->endpoints[is_turned ? 1 - i : i]);
+		char *after = topology_rules_text(end), *name = end_name(to, end);
+
+		if (strcmp(before, after))
+			note(difference, "%s: %s -> %s", name, before, after);
+		free(before);
+		free(after);
+		free(name);
+	}
 }
 
 static void plan_links(struct plan *plan, const struct topology *from, const struct topology *to)
 {
 	for (size_t i = 0; i < to->link_count; i++)
-		if (!has_link(from, to, &to->links[i]))
-			add_link(plan, PLAN_ADD, to, &to->links[i]);
+		if (!find_link(from, to, &to->links[i]))
+			add_link(plan, PLAN_ADD, to, &to->links[i], allocate_copy(""));
 	for (size_t i = 0; i < from->link_count; i++)
-		if (!has_link(to, from, &from->links[i]))
-			add_link(plan, PLAN_REMOVE, from, &from->links[i]);
+		if (!find_link(to, from, &from->links[i]))
+			add_link(plan, PLAN_REMOVE, from, &from->links[i], allocate_copy(""));
+	for (size_t i = 0; i < to->link_count; i++) {
+		const struct topology_link *before = find_link(from, to, &to->links[i]);
+		struct difference difference = {.text = NULL};
+
+		if (before)
+			compare_rules(&difference, from, before, to, &to->links[i]);
+		if (difference.text)
+			add_link(plan, PLAN_CHANGE, to, &to->links[i], difference.text);
+	}
 }
 
 /* Tests. */

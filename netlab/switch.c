@@ -19,20 +19,24 @@
  * number of ports, and in the very situation, a flood, in which it happens for each frame.  (Open vSwitch,
  * which has the same policy for the same reason, keeps a heap.)
  *
- * The hash is the multiply-shift function (a * x + b mod 2^64) >> (64 - bits) with random a and b, which is
- * strongly universal for 48-bit keys and up to 17 bits (Dietzfelbinger 1996): whatever addresses are chosen
- * without knowing a and b, two of them meet with probability 1 / buckets.
+ * The key is an address and a VLAN, 60 bits, too many for multiply-shift in 64 bits: that is strongly universal only
+ * for keys of up to 64 + 1 - 17 = 48 bits, with up to 17 bits of result (Dietzfelbinger 1996).  Its form for vectors
+ * is so if each component has no more than 48: (a * address + v * VLAN + b mod 2^64) >> (64 - bits) with random a, v
+ * and b.  Whatever addresses and VLANs are chosen without knowing these, two of them meet with probability
+ * 1 / buckets.
  */
 
 #define ADDRESS_SIZE 6
+#define ADDRESS_BITS 48
+#define VLAN_MASK 0xfffu
 #define NANOSECONDS 1000000000ull
 
 /* Entries that one call of switch_expire() forgets, so that other work of its thread is not held up. */
 #define EXPIRE_BATCH 256
 
 struct switch_entry {
-	uint64_t address; /* As a number, the first byte highest. */
-	uint64_t seen;    /* When it last sent. */
+	uint64_t key;  /* The VLAN above the address, which is a number, the first byte highest. */
+	uint64_t seen; /* When it last sent. */
 	struct switch_port *port;
 	struct switch_entry *next; /* In its bucket, or in the list of free entries. */
 	TAILQ_ENTRY(switch_entry) by_age;
@@ -44,9 +48,9 @@ static_assert(sizeof(struct switch_entry) == 64, "an entry is one cache line");
 LIST_HEAD(switch_ports, switch_port);
 
 struct switch_table {
-	uint64_t multiplier, addend; /* The hash's seeds. */
-	unsigned int shift;          /* 64 less the bits of a bucket's number. */
-	uint64_t ageing;             /* Nanoseconds. */
+	uint64_t multiplier, vlan_multiplier, addend; /* The hash's seeds. */
+	unsigned int shift;                           /* 64 less the bits of a bucket's number. */
+	uint64_t ageing;                              /* Nanoseconds. */
 	size_t size;
 	_Atomic size_t count;
 	struct switch_entry **buckets;
@@ -76,34 +80,52 @@ static bool is_reserved(uint64_t address)
 	return address >> 4 == 0x0180c2000000ull >> 4;
 }
 
-static struct switch_entry **find_bucket(const struct switch_table *table, uint64_t address)
+static uint64_t make_key(uint16_t vlan, uint64_t address)
 {
-	return &table->buckets[(table->multiplier * address + table->addend) >> table->shift];
+	return (uint64_t)(vlan & VLAN_MASK) << ADDRESS_BITS | address;
 }
 
-static struct switch_entry *find(const struct switch_table *table, uint64_t address)
+static uint64_t address_of(uint64_t key)
 {
-	struct switch_entry *entry = *find_bucket(table, address);
+	return key & ((1ull << ADDRESS_BITS) - 1);
+}
 
-	while (entry && entry->address != address)
+static struct switch_entry **find_bucket(const struct switch_table *table, uint64_t key)
+{
+	uint64_t hash = table->multiplier * address_of(key) + table->vlan_multiplier * (key >> ADDRESS_BITS);
+
+	return &table->buckets[(hash + table->addend) >> table->shift];
+}
+
+static struct switch_entry *find(const struct switch_table *table, uint64_t key)
+{
+	struct switch_entry *entry = *find_bucket(table, key);
+
+	while (entry && entry->key != key)
 		entry = entry->next;
 	return entry;
 }
 
+bool switch_has_aged(const struct switch_table *table, uint64_t age)
+{
+	return age >= table->ageing;
+}
+
 static bool has_aged(const struct switch_table *table, const struct switch_entry *entry, uint64_t now)
 {
-	return now - entry->seen >= table->ageing;
+	return switch_has_aged(table, now - entry->seen);
 }
 
 static int seed(struct switch_table *table)
 {
-	uint64_t seeds[2];
+	uint64_t seeds[3];
 
 	/* Requests of up to 256 bytes are never cut short, random(7). */
 	if (getrandom(seeds, sizeof(seeds), 0) != (ssize_t)sizeof(seeds))
 		return -1;
 	table->multiplier = seeds[0];
-	table->addend = seeds[1];
+	table->vlan_multiplier = seeds[1];
+	table->addend = seeds[2];
 	return 0;
 }
 
@@ -186,7 +208,7 @@ static void detach(struct switch_table *table, struct switch_entry *entry)
 
 static void forget(struct switch_table *table, struct switch_entry *entry)
 {
-	struct switch_entry **at = find_bucket(table, entry->address);
+	struct switch_entry **at = find_bucket(table, entry->key);
 
 	while (*at != entry)
 		at = &(*at)->next;
@@ -213,9 +235,9 @@ static void evict(struct switch_table *table, struct switch_port *port, uint64_t
 	forget(table, TAILQ_FIRST(&port->entries));
 }
 
-static void add(struct switch_table *table, struct switch_port *port, uint64_t address, uint64_t now)
+static void add(struct switch_table *table, struct switch_port *port, uint64_t key, uint64_t now)
 {
-	struct switch_entry **bucket = find_bucket(table, address);
+	struct switch_entry **bucket = find_bucket(table, key);
 	struct switch_entry *entry;
 
 	if (table->size == 0)
@@ -224,7 +246,7 @@ static void add(struct switch_table *table, struct switch_port *port, uint64_t a
 		evict(table, port, now);
 	entry = table->free;
 	table->free = entry->next;
-	entry->address = address;
+	entry->key = key;
 	entry->seen = now;
 	entry->next = *bucket;
 	*bucket = entry;
@@ -250,67 +272,78 @@ static void refresh(struct switch_table *table, struct switch_entry *entry, stru
 	}
 }
 
-static void learn(struct switch_table *table, struct switch_port *port, uint64_t address, uint64_t now)
+static void learn(struct switch_table *table, struct switch_port *port, uint64_t key, uint64_t now)
 {
 	struct switch_entry *entry;
 
-	if (is_group(address) || address == 0)
+	if (is_group(address_of(key)) || address_of(key) == 0)
 		return;
-	entry = find(table, address);
+	entry = find(table, key);
 	if (entry)
 		refresh(table, entry, port, now);
 	else
-		add(table, port, address, now);
+		add(table, port, key, now);
 }
 
-static struct switch_port *lookup(const struct switch_table *table, uint64_t address, uint64_t now)
+static struct switch_port *lookup(const struct switch_table *table, uint64_t key, uint64_t now)
 {
-	const struct switch_entry *entry = find(table, address);
+	const struct switch_entry *entry = find(table, key);
 
 	return entry && !has_aged(table, entry, now) ? entry->port : NULL;
 }
 
-struct switch_port *switch_lookup(const struct switch_table *table, const uint8_t *address, uint64_t now)
+struct switch_port *switch_lookup(const struct switch_table *table, uint16_t vlan, const uint8_t *address, uint64_t now)
 {
-	return lookup(table, read_address(address), now);
+	return lookup(table, make_key(vlan, read_address(address)), now);
 }
 
-enum switch_decision switch_frame(struct switch_table *table, struct switch_port *from, const uint8_t *header,
-				  uint64_t now, struct switch_port **to)
+enum switch_decision switch_frame(struct switch_table *table, struct switch_port *from, uint16_t vlan,
+				  const uint8_t *header, uint64_t now, struct switch_port **to)
 {
 	uint64_t destination = read_address(header);
 
 	/* Frames that are not forwarded teach as well (7.8). */
-	learn(table, from, read_address(header + ADDRESS_SIZE), now);
+	learn(table, from, make_key(vlan, read_address(header + ADDRESS_SIZE)), now);
 	if (is_reserved(destination))
 		return SWITCH_RESERVED;
 	if (is_group(destination))
 		return SWITCH_FLOOD;
-	*to = lookup(table, destination, now);
+	*to = lookup(table, make_key(vlan, destination), now);
 	if (!*to)
 		return SWITCH_FLOOD;
 	return *to == from ? SWITCH_SAME_PORT : SWITCH_FORWARD;
 }
 
 void switch_for_each(const struct switch_table *table,
-		     void (*function)(void *opaque, uint64_t address, struct switch_port *port, uint64_t seen),
-		     void *opaque)
+		     void (*function)(void *opaque, const struct switch_station *station), void *opaque)
 {
 	const struct switch_entry *entry;
 
-	TAILQ_FOREACH(entry, &table->by_age, by_age)
-		function(opaque, entry->address, entry->port, entry->seen);
+	TAILQ_FOREACH(entry, &table->by_age, by_age) {
+		const struct switch_station station = {.address = address_of(entry->key),
+						       .vlan = (uint16_t)(entry->key >> ADDRESS_BITS),
+						       .port = entry->port,
+						       .seen = entry->seen};
+
+		function(opaque, &station);
+	}
 }
 
-void switch_learn(struct switch_table *table, struct switch_port *port, uint64_t address, uint64_t seen)
+void switch_learn(struct switch_table *table, const struct switch_station *station)
 {
-	learn(table, port, address, seen);
+	learn(table, station->port, make_key(station->vlan, station->address), station->seen);
 }
 
 void switch_forget_port(struct switch_table *table, struct switch_port *port)
 {
 	while (!TAILQ_EMPTY(&port->entries))
 		forget(table, TAILQ_FIRST(&port->entries));
+}
+
+void switch_flush(struct switch_table *table)
+{
+	while (!TAILQ_EMPTY(&table->by_age))
+		forget(table, TAILQ_FIRST(&table->by_age));
 }
 
 uint64_t switch_expire(struct switch_table *table, uint64_t now)

@@ -6,8 +6,10 @@
  * ===============
  *
  * The filtering database and forwarding decision of a MAC bridge (IEEE Std 802.1D-2004, 7.6 to 7.9),
- * without spanning tree and without VLANs: a tagged frame is treated by its addresses alone and passes
- * unchanged.  This module says where a frame goes; netlab/dataplane.c takes it there.
+ * without spanning tree.  Each VLAN learns for itself (independent learning, IEEE Std 802.1Q-2018, 8.8.8): one
+ * address may be behind different ports in different VLANs.  Which VLAN a frame is in, and whether it may leave by
+ * a port, is for the caller to say (netlab/port_rules.h); a network without VLANs has one, VLAN 0.  This module
+ * says where a frame goes; netlab/dataplane.c takes it there.
  *
  *   - The source of every frame is learnt, unless it is a group address or all zeroes, which no station
  *     has.  A station that appears behind another port is moved there at once.
@@ -28,6 +30,7 @@
  * Thread-safety: one thread at a time; switch_count() any thread.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -62,24 +65,38 @@ void switch_destroy(struct switch_table *table);
 
 void switch_port_init(struct switch_port *port);
 
-/* Learns the source of a frame that came from 'from' at time 'now', and decides where the frame goes.
- * 'header' has the destination's and source's addresses, 12 bytes.  Sets '*to' for SWITCH_FORWARD. */
-enum switch_decision switch_frame(struct switch_table *table, struct switch_port *from, const uint8_t *header,
-				  uint64_t now, struct switch_port **to);
+/* Learns the source of a frame that came from 'from' in VLAN 'vlan' (0 to 4095) at time 'now', and decides where the
+ * frame goes.  'header' has the destination's and source's addresses, 12 bytes.  Sets '*to' for SWITCH_FORWARD. */
+enum switch_decision switch_frame(struct switch_table *table, struct switch_port *from, uint16_t vlan,
+				  const uint8_t *header, uint64_t now, struct switch_port **to);
 
-/* The port behind which 'address' (6 bytes) is, or NULL. */
-struct switch_port *switch_lookup(const struct switch_table *table, const uint8_t *address, uint64_t now);
+/* The port behind which 'address' (6 bytes) is in that VLAN, or NULL. */
+struct switch_port *switch_lookup(const struct switch_table *table, uint16_t vlan, const uint8_t *address,
+				  uint64_t now);
 
-/* Calls 'function' for each address, the longest unseen first, with the time at which it was seen. */
+/* A station that was learnt. */
+struct switch_station {
+	uint64_t address; /* As a number, the first byte on the wire the highest of six. */
+	uint16_t vlan;
+	struct switch_port *port;
+	uint64_t seen; /* When it last sent. */
+};
+
+/* Calls 'function' for each station, the longest unseen first. */
 void switch_for_each(const struct switch_table *table,
-		     void (*function)(void *opaque, uint64_t address, struct switch_port *port, uint64_t seen),
-		     void *opaque);
-/* Learns an address as switch_for_each() gave it.  It must have been seen no earlier than those that were learnt
+		     void (*function)(void *opaque, const struct switch_station *station), void *opaque);
+/* Learns a station as switch_for_each() gave it.  It must have been seen no earlier than those that were learnt
  * before. */
-void switch_learn(struct switch_table *table, struct switch_port *port, uint64_t address, uint64_t seen);
+void switch_learn(struct switch_table *table, const struct switch_station *station);
 
 /* Forgets all addresses behind 'port': nothing is plugged in any more. */
 void switch_forget_port(struct switch_table *table, struct switch_port *port);
+
+/* Whether an address that was not seen for 'age' nanoseconds is as good as forgotten. */
+bool switch_has_aged(const struct switch_table *table, uint64_t age);
+
+/* Forgets all addresses. */
+void switch_flush(struct switch_table *table);
 
 /* Forgets addresses that have aged, a bounded number of them.  Returns the time at which to call again,
  * which is 'now' when there are more, or 0 when the table is empty. */

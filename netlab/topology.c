@@ -222,6 +222,7 @@ static void read_network_settings(struct topology_reader *reader, const struct y
 		check_outer_name(reader, map, network);
 	topology_read_nat(reader, map, network);
 	topology_read_bridge(reader, map, network);
+	topology_read_switch(reader, map, network);
 	topology_check_offload(reader, map);
 }
 
@@ -335,6 +336,7 @@ static void read_lab(struct topology_reader *reader, const struct yaml_tree_node
 	if (!reader->yaml.error_count) {
 		topology_settle_nat(reader);
 		topology_settle_bridges(reader);
+		topology_settle_switch(reader);
 	}
 	if (tests)
 		topology_read_tests(reader, tests->value);
@@ -376,7 +378,7 @@ static void clear_reader(struct topology_reader *reader)
 {
 	for (size_t i = 0; i < reader->wire_count; i++)
 		for (size_t j = 0; j < 2; j++)
-			free(reader->wires[i].ends[j].addresses);
+			topology_clear_end(&reader->wires[i].ends[j]);
 	topology_clear_node(&reader->defaults);
 	for (size_t i = 0; i < reader->topology->attachment_count; i++)
 		free(reader->attachments[i].label);
@@ -479,6 +481,14 @@ struct topology *topology_read_kept(const char *folder, const char *origin, cons
 	return topology;
 }
 
+static void clear_endpoint(struct topology_endpoint *endpoint)
+{
+	port_rules_free(endpoint->rules);
+	for (size_t i = 0; i < endpoint->mirrored_count; i++)
+		free(endpoint->mirrored[i]);
+	free(endpoint->mirrored);
+}
+
 void topology_free(struct topology *topology)
 {
 	if (!topology)
@@ -493,9 +503,13 @@ void topology_free(struct topology *topology)
 		free(topology->networks[i].host_tap);
 		free(topology->networks[i].host_addresses);
 		topology_clear_nat_services(&topology->networks[i]);
+		port_rules_free(topology->networks[i].rules);
 	}
 	for (size_t i = 0; i < topology->attachment_count; i++)
 		topology_clear_attachment(&topology->attachments[i]);
+	for (size_t i = 0; i < topology->link_count; i++)
+		for (size_t j = 0; j < 2; j++)
+			clear_endpoint(&topology->links[i].endpoints[j]);
 	free(topology->nodes);
 	free(topology->networks);
 	free(topology->attachments);

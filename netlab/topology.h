@@ -24,6 +24,7 @@
 
 #include "netlab/bridge/request.h"
 #include "netlab/nat.h"
+#include "netlab/port_rules.h"
 #include "netlab/topology_units.h"
 
 /* Limits, each an error with its number in the message. */
@@ -93,8 +94,12 @@ struct topology_host { /* "host: {NAME: ADDRESS}"; a name with several addresses
 struct topology_network {
 	char *name;
 	enum topology_mode mode;
-	size_t mac_table_size;  /* "mac-table": addresses remembered, 1 to 65536, default 4096. */
-	unsigned int mac_aging; /* "mac-aging": seconds, 1 to 86400, default 300. */
+	size_t mac_table_size;    /* "mac-table": addresses remembered, 1 to 65536, default 4096. */
+	unsigned int mac_aging;   /* "mac-aging": seconds, 1 to 86400, default 300. */
+	bool has_vlans;           /* Some port of it has "vlan" or "trunk". */
+	bool is_hub;              /* "hub". */
+	bool passes_reserved;     /* "reserved-addresses: pass". */
+	struct port_rules *rules; /* Of its outer port, or NULL: it has none. */
 	/* With "mode: nat". */
 	struct in_addr subnet; /* "subnet"; default 10.0.2.0/24, the next such network with 10.0.3.0/24, and so on. */
 	unsigned int prefix_length;
@@ -162,6 +167,10 @@ struct topology_endpoint {
 	size_t interface;  /* with node, index into its interfaces. */
 	size_t network;    /* Index into networks. */
 	size_t attachment; /* Index into attachments. */
+	/* Of the port, where it is no network. */
+	struct port_rules *rules; /* NULL: it has none. */
+	char **mirrored;          /* "mirror": ports ("h1:eth0", "network:uplink") and networks, copied to this port. */
+	size_t mirrored_count;
 };
 
 struct topology_link {
@@ -258,6 +267,11 @@ bool topology_attachment_is_same(const struct topology_attachment *a, const stru
 
 /* "isolated", "nat", "bridge", "macvtap". */
 const char *topology_mode_name(enum topology_mode mode);
+
+/* What the end of a link asks of its port, in words, to be freed: "trunk 10,20-29, isolate", or "no rules". */
+char *topology_rules_text(const struct topology_endpoint *endpoint);
+/* The VLANs of a port in words, to be freed: "vlan 10", "trunk 10,20-29, vlan 1", or "": that of all others. */
+char *topology_vlans_text(const struct port_rules *rules);
 
 /* Returns the node of that name, or NULL. */
 const struct topology_node *topology_find_node(const struct topology *topology, const char *name);

@@ -92,8 +92,7 @@ static void set_interface(struct topology_interface *interface, const struct top
 	}
 }
 
-/* What the end, which has an interface, is called: "h1:eth0", "netns:web". */
-static char *end_name(const struct topology_reader *reader, const struct topology_end *end)
+char *topology_end_name(const struct topology_reader *reader, const struct topology_end *end)
 {
 	if (end->kind == TOPOLOGY_END_ATTACHMENT)
 		return allocate_copy(reader->topology->attachments[end->index].name);
@@ -208,7 +207,7 @@ static void report_same_mac(struct topology_reader *reader, const struct topolog
 
 			if (!other->has_mac || memcmp(other->mac, end->mac, sizeof(end->mac)))
 				continue;
-			name = end_name(reader, other);
+			name = topology_end_name(reader, other);
 			yaml_reader_help(&reader->yaml, "%s has it in line %u", name, other->mac_mark.line);
 			free(name);
 			return;
@@ -309,7 +308,7 @@ static void check_addresses(struct topology_reader *reader)
 			continue;
 		yaml_reader_error(&reader->yaml, second->written->mark, "address %s is used twice",
 				  second->written->address.text);
-		name = end_name(reader, first->end);
+		name = topology_end_name(reader, first->end);
 		yaml_reader_help(&reader->yaml, "%s has it in line %u", name, first->written->mark.line);
 		free(name);
 	}

@@ -73,6 +73,15 @@ static const struct key keys[] = {
 	{"mtu", IN_DEFAULTS | IN_LINK | IN_ENDPOINT, 0},
 	{"offload", IN_LINK | IN_NETWORK, IN_DEFAULTS},
 
+	{"hub", IN_NETWORK, 0},
+	{"reserved-addresses", IN_NETWORK, 0},
+	{"vlan", IN_NETWORK | IN_LINK | IN_ENDPOINT, 0},
+	{"trunk", IN_NETWORK | IN_LINK | IN_ENDPOINT, 0},
+	{"isolate", IN_LINK | IN_ENDPOINT, 0},
+	{"storm", IN_LINK | IN_ENDPOINT, 0},
+	{"guard", IN_LINK | IN_ENDPOINT, 0},
+	{"mirror", IN_LINK | IN_ENDPOINT, 0},
+
 	{"exec", IN_TEST, 0},
 	{"expect", IN_TEST, 0},
 	{"reject", IN_TEST, 0},
@@ -97,12 +106,6 @@ static const struct key keys[] = {
 	{"impair-ab", 0, IN_LINK},
 	{"impair-ba", 0, IN_LINK},
 	{"disk", 0, IN_DEFAULTS | IN_NODE},
-	{"vlan", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
-	{"trunk", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
-	{"isolate", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
-	{"mirror", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
-	{"hub", 0, IN_NETWORK},
-	{"storm", 0, IN_NETWORK | IN_LINK | IN_ENDPOINT},
 };
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))

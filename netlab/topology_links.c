@@ -236,7 +236,8 @@ static const struct topology_name *read_end_name(struct topology_reader *reader,
 /* Reports the keys of an endpoint that a network cannot have. */
 static bool check_network_end(struct topology_reader *reader, const struct yaml_tree_node *map)
 {
-	static const char *const keys[] = {"node", "interface", "ip", "mac", "mtu"};
+	static const char *const keys[] = {"node",  "interface", "ip",    "mac",   "mtu",   "vlan",
+					   "trunk", "isolate",   "storm", "guard", "mirror"};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const struct yaml_tree_pair *pair = yaml_tree_find(map, keys[i]);
@@ -244,6 +245,7 @@ static bool check_network_end(struct topology_reader *reader, const struct yaml_
 		if (pair) {
 			yaml_reader_error(&reader->yaml, pair->key_mark, "an endpoint that is a network has no \"%s\"",
 					  pair->key);
+			yaml_reader_help(&reader->yaml, "the other end has it, or the link");
 			return false;
 		}
 	}
@@ -258,8 +260,10 @@ static bool read_end_map(struct topology_reader *reader, const struct yaml_tree_
 	const struct topology_name *name;
 
 	topology_check_keys(reader, map, TOPOLOGY_IN_ENDPOINT, "an endpoint");
-	if (topology_is_attachment(reader, map))
+	if (topology_is_attachment(reader, map)) {
+		topology_read_rules(reader, map, &end->rules);
 		return topology_read_attachment(reader, map, end);
+	}
 	if (!network && !node) {
 		if (reader->yaml.error_count == errors_before)
 			yaml_reader_error(&reader->yaml, map->mark,
@@ -289,6 +293,7 @@ static bool read_end_map(struct topology_reader *reader, const struct yaml_tree_
 	pair = yaml_tree_find(map, "mtu");
 	if (pair)
 		topology_read_mtu(reader, pair->value, &end->mtu);
+	topology_read_rules(reader, map, &end->rules);
 	return true;
 }
 
@@ -395,7 +400,7 @@ static void read_link_settings(struct topology_reader *reader, const struct yaml
 {
 	const struct yaml_tree_pair *ip = yaml_tree_find(map, "ip"), *mac = yaml_tree_find(map, "mac");
 	const struct yaml_tree_pair *mtu = yaml_tree_find(map, "mtu");
-	unsigned int value = reader->mtu;
+	unsigned int value = reader->mtu, errors_before = reader->yaml.error_count;
 
 	if (ip)
 		share_out(reader, wire, ip, topology_read_ip);
@@ -406,6 +411,9 @@ static void read_link_settings(struct topology_reader *reader, const struct yaml
 	for (size_t side = 0; side < 2; side++)
 		if (!wire->ends[side].mtu)
 			wire->ends[side].mtu = value;
+	for (size_t side = 0; side < 2 && reader->yaml.error_count == errors_before; side++)
+		if (wire->ends[side].kind != TOPOLOGY_END_NETWORK)
+			topology_read_rules(reader, map, &wire->ends[side].rules);
 	topology_check_offload(reader, map);
 }
 
@@ -491,6 +499,12 @@ static bool read_link(struct topology_reader *reader, const struct yaml_tree_nod
 	return good && check_wire(reader, wire);
 }
 
+void topology_clear_end(struct topology_end *end)
+{
+	free(end->addresses);
+	port_rules_free(end->rules.rules);
+}
+
 void topology_read_links(struct topology_reader *reader, const struct yaml_tree_node *list)
 {
 	if (list->type != YAML_TREE_LIST && list->type != YAML_TREE_NULL)
@@ -511,6 +525,6 @@ void topology_read_links(struct topology_reader *reader, const struct yaml_tree_
 			continue;
 		}
 		for (size_t side = 0; side < 2; side++)
-			free(wire->ends[side].addresses);
+			topology_clear_end(&wire->ends[side]);
 	}
 }

@@ -7,9 +7,9 @@
  *
  * What the files that make up topology_read() share: topology.c (the file and its outermost keys), topology_keys.c
  * (which key belongs where), topology_nodes.c, topology_nat.c, topology_nat_services.c, topology_bridge.c,
- * topology_links.c (links as they are written), topology_attachments.c (ends of links that lead out of the lab),
- * topology_interfaces.c (numbers, MAC addresses, and the checks that need the whole lab) and topology_validate.c.  Nobody
- * else includes this.
+ * topology_switch.c, topology_links.c (links as they are written), topology_attachments.c (ends of links that lead out of
+ * the lab), topology_interfaces.c (numbers, MAC addresses, and the checks that need the whole lab) and
+ * topology_validate.c.  Nobody else includes this.
  *
  * Every step goes on after an error, adding what it understood, so that one run shows several errors.  The result
  * is thrown away when there was any.
@@ -42,6 +42,24 @@ struct topology_written_address {
 	struct yaml_mark mark;
 };
 
+/* The keys of a port. */
+enum topology_rule {
+	TOPOLOGY_RULE_VLAN,
+	TOPOLOGY_RULE_TRUNK,
+	TOPOLOGY_RULE_ISOLATE,
+	TOPOLOGY_RULE_STORM,
+	TOPOLOGY_RULE_GUARD,
+	TOPOLOGY_RULE_MIRROR,
+	TOPOLOGY_RULE_COUNT,
+};
+
+/* What is asked of a port, as written. */
+struct topology_written_rules {
+	struct port_rules *rules;                    /* NULL: nothing. */
+	struct yaml_mark marks[TOPOLOGY_RULE_COUNT]; /* Where each key is; line 0: nowhere. */
+	const struct yaml_tree_node *mirrored;       /* The value of "mirror". */
+};
+
 /* One end of a link as written. */
 struct topology_end {
 	struct yaml_mark mark;
@@ -56,6 +74,7 @@ struct topology_end {
 	struct yaml_mark mac_mark;
 	struct topology_written_address *addresses;
 	size_t address_count;
+	struct topology_written_rules rules;
 };
 
 /* A forward as written. */
@@ -172,6 +191,9 @@ void topology_name_attachments(struct topology_reader *reader);
 /* Frees what 'attachment' holds, not 'attachment' itself. */
 void topology_clear_attachment(struct topology_attachment *attachment);
 
+/* Frees what 'end' holds, not 'end' itself. */
+void topology_clear_end(struct topology_end *end);
+
 /* topology_nat.c */
 
 /* Reads what only a network with "mode: nat" has. */
@@ -202,7 +224,21 @@ void topology_read_bridge(struct topology_reader *reader, const struct yaml_tree
 /* Checks what needs the whole lab, and sets what the host's devices have to fit. */
 void topology_settle_bridges(struct topology_reader *reader);
 
+/* topology_switch.c */
+
+/* Reads the keys of a port that 'map', a link or an end of one, has, reporting those that were read before. */
+void topology_read_rules(struct topology_reader *reader, const struct yaml_tree_node *map,
+			 struct topology_written_rules *written);
+/* Reads what is said of a network's switch, and of its outer port; its mode is known. */
+void topology_read_switch(struct topology_reader *reader, const struct yaml_tree_node *map,
+			  struct topology_network *network);
+/* Gives the topology's links the rules of the wires' ends, and checks what needs the whole lab. */
+void topology_settle_switch(struct topology_reader *reader);
+
 /* topology_interfaces.c */
+
+/* What the port of the end, which is no network, is called, to be freed: "h1:eth0", "netns:web". */
+char *topology_end_name(const struct topology_reader *reader, const struct topology_end *end);
 
 /* Makes the topology's links and the nodes' interfaces from the wires. */
 void topology_build_interfaces(struct topology_reader *reader);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,59 @@ const char *topology_parse_time(const char *text, uint64_t *nanoseconds)
 		return NULL;
 	}
 	return "has an unknown unit; there are ns, us, ms, s, m and h";
+}
+
+const char *topology_parse_frame_rate(const char *text, uint32_t *rate)
+{
+	size_t digits = strspn(text, DIGITS);
+	unsigned long value;
+
+	if (!digits || (text[digits] && strcmp(text + digits, "pps")))
+		return "is not a rate, which is frames a second, as in 100pps";
+	if (!text[digits])
+		return "needs the unit pps, frames a second, as in 100pps";
+	value = digits > 9 ? ULONG_MAX : strtoul(text, NULL, 10);
+	if (value < 1 || value > PORT_STORM_MAX)
+		return "must be from 1pps to 10000000pps";
+	*rate = (uint32_t)value;
+	return NULL;
+}
+
+/* Reads digits from '*at', and sets it to what follows them. */
+static const char *parse_vlan(const char **at, uint16_t *vlan)
+{
+	size_t digits = strspn(*at, DIGITS);
+	unsigned long value;
+
+	if (!digits)
+		return "is not a VLAN, such as 10, nor a range of them, such as 20-29";
+	value = digits > 4 ? ULONG_MAX : strtoul(*at, NULL, 10);
+	if (value < 1 || value > VLAN_MAX)
+		return "is no VLAN: they are from 1 to 4094";
+	*at += digits;
+	*vlan = (uint16_t)value;
+	return NULL;
+}
+
+const char *topology_parse_vlans(const char *text, uint16_t *first, uint16_t *last)
+{
+	uint16_t low, high;
+	const char *problem = parse_vlan(&text, &low);
+
+	high = low;
+	if (!problem && *text == '-') {
+		text++;
+		problem = parse_vlan(&text, &high);
+	}
+	if (problem)
+		return problem;
+	if (*text)
+		return "is not a VLAN, such as 10, nor a range of them, such as 20-29";
+	if (high < low)
+		return "is a range that ends before it begins";
+	*first = low;
+	*last = high;
+	return NULL;
 }
 
 const char *topology_parse_mac(const char *text, uint8_t mac[6])

@@ -24,6 +24,12 @@ const char *topology_parse_size(const char *text, uint64_t *bytes);
 /* Digits, perhaps with a fraction, and ns, us, ms, s, m or h: "20ms", "0.5s".  In nanoseconds, at most 10^18. */
 const char *topology_parse_time(const char *text, uint64_t *nanoseconds);
 
+/* Digits and "pps": "100pps".  Frames a second, 1 to PORT_STORM_MAX. */
+const char *topology_parse_frame_rate(const char *text, uint32_t *rate);
+
+/* A VLAN or a range of them, "10" or "20-29", each from 1 to VLAN_MAX. */
+const char *topology_parse_vlans(const char *text, uint16_t *first, uint16_t *last);
+
 /* Characters of the guest in a forward. */
 #define TOPOLOGY_GUEST_MAX 32
 

@@ -58,6 +58,9 @@ void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints 'error' and returns its exit code. */
 int cli_fail(const struct error *error);
 
+/* Says why frames were dropped, "3 receive-ring-full, 1 not-ready"; to be freed.  NULL when there is no memory. */
+char *cli_describe_drops(json_t *drops);
+
 /* Prints text of which nothing is known, with control characters as escapes. */
 void cli_put_text(FILE *to, const char *text);
 
@@ -110,6 +113,7 @@ int cli_doctor(struct cli *cli, int argc, char **argv);
 int cli_down(struct cli *cli, int argc, char **argv);
 int cli_exec(struct cli *cli, int argc, char **argv);
 int cli_forward(struct cli *cli, int argc, char **argv);
+int cli_switch(struct cli *cli, int argc, char **argv);
 int cli_help(struct cli *cli, int argc, char **argv);
 int cli_image(struct cli *cli, int argc, char **argv);
 int cli_list(struct cli *cli, int argc, char **argv);

@@ -208,6 +208,21 @@ const struct cli_command cli_commands[] = {
 			"  netlab resume r1",
 	},
 	{
+		.name = "switch",
+		.run = cli_switch,
+		.summary = "show what a network's switch has learnt, or have it forget",
+		.usage = "netlab switch [NETWORK] [show | flush]",
+		.help = "Shows the ports of a network, or of all, with their VLANs and other rules\n"
+			"(docs/topology.md), and the addresses that were learnt behind them. With\n"
+			"\"flush\" these are forgotten, so that frames go everywhere until they are learnt\n"
+			"again. STATE is whether something is there that could take a frame.\n"
+			"\n"
+			"Examples:\n"
+			"  netlab switch\n"
+			"  netlab switch lan show --format json | jq '.[].macs[] | select(.vlan == 10)'\n"
+			"  netlab switch lan flush",
+	},
+	{
 		.name = "forward",
 		.run = cli_forward,
 		.summary = "have ports of this machine lead to a guest, through NAT",

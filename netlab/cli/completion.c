@@ -53,6 +53,11 @@ static const char bash_script[] =
 	"	image:*)\n"
 	"		[ ${#words[@]} -gt 1 ] || complete_from list build warm prune\n"
 	"		[[ \"${words[1]-}\" != build && \"${words[1]-}\" != warm ]] || [ ${#words[@]} -gt 2 ] || complete_from \"$(names recipes)\" ;;\n"
+	"	switch:*)\n"
+	"		case ${#words[@]} in\n"
+	"		1) complete_from \"$(names networks)\" show flush ;;\n"
+	"		2) [[ ${words[1]} = show || ${words[1]} = flush ]] || complete_from show flush ;;\n"
+	"		esac ;;\n"
 	"	forward:*) [ ${#words[@]} -gt 1 ] || complete_from add remove list ;;\n"
 	"	snapshot:*)\n"
 	"		case ${#words[@]}:${words[1]-} in\n"
@@ -101,17 +106,15 @@ static void put_labs(void)
 	cli_free_labs(labs, count);
 }
 
-static void put_nodes(const struct cli *cli)
+/* Names of what the status has under 'what', "nodes" or "networks". */
+static void put_names(const struct cli *cli, const char *what)
 {
 	struct error error = {0};
 	char *lab = cli_find_lab(cli, NULL, &error);
 	json_t *status = lab ? client_call_once(lab, json_pack("{s:s}", "command", "status"), &error) : NULL;
 
-	for (size_t i = 0; i < json_array_size(json_object_get(status, "nodes")); i++) {
-		const json_t *node = json_array_get(json_object_get(status, "nodes"), i);
-
-		puts(cli_string(node, "name"));
-	}
+	for (size_t i = 0; i < json_array_size(json_object_get(status, what)); i++)
+		puts(cli_string(json_array_get(json_object_get(status, what), i), "name"));
 	json_decref(status);
 	free(lab);
 }
@@ -156,8 +159,8 @@ int cli_complete(struct cli *cli, int argc, char **argv)
 		put_commands();
 	else if (!strcmp(argv[optind], "labs"))
 		put_labs();
-	else if (!strcmp(argv[optind], "nodes"))
-		put_nodes(cli);
+	else if (!strcmp(argv[optind], "nodes") || !strcmp(argv[optind], "networks"))
+		put_names(cli, argv[optind]);
 	else if (!strcmp(argv[optind], "recipes"))
 		cli_recipe_names();
 	else if (!strcmp(argv[optind], "snapshots"))

@@ -70,8 +70,7 @@ static void put_memory(const json_t *memory)
 	       cli_size(integer(memory, "netlabd"), netlabd));
 }
 
-/* "3 receive-ring-full, 1 not-ready", to be freed. */
-static char *describe_drops(json_t *drops)
+char *cli_describe_drops(json_t *drops)
 {
 	char *text = NULL;
 	size_t size;
@@ -103,7 +102,7 @@ static void put_ports(const json_t *ports)
 		table_add(&table, "%s", heads[i]);
 	for (size_t i = 0; i < json_array_size(ports); i++) {
 		const json_t *port = json_array_get(ports, i);
-		char *drops = describe_drops(json_object_get(port, "drops"));
+		char *drops = cli_describe_drops(json_object_get(port, "drops"));
 
 		table_add(&table, "%s", cli_string(port, "name"));
 		table_add(&table, "%lld", integer(port, "tx_frames"));

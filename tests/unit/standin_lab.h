@@ -145,6 +145,22 @@ int lab_remove_forward(struct lab *lab, const char *text, struct error *error)
 	return lab_add_forward(lab, text, error);
 }
 
+json_t *lab_switch(const struct lab *lab, const char *network, struct error *error)
+{
+	(void)lab;
+	if (network && strcmp(network, "lan") != 0) {
+		error_set(error, ERROR_FAILED, ENOENT, "no such network");
+		return NULL;
+	}
+	return json_pack("{s:[]}", "networks");
+}
+
+ssize_t lab_flush(struct lab *lab, const char *network, struct error *error)
+{
+	(void)lab;
+	return network && strcmp(network, "lan") ? error_set(error, ERROR_FAILED, ENOENT, "no such network") : 4;
+}
+
 int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, struct error *error)
 {
 	return standin_begin(lab, node ? "pause h1" : "pause", done, opaque, error);

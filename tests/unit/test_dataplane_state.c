@@ -27,6 +27,7 @@
 struct saved_address {
 	uint64_t address;
 	uint64_t age; /* Nanoseconds. */
+	uint64_t vlan;
 	char port[16];
 };
 

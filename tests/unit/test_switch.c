@@ -18,11 +18,13 @@
 struct fixture {
 	struct switch_table *table;
 	struct switch_port ports[PORTS];
+	uint16_t vlan;
 	uint64_t now;
 };
 
 static void set_up(struct fixture *fixture, size_t size)
 {
+	fixture->vlan = 0;
 	fixture->table = switch_create(size, AGEING);
 	assert_non_null(fixture->table);
 	for (int i = 0; i < PORTS; i++)
@@ -47,7 +49,7 @@ static enum switch_decision send_raw(struct fixture *fixture, int from, const ui
 
 	memcpy(header, destination, 6);
 	memcpy(header + 6, source, 6);
-	return switch_frame(fixture->table, &fixture->ports[from], header, fixture->now, to);
+	return switch_frame(fixture->table, &fixture->ports[from], fixture->vlan, header, fixture->now, to);
 }
 
 static enum switch_decision send(struct fixture *fixture, int from, uint64_t destination, uint64_t source,
@@ -67,7 +69,7 @@ static int where(const struct fixture *fixture, uint64_t number)
 	uint8_t address[6];
 
 	make_address(address, number);
-	port = switch_lookup(fixture->table, address, fixture->now);
+	port = switch_lookup(fixture->table, fixture->vlan, address, fixture->now);
 	return port ? (int)(port - fixture->ports) : -1;
 }
 
@@ -407,23 +409,35 @@ struct listed {
 	struct {
 		uint64_t address, seen;
 		int port;
+		unsigned int vlan;
 	} entries[64];
 };
 
-static void list(void *opaque, uint64_t address, struct switch_port *port, uint64_t seen)
+static void list(void *opaque, const struct switch_station *station)
 {
 	struct listed *listed = opaque;
 
 	assert_true(listed->count < 64);
-	listed->entries[listed->count].address = address;
-	listed->entries[listed->count].seen = seen;
-	listed->entries[listed->count++].port = (int)(port - listed->ports);
+	listed->entries[listed->count].address = station->address;
+	listed->entries[listed->count].seen = station->seen;
+	listed->entries[listed->count].vlan = station->vlan;
+	listed->entries[listed->count++].port = (int)(station->port - listed->ports);
 }
 
 static void list_all(const struct fixture *fixture, struct listed *listed)
 {
 	*listed = (struct listed){.ports = fixture->ports};
 	switch_for_each(fixture->table, list, listed);
+}
+
+static void learn(struct fixture *fixture, int port, unsigned int vlan, uint64_t address, uint64_t seen)
+{
+	const struct switch_station station = {.address = address,
+					       .vlan = (uint16_t)vlan,
+					       .port = &fixture->ports[port],
+					       .seen = seen};
+
+	switch_learn(fixture->table, &station);
 }
 
 static void every_address_is_told_with_its_age(void **state)
@@ -465,6 +479,7 @@ static void learnt_again_is_as_it_was(void **state)
 	for (int i = 0; i < 1000; i++) {
 		random = random * 1664525 + 1013904223;
 		fixture.now += random % SECOND;
+		fixture.vlan = random >> 24 & 1 ? 4094 : 0;
 		send(&fixture, (int)(random >> 8) % PORTS, 99999, random >> 16 & 63, &to);
 	}
 	list_all(&fixture, &listed);
@@ -472,8 +487,8 @@ static void learnt_again_is_as_it_was(void **state)
 	set_up(&again, 32);
 	again.now = fixture.now;
 	for (size_t i = 0; i < listed.count; i++)
-		switch_learn(again.table, &again.ports[listed.entries[i].port], listed.entries[i].address,
-			     listed.entries[i].seen);
+		learn(&again, listed.entries[i].port, listed.entries[i].vlan, listed.entries[i].address,
+		      listed.entries[i].seen);
 	list_all(&again, &listed_again);
 	listed_again.ports = listed.ports;
 	assert_memory_equal(&listed_again, &listed, sizeof(listed));
@@ -494,9 +509,9 @@ static void group_and_zero_are_not_learnt_again(void **state)
 
 	(void)state;
 	set_up(&fixture, 64);
-	switch_learn(fixture.table, &fixture.ports[0], 0, fixture.now);
-	switch_learn(fixture.table, &fixture.ports[0], 0xffffffffffff, fixture.now);
-	switch_learn(fixture.table, &fixture.ports[0], 0x010000000001, fixture.now);
+	learn(&fixture, 0, 0, 0, fixture.now);
+	learn(&fixture, 0, 0, 0xffffffffffff, fixture.now);
+	learn(&fixture, 0, 0, 0x010000000001, fixture.now);
 	assert_int_equal(switch_count(fixture.table), 0);
 	switch_destroy(fixture.table);
 }
@@ -509,9 +524,9 @@ static void seen_before_the_clock_began(void **state)
 	(void)state;
 	set_up(&fixture, 64);
 	fixture.now = 100 * SECOND;
-	switch_learn(fixture.table, &fixture.ports[1], 0x520000000001, fixture.now - 10 * AGEING * SECOND);
-	switch_learn(fixture.table, &fixture.ports[2], 0x520000000002, fixture.now - (AGEING - 10) * SECOND);
-	switch_learn(fixture.table, &fixture.ports[3], 0x520000000003, fixture.now - 10 * SECOND);
+	learn(&fixture, 1, 0, 0x520000000001, fixture.now - 10 * AGEING * SECOND);
+	learn(&fixture, 2, 0, 0x520000000002, fixture.now - (AGEING - 10) * SECOND);
+	learn(&fixture, 3, 0, 0x520000000003, fixture.now - 10 * SECOND);
 	assert_int_equal(where(&fixture, 1), -1);
 	assert_int_equal(where(&fixture, 2), 2);
 	assert_true(switch_expire(fixture.table, fixture.now) == fixture.now + 10 * SECOND);
@@ -522,6 +537,74 @@ static void seen_before_the_clock_began(void **state)
 	assert_true(switch_expire(fixture.table, fixture.now) == fixture.now + (AGEING - 20) * SECOND);
 	fixture.now += (AGEING - 20) * SECOND;
 	assert_int_equal(switch_expire(fixture.table, fixture.now), 0);
+	switch_destroy(fixture.table);
+}
+
+/* One address, behind another port in each VLAN. */
+static void vlans_learn_for_themselves(void **state)
+{
+	static const uint16_t vlans[] = {0, 1, 2, 0x7ff, 0x800, 4094};
+	struct fixture fixture;
+	struct switch_port *to;
+
+	(void)state;
+	set_up(&fixture, 64);
+	for (int i = 0; i < 6; i++) {
+		fixture.vlan = vlans[i];
+		assert_int_equal(where(&fixture, 1), -1);
+		assert_int_equal(send(&fixture, i, 2, 1, &to), SWITCH_FLOOD);
+	}
+	assert_int_equal(switch_count(fixture.table), 6);
+	for (int i = 0; i < 6; i++) {
+		fixture.vlan = vlans[i];
+		assert_int_equal(where(&fixture, 1), i);
+		assert_int_equal(send(&fixture, PORTS - 1, 1, 3, &to), SWITCH_FORWARD);
+		assert_ptr_equal(to, &fixture.ports[i]);
+	}
+	/* A station that moves does so in its VLAN alone. */
+	send(&fixture, 9, 2, 1, &to);
+	assert_int_equal(where(&fixture, 1), 9);
+	fixture.vlan = vlans[1];
+	assert_int_equal(where(&fixture, 1), 1);
+	switch_destroy(fixture.table);
+}
+
+/* A port that claims an address in each VLAN there is pushes out its own. */
+static void flood_of_vlans_evicts_its_own(void **state)
+{
+	struct fixture fixture;
+	struct switch_port *to;
+
+	(void)state;
+	set_up(&fixture, 64);
+	fixture.vlan = 10;
+	send(&fixture, 1, 99, 1, &to);
+	for (uint16_t vlan = 1; vlan <= 4094; vlan++) {
+		fixture.vlan = vlan;
+		send(&fixture, 0, 99, 2, &to);
+	}
+	assert_int_equal(switch_count(fixture.table), 64);
+	fixture.vlan = 10;
+	assert_int_equal(where(&fixture, 1), 1);
+	switch_destroy(fixture.table);
+}
+
+static void flushed_table_is_as_new(void **state)
+{
+	struct fixture fixture;
+	struct switch_port *to;
+
+	(void)state;
+	set_up(&fixture, 16);
+	for (uint64_t i = 0; i < 40; i++)
+		send(&fixture, (int)i % 3, 99, i, &to);
+	switch_flush(fixture.table);
+	assert_int_equal(switch_count(fixture.table), 0);
+	assert_int_equal(switch_expire(fixture.table, fixture.now), 0);
+	assert_int_equal(where(&fixture, 39), -1);
+	for (uint64_t i = 0; i < 16; i++)
+		send(&fixture, (int)i % 3, 99, i, &to);
+	assert_int_equal(switch_count(fixture.table), 16);
 	switch_destroy(fixture.table);
 }
 
@@ -549,6 +632,9 @@ int main(void)
 		cmocka_unit_test(learnt_again_is_as_it_was),
 		cmocka_unit_test(group_and_zero_are_not_learnt_again),
 		cmocka_unit_test(seen_before_the_clock_began),
+		cmocka_unit_test(vlans_learn_for_themselves),
+		cmocka_unit_test(flood_of_vlans_evicts_its_own),
+		cmocka_unit_test(flushed_table_is_as_new),
 	};
 
 	return cmocka_run_group_tests_name("switch", tests, NULL, NULL);

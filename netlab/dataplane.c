@@ -359,7 +359,8 @@ static void take_port_out(void *opaque)
 	struct dataplane *dataplane = port->dataplane;
 
 	port_part(port);
-	remove_mirror(dataplane, port);
+	if (port->is_mirror)
+		remove_mirror(dataplane, port);
 	TAILQ_REMOVE(&dataplane->ports, port, next);
 	if (dataplane->capture)
 		capture_end_port(dataplane->capture, port->capture_port);

@@ -32,6 +32,7 @@ struct port {
 	struct switch_port learnt;
 	int capture_port; /* Its number in the capture, or negative. */
 	bool unflushed;   /* It is on that list. */
+	bool is_mirror;   /* It is one of another's. */
 	unsigned int mirror_count;
 	struct port *mirrors[PORT_MIRRORS_MAX]; /* Which are given a copy of what crosses it. */
 	TAILQ_ENTRY(port) next, next_in_network, next_unflushed;

@@ -43,8 +43,10 @@ void port_add_mirror(struct port *port, struct port *mirror)
 	for (unsigned int i = 0; i < port->mirror_count; i++)
 		if (port->mirrors[i] == mirror)
 			return;
-	if (port != mirror && port->mirror_count < PORT_MIRRORS_MAX)
-		port->mirrors[port->mirror_count++] = mirror;
+	if (port == mirror || port->mirror_count == PORT_MIRRORS_MAX)
+		return;
+	port->mirrors[port->mirror_count++] = mirror;
+	mirror->is_mirror = true;
 }
 
 void network_add_mirror(struct network *network, struct port *mirror)
@@ -59,8 +61,10 @@ void dataplane_clear_mirrors(struct dataplane *dataplane)
 {
 	struct port *port;
 
-	TAILQ_FOREACH(port, &dataplane->ports, next)
+	TAILQ_FOREACH(port, &dataplane->ports, next) {
 		port->mirror_count = 0;
+		port->is_mirror = false;
+	}
 }
 
 /* Networks. */

@@ -553,7 +553,10 @@ static void compare_rules(struct difference *difference, const struct topology *
 		char *before = topology_rules_text(&from_link->endpoints[is_turned ? 1 - i : i]);
 		char *after = topology_rules_text(end), *name = end_name(to, end);
 
-		if (strcmp(before, after))
+		/* A network's end of a link has no rules. */
+		if (strcmp(before, after) && to_link->endpoints[1 - i].kind == TOPOLOGY_END_NETWORK)
+			note(difference, "%s -> %s", before, after);
+		else if (strcmp(before, after))
 			note(difference, "%s: %s -> %s", name, before, after);
 		free(before);
 		free(after);

@@ -419,11 +419,6 @@ static void settle_mirror(const struct end *end, const struct mirror_counts *cou
 	}
 }
 
-static void report_many(struct topology_reader *reader, const struct yaml_mark mark, const char *name)
-{
-	yaml_reader_error(&reader->yaml, mark, "more than %d mirrors of %s", PORT_MIRRORS_MAX, name);
-}
-
 /* Reports ports that would be copied to more mirrors than one can have. */
 static void check_counts(struct topology_reader *reader, const struct mirror_counts *counts)
 {
@@ -439,14 +434,16 @@ static void check_counts(struct topology_reader *reader, const struct mirror_cou
 		    sum <= PORT_MIRRORS_MAX)
 			continue;
 		name = topology_end_name(reader, end.written);
-		report_many(reader, end.written->mark, name);
+		yaml_reader_error(&reader->yaml, end.written->mark, "more than %d mirrors of %s", PORT_MIRRORS_MAX,
+				  name);
 		free(name);
 	}
 	for (size_t i = 0; i < topology->network_count; i++) {
 		const char *name = topology->networks[i].name;
 
 		if (counts->of_outer_ports[i] + counts->of_networks[i] > PORT_MIRRORS_MAX)
-			report_many(reader, topology_find_name(reader, name, strlen(name))->mark, name);
+			yaml_reader_error(&reader->yaml, topology_find_name(reader, name, strlen(name))->mark,
+					  "more than %d mirrors of network \"%s\"", PORT_MIRRORS_MAX, name);
 	}
 }
 

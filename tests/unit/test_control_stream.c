@@ -377,6 +377,26 @@ static void test_long_log_to_slow_reader(void **state)
 
 /* The lab. */
 
+static void test_switch(void **state)
+{
+	struct fixture *fixture = *state;
+
+	say(fixture, "{\"id\":1,\"command\":\"switch\"}");
+	expect(fixture, "{'id':1,'result':{'networks':[]}}");
+	say(fixture, "{\"id\":2,\"command\":\"switch\",\"network\":\"lan\"}");
+	expect(fixture, "{'id':2,'result':{'networks':[]}}");
+	say(fixture, "{\"id\":3,\"command\":\"flush\",\"network\":\"lan\"}");
+	expect(fixture, "{'id':3,'result':{'flushed':4}}");
+	say(fixture, "{\"id\":4,\"command\":\"switch\",\"network\":\"wan\"}");
+	expect_error(fixture, 4, "failed");
+	say(fixture, "{\"id\":5,\"command\":\"flush\",\"network\":\"wan\"}");
+	expect_error(fixture, 5, "failed");
+	say(fixture, "{\"id\":6,\"command\":\"flush\",\"network\":7}");
+	expect_error(fixture, 6, "bad-request");
+	say(fixture, "{\"id\":7,\"command\":\"switch\",\"network\":null}");
+	expect_error(fixture, 7, "bad-request");
+}
+
 static void test_restart(void **state)
 {
 	struct fixture *fixture = *state;
@@ -445,6 +465,7 @@ int main(void)
 		TEST(test_tail),
 		TEST(test_long_log_to_slow_reader),
 		TEST(test_restart),
+		TEST(test_switch),
 		TEST(test_down),
 		cmocka_unit_test(test_base64),
 	};

@@ -13,6 +13,7 @@
 #include "core/loop.h"
 #include "core/state.h"
 #include "netlab/dataplane.h"
+#include "netlab/port_rules.h"
 #include "tests/state_bytes.h"
 
 #define PORTS 3
@@ -390,6 +391,53 @@ static void addresses_out_of_order(void **unused)
 	expect_bad(TAG_ADDRESS, 2, offsetof(struct saved_address, age) + 7, 1);
 }
 
+static const struct network_options with_vlans = {.has_vlans = true};
+
+/* Each VLAN has its own, and gets it back. */
+static void vlans_come_back(void **unused)
+{
+	struct port_rules rules = {.vlan = 10};
+	struct fixture fixture;
+	struct state state = {0};
+
+	(void)unused;
+	for (int i = 0; i < 2; i++) {
+		set_up(&fixture);
+		network_set_options(fixture.network, &with_vlans);
+		port_set_rules(fixture.ports[2], &rules);
+		if (i == 0) {
+			transmit(&fixture, 0, 9);
+			transmit(&fixture, 2, 9);
+			dataplane_save(fixture.dataplane, &state);
+			dataplane_destroy(fixture.dataplane);
+		}
+	}
+	restore(&fixture, &state);
+	assert_false(state.bad);
+	assert_int_equal(network_mac_count(fixture.network), 2);
+	transmit(&fixture, 1, 2); /* In VLAN 1 nobody knows station 2. */
+	assert_int_equal(fixture.stations[2].frames, 0);
+	assert_int_equal(fixture.stations[0].frames, 1);
+	/* A port is in other VLANs than the state says, or the network in none. */
+	rules.vlan = 11;
+	port_set_rules(fixture.ports[2], &rules);
+	restore(&fixture, &state);
+	assert_true(state.bad);
+	network_set_options(fixture.network, &(struct network_options){.has_vlans = false});
+	restore(&fixture, &state);
+	assert_true(state.bad);
+	state_release(&state);
+	dataplane_destroy(fixture.dataplane);
+}
+
+static void address_in_a_vlan_that_is_none(void **unused)
+{
+	(void)unused;
+	expect_bad(TAG_ADDRESS, 0, offsetof(struct saved_address, vlan), 1);
+	expect_bad(TAG_ADDRESS, 1, offsetof(struct saved_address, vlan) + 2, 1);
+	expect_bad(TAG_ADDRESS, 2, offsetof(struct saved_address, vlan) + 7, 0x80);
+}
+
 static void address_of_a_port_that_is_elsewhere(void **unused)
 {
 	struct state state = save_some();
@@ -457,6 +505,8 @@ int main(void)
 		cmocka_unit_test(address_of_unknown_port),
 		cmocka_unit_test(address_that_is_none),
 		cmocka_unit_test(addresses_out_of_order),
+		cmocka_unit_test(vlans_come_back),
+		cmocka_unit_test(address_in_a_vlan_that_is_none),
 		cmocka_unit_test(address_of_a_port_that_is_elsewhere),
 		cmocka_unit_test(port_that_is_no_more),
 		cmocka_unit_test(state_cut_short),

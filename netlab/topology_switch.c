@@ -527,9 +527,11 @@ char *topology_rules_text(const struct topology_endpoint *endpoint)
 		add_words(to, "isolate");
 	if (to && rules->storm)
 		add_words(to, "storm %upps", rules->storm);
+	if (to && rules->guard)
+		add_words(to, "guard");
 	for (unsigned int bit = PORT_GUARD_MAC; to && bit <= PORT_GUARD_IP; bit <<= 1)
 		if (rules->guard & bit)
-			add_words(to, "guard %s", port_guard_name(bit));
+			fprintf(to, " %s", port_guard_name(bit));
 	for (size_t i = 0; to && i < endpoint->mirrored_count; i++)
 		add_words(to, "mirror of %s", endpoint->mirrored[i]);
 	if (to && ftell(to) == 0)

@@ -33,8 +33,10 @@ static char *describe_rules(const json_t *port)
 		add_word(to, "isolated", "");
 	if (integer(port, "storm") > 0)
 		fprintf(to, "%sstorm %lldpps", ftell(to) > 0 ? ", " : "", integer(port, "storm"));
+	if (json_array_size(guard) > 0)
+		add_word(to, "guard", "");
 	for (size_t i = 0; i < json_array_size(guard); i++)
-		add_word(to, "guard ", json_string_value(json_array_get(guard, i)));
+		fprintf(to, " %s", json_string_value(json_array_get(guard, i)));
 	for (size_t i = 0; i < json_array_size(mirror); i++)
 		add_word(to, "mirror of ", json_string_value(json_array_get(mirror, i)));
 	fclose(to);

@@ -427,39 +427,36 @@ static enum drop_reason reason_of(enum port_result result)
 	}
 }
 
-/* Returns whether the frame crossed the port. */
-static bool receive(struct port *port, const struct frame *frame, uint64_t now)
+static void deliver(struct port *port, const struct frame *frame, uint64_t now);
+
+/* A mirror has none. */
+__attribute__((noinline)) static void copy_to_mirrors(const struct port *port, const struct frame *frame, uint64_t now)
+{
+	for (unsigned int i = 0; i < port->mirror_count; i++)
+		deliver(port->mirrors[i], frame, now);
+}
+
+static void deliver(struct port *port, const struct frame *frame, uint64_t now)
 {
 	enum port_result result = port->ops ? port->ops->deliver(port->opaque, frame) : PORT_NOT_READY;
 
 	if (result != PORT_DELIVERED && result != PORT_FILTERED) {
 		drop(port, reason_of(result));
-		return false;
+		return;
 	}
 	count(&port->received_frames, 1);
 	count(&port->received_bytes, frame->size);
 	capture(port, frame, now);
+	if (port->mirror_count > 0)
+		copy_to_mirrors(port, frame, now);
 	if (result == PORT_FILTERED) {
 		count(&port->filtered_frames, 1);
-		return true;
+		return;
 	}
 	if (!port->unflushed && port->ops->flush) {
 		TAILQ_INSERT_TAIL(&port->dataplane->unflushed, port, next_unflushed);
 		port->unflushed = true;
 	}
-	return true;
-}
-
-static void copy_to_mirrors(const struct port *port, const struct frame *frame, uint64_t now)
-{
-	for (unsigned int i = 0; i < port->mirror_count; i++)
-		receive(port->mirrors[i], frame, now);
-}
-
-static void deliver(struct port *port, const struct frame *frame, uint64_t now)
-{
-	if (receive(port, frame, now) && port->mirror_count > 0)
-		copy_to_mirrors(port, frame, now);
 }
 
 /* A frame on its way through a network. */
@@ -563,7 +560,7 @@ static void pass_network(const struct transit *transit)
 
 /* A tag without a VLAN is as none, but for its priority, which goes on in the tag that the frame leaves with, if it
  * leaves with one (IEEE Std 802.1Q-2018, 6.9). */
-static void pass_vlans(struct port *from, const struct frame *frame, uint64_t now)
+__attribute__((noinline)) static void pass_vlans(struct port *from, const struct frame *frame, uint64_t now)
 {
 	struct transit transit = {.from = from, .now = now, .untagged = frame};
 	struct frame untagged, tagged;
@@ -586,7 +583,7 @@ static void pass_vlans(struct port *from, const struct frame *frame, uint64_t no
 	pass_network(&transit);
 }
 
-static bool is_spoofed(struct port *port, const struct frame *frame)
+__attribute__((noinline)) static bool is_spoofed(struct port *port, const struct frame *frame)
 {
 	unsigned int guard = port_rules_judge(&port->rules, frame);
 

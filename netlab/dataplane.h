@@ -28,7 +28,7 @@
  * has its tag taken off or put on in between, and each capture what that port's wire carried.
  *
  * A port may have mirrors, other ports that are given a copy of all its capture would have, as it would have it.
- * Copies are counted as received by the mirror, and are not copied again.
+ * Copies are counted as received by the mirror, which has no mirrors itself.
  *
  * Thread-safety: one thread builds: create, add, remove, start, stop, destroy.  Once the data plane runs, adding
  * and removing wait for its thread.  All that is done with ports and networks is for the data plane's thread, or for
@@ -158,8 +158,8 @@ const struct port_rules *port_get_rules(const struct port *port);
 /* Mirrors a port may have. */
 #define PORT_MIRRORS_MAX 4
 
-/* Has 'mirror' be given a copy of each frame that crosses 'port'.  Does nothing when it is that already, when both are
- * the same, or when the port has PORT_MIRRORS_MAX. */
+/* Has 'mirror' be given a copy of each frame that crosses 'port'.  Does nothing when it is that already, when the port
+ * has PORT_MIRRORS_MAX, or when that would make a mirror of a mirror. */
 void port_add_mirror(struct port *port, struct port *mirror);
 /* The same for all ports that are on the network now. */
 void network_add_mirror(struct network *network, struct port *mirror);

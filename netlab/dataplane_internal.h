@@ -34,13 +34,13 @@ struct port {
 	bool unflushed;   /* It is on that list. */
 	bool is_mirror;   /* It is one of another's. */
 	unsigned int mirror_count;
+	struct port_rules rules; /* Its beginning is looked at for each frame, as is what stands before it. */
 	struct port *mirrors[PORT_MIRRORS_MAX]; /* Which are given a copy of what crosses it. */
 	TAILQ_ENTRY(port) next, next_in_network, next_unflushed;
 	struct counter transmitted_frames, transmitted_bytes;
 	struct counter received_frames, received_bytes, filtered_frames;
 	struct counter dropped[DROP_REASON_COUNT];
 	uint64_t storm_due; /* When all frames it flooded would have been allowed one by one. */
-	struct port_rules rules;
 };
 
 TAILQ_HEAD(ports, port);

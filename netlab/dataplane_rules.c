@@ -43,7 +43,7 @@ void port_add_mirror(struct port *port, struct port *mirror)
 	for (unsigned int i = 0; i < port->mirror_count; i++)
 		if (port->mirrors[i] == mirror)
 			return;
-	if (port == mirror || port->mirror_count == PORT_MIRRORS_MAX)
+	if (port == mirror || port->is_mirror || mirror->mirror_count > 0 || port->mirror_count == PORT_MIRRORS_MAX)
 		return;
 	port->mirrors[port->mirror_count++] = mirror;
 	mirror->is_mirror = true;

@@ -2,9 +2,11 @@
 #include "netlab/switch.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 /* Theory of operation
@@ -62,11 +64,12 @@ struct switch_table {
 
 static uint64_t read_address(const uint8_t *bytes)
 {
-	uint64_t address = 0;
+	uint16_t high;
+	uint32_t low;
 
-	for (int i = 0; i < ADDRESS_SIZE; i++)
-		address = address << 8 | bytes[i];
-	return address;
+	memcpy(&high, bytes, sizeof(high));
+	memcpy(&low, bytes + sizeof(high), sizeof(low));
+	return (uint64_t)be16toh(high) << 32 | be32toh(low);
 }
 
 /* The I/G bit, the lowest of the first byte (IEEE Std 802-2014, 8.2). */
@@ -272,7 +275,7 @@ static void refresh(struct switch_table *table, struct switch_entry *entry, stru
 	}
 }
 
-static void learn(struct switch_table *table, struct switch_port *port, uint64_t key, uint64_t now)
+static inline void learn(struct switch_table *table, struct switch_port *port, uint64_t key, uint64_t now)
 {
 	struct switch_entry *entry;
 

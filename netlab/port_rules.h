@@ -57,8 +57,8 @@ bool port_rules_is_trunk(const struct port_rules *rules);
 /* Whether the port is in the VLAN. */
 bool port_rules_is_in(const struct port_rules *rules, uint16_t vlan);
 
-/* Returns the VLAN of a frame that comes in (8.6.2: the port must be in it), or 0 when it may not: it has no tag and the
- * port has no VLAN for it, or one of a VLAN that the port is not in, or of 4095, or one that is cut short. */
+/* Returns the VLAN of a frame that comes in (8.6.2: the port must be in it), or 0 when it may not: it has no tag and
+ * the port has no VLAN for it, or one of a VLAN that the port is not in, or of 4095, or one that is cut short. */
 uint16_t port_rules_classify(const struct port_rules *rules, const struct frame *frame);
 
 /* Returns 0 when the guard lets the frame pass, or the first of enum port_guard that does not. */

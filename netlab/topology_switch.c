@@ -203,7 +203,7 @@ void topology_read_switch(struct topology_reader *reader, const struct yaml_tree
 		yaml_reader_error(&reader->yaml, reserved->key_mark, "a hub passes reserved addresses, as all others");
 	network->passes_reserved = network->passes_reserved || network->is_hub;
 	read_outer_port(reader, map, network);
-	if (network->is_hub && network->has_vlans)
+	if (hub && network->is_hub && network->has_vlans)
 		yaml_reader_error(&reader->yaml, hub->key_mark, "a hub knows no VLANs");
 }
 
@@ -438,12 +438,13 @@ static void check_counts(struct topology_reader *reader, const struct mirror_cou
 				  name);
 		free(name);
 	}
-	for (size_t i = 0; i < topology->network_count; i++) {
-		const char *name = topology->networks[i].name;
+	for (size_t i = 0; i < reader->name_count; i++) {
+		const struct topology_name *name = &reader->names[i];
 
-		if (counts->of_outer_ports[i] + counts->of_networks[i] > PORT_MIRRORS_MAX)
-			yaml_reader_error(&reader->yaml, topology_find_name(reader, name, strlen(name))->mark,
-					  "more than %d mirrors of network \"%s\"", PORT_MIRRORS_MAX, name);
+		if (name->is_network &&
+		    counts->of_outer_ports[name->index] + counts->of_networks[name->index] > PORT_MIRRORS_MAX)
+			yaml_reader_error(&reader->yaml, name->mark, "more than %d mirrors of network \"%s\"",
+					  PORT_MIRRORS_MAX, name->text);
 	}
 }
 
@@ -476,9 +477,9 @@ void topology_settle_switch(struct topology_reader *reader)
 
 		if (!written->rules || !check_place(&end))
 			continue;
-		if (is_given(written, TOPOLOGY_RULE_VLAN) || is_given(written, TOPOLOGY_RULE_TRUNK))
+		if (end.network && (is_given(written, TOPOLOGY_RULE_VLAN) || is_given(written, TOPOLOGY_RULE_TRUNK)))
 			end.network->has_vlans = true;
-		if (written->rules->guard)
+		if (written->rules->guard && end.interface)
 			set_guarded_addresses(&end);
 		end.endpoint->rules = written->rules;
 		written->rules = NULL;

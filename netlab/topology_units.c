@@ -115,7 +115,7 @@ static const char *parse_vlan(const char **at, uint16_t *vlan)
 
 const char *topology_parse_vlans(const char *text, uint16_t *first, uint16_t *last)
 {
-	uint16_t low, high;
+	uint16_t low = 0, high;
 	const char *problem = parse_vlan(&text, &low);
 
 	high = low;

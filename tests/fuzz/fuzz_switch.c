@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames that may be anything, through a network whose ports have VLANs, guards, limits, isolation and mirrors, all of
- * which change on the way.  What arrives is compared with what was sent: nothing but a tag of the right VLAN may differ,
- * and nothing may arrive where it must not. */
+ * which change on the way.  What arrives is compared with what was sent: nothing but a tag of the right VLAN may be
+ * another, and nothing may arrive where it must not. */
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ struct target {
 	struct dataplane *dataplane;
 	struct network *network;
 	struct station stations[PORTS];
-	const struct station *sender; /* NULL: none sends. */
+	const struct port *sender; /* NULL: none sends. */
 	const uint8_t *sent;
 	size_t sent_size;
 	struct network_options options;
@@ -38,7 +38,7 @@ struct target {
 /* The VLAN that the frame being sent is in, by another way than the data plane's; 0: none. */
 static unsigned int vlan_of_sent(const struct target *target, bool *has_tag)
 {
-	const struct port_rules *rules = port_get_rules(target->sender->port);
+	const struct port_rules *rules = port_get_rules(target->sender);
 	unsigned int vlan = 0;
 
 	*has_tag = target->sent[TAG_AT] == 0x81 && target->sent[TAG_AT + 1] == 0;
@@ -60,7 +60,7 @@ static size_t expect(const struct target *target, const struct port_rules *rules
 
 	stand_in_check(vlan >= 1 && vlan <= VLAN_MAX);
 	stand_in_check(port_rules_is_in(rules, (uint16_t)vlan));
-	stand_in_check(port_rules_is_in(port_get_rules(target->sender->port), (uint16_t)vlan));
+	stand_in_check(port_rules_is_in(port_get_rules(target->sender), (uint16_t)vlan));
 	memcpy(expected, target->sent, TAG_AT);
 	if (rules->vlan != vlan) {
 		expected[size++] = 0x81;
@@ -77,17 +77,16 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 	struct station *station = opaque;
 	const struct target *target = station->target;
 	const struct port_rules *rules = port_get_rules(station->port);
-	uint8_t *got = malloc(frame->size), *expected = malloc(frame->size + FRAME_SIZE_MAX);
+	static uint8_t got[FRAME_SIZE_MAX], expected[FRAME_SIZE_MAX + TAG_SIZE];
 
-	stand_in_check(got && expected && target->sender);
+	stand_in_check(target->sender != NULL);
 	stand_in_check(frame->size >= FRAME_SIZE_MIN && frame->size <= FRAME_SIZE_MAX);
 	stand_in_check(frame->header_size <= frame->size && frame->header_size <= sizeof(frame->header));
-	memset(got, 0, frame->size);
 	frame_copy(frame, got, frame->size);
 	/* A mirror may get the frame as it came, or as it left by any port. */
 	if (!rules->is_mirror) {
-		stand_in_check(station != target->sender);
-		stand_in_check(!rules->is_isolated || !port_get_rules(target->sender->port)->is_isolated);
+		stand_in_check(station->port != target->sender);
+		stand_in_check(!rules->is_isolated || !port_get_rules(target->sender)->is_isolated);
 		if (target->options.has_vlans) {
 			stand_in_check(expect(target, rules, expected) == frame->size);
 			stand_in_check(!memcmp(got, expected, frame->size));
@@ -95,8 +94,6 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 			stand_in_check(target->sent_size == frame->size && !memcmp(got, target->sent, frame->size));
 		}
 	}
-	free(expected);
-	free(got);
 	station->frames++;
 	return station->frames % 13 == 0 ? PORT_RING_FULL : PORT_DELIVERED;
 }
@@ -154,7 +151,7 @@ static void transmit(struct target *target, struct station *station, struct inpu
 		frame.rest = &rest_of_it;
 		frame.rest_count = 1;
 	}
-	target->sender = station;
+	target->sender = station->port;
 	target->sent = bytes;
 	target->sent_size = size;
 	port_transmit(station->port, &frame);

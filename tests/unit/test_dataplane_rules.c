@@ -601,11 +601,13 @@ static bool passes(struct fixture *fixture, const uint8_t *bytes, size_t size)
 static void guard_of_mac(void **state)
 {
 	struct fixture fixture;
-	const uint8_t *own = fixture.stations[0].address, *other = fixture.stations[2].address;
+	const uint8_t *own, *other;
 	uint8_t bytes[128];
 
 	(void)state;
 	set_up_guard(&fixture, PORT_GUARD_MAC);
+	own = fixture.stations[0].address;
+	other = fixture.stations[2].address;
 	assert_true(passes(&fixture, bytes, make_arp(bytes, own, other, "10.9.9.9", 0)));
 	assert_true(passes(&fixture, bytes, make_ip(bytes, own, "192.0.2.1")));
 	assert_false(passes(&fixture, bytes, make_ip(bytes, other, "10.0.0.1")));
@@ -618,12 +620,14 @@ static void guard_of_mac(void **state)
 static void guard_of_arp(void **state)
 {
 	struct fixture fixture;
-	const uint8_t *own = fixture.stations[0].address, *other = fixture.stations[2].address;
+	const uint8_t *own, *other;
 	uint8_t bytes[128];
 	size_t size;
 
 	(void)state;
 	set_up_guard(&fixture, PORT_GUARD_ARP);
+	own = fixture.stations[0].address;
+	other = fixture.stations[2].address;
 	assert_true(passes(&fixture, bytes, make_arp(bytes, own, own, "10.0.0.1", 0)));
 	assert_true(passes(&fixture, bytes, make_arp(bytes, own, own, "10.0.1.1", 2)));
 	assert_true(passes(&fixture, bytes, make_arp(bytes, own, own, "0.0.0.0", 0)));
@@ -659,11 +663,12 @@ static void guard_of_ip(void **state)
 					  "fe80::1",         "fe80::5054:ff:fe00:2",
 					  "::ffff:10.0.0.1", "fd00::5054:ff:fe00:1"};
 	struct fixture fixture;
-	const uint8_t *own = fixture.stations[0].address;
+	const uint8_t *own;
 	uint8_t bytes[128];
 
 	(void)state;
 	set_up_guard(&fixture, PORT_GUARD_IP);
+	own = fixture.stations[0].address;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		assert_true(passes(&fixture, bytes, make_ip(bytes, own, good[i])));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -682,11 +687,12 @@ static void guard_of_ip(void **state)
 static void guard_on_a_link(void **state)
 {
 	struct fixture fixture;
-	const uint8_t *own = fixture.stations[0].address;
+	const uint8_t *own;
 	uint8_t bytes[128];
 
 	(void)state;
 	set_up_guard(&fixture, PORT_GUARD_MAC | PORT_GUARD_ARP | PORT_GUARD_IP);
+	own = fixture.stations[0].address;
 	port_join_port(fixture.stations[0].port, fixture.stations[1].port);
 	assert_true(passes(&fixture, bytes, make_ip(bytes, own, "10.0.0.1")));
 	assert_false(passes(&fixture, bytes, make_ip(bytes, own, "10.0.0.2")));

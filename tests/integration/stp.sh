@@ -38,9 +38,9 @@ states() {
 }
 
 one_is_blocked() {
-	states >states
-	cat states
-	[ "$(grep -c '^3' states)" -eq 3 ] && [ "$(grep -c '^4' states)" -eq 1 ]
+	states >settled
+	cat settled
+	[ "$(grep -c '^3' settled)" -eq 3 ] && [ "$(grep -c '^4' settled)" -eq 1 ]
 }
 
 settles() {
@@ -64,7 +64,7 @@ no_storm() {
 other_way() {
 	local interface
 	# The interface of a that forwards to the other one that does.
-	if grep -q '^4 . eth0' states; then interface=eth1; else interface=eth0; fi
+	if grep -q '^4 . eth0' settled; then interface=eth1; else interface=eth0; fi
 	in_node a "ip link set $interface down"
 	wait_for pings a 10.0.0.2 1
 	expect_equal "$(states | grep -c '^4' || true)" 0

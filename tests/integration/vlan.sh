@@ -34,7 +34,7 @@ topology() {
 
 comes_up() {
 	topology ", vlan: 10" ", vlan: 20" ", mirror: \"r1:eth0\""
-	lab_up
+	lab_up topology.yaml
 	# Who restarts loses it.
 	local node
 	for node in h1 h2 r1 probe; do

@@ -103,6 +103,25 @@ static void networks_have_their_own(void **state)
 	topology_free(topology);
 }
 
+static void what_leads_out_has_rules_too(void **state)
+{
+	struct topology *topology = read_good(
+		"nodes: [h1]\nnetworks: [lan]\nlinks:\n"
+		"- {endpoints: [lan, {socket: /tmp/q.sock}], vlan: 10, isolate: on}\n"
+		"- {endpoints: [{netns: web, trunk: [10], guard: on, ip: 10.0.0.5/24}, lan]}\n"
+		"- {endpoints: [{netns: sniffer, mirror: ['socket:q', 'netns:web']}, lan]}\n");
+	const struct port_rules *rules = topology->links[1].endpoints[0].rules;
+
+	(void)state;
+	expect_rules(topology, 0, 1, "vlan 10, isolate");
+	expect_rules(topology, 1, 0, "trunk 10, guard mac arp ip");
+	assert_string_equal(inet_ntoa(rules->ipv4[0]), "10.0.0.5");
+	assert_memory_equal(rules->mac, topology->attachments[1].interface.mac, 6);
+	assert_true(rules->mac[0]);
+	expect_rules(topology, 2, 0, "mirror of socket:q, mirror of netns:web");
+	topology_free(topology);
+}
+
 static void words(void **state)
 {
 	uint16_t first = 0, last = 0;
@@ -220,9 +239,13 @@ static void networks_are_changed_in_place(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rules_belong_to_their_end),     cmocka_unit_test(guard_has_the_interfaces_addresses),
-		cmocka_unit_test(networks_have_their_own),       cmocka_unit_test(words),
-		cmocka_unit_test(rules_are_changed_in_place),    cmocka_unit_test(guards_of_links_are_changed_in_place),
+		cmocka_unit_test(rules_belong_to_their_end),
+		cmocka_unit_test(guard_has_the_interfaces_addresses),
+		cmocka_unit_test(networks_have_their_own),
+		cmocka_unit_test(what_leads_out_has_rules_too),
+		cmocka_unit_test(words),
+		cmocka_unit_test(rules_are_changed_in_place),
+		cmocka_unit_test(guards_of_links_are_changed_in_place),
 		cmocka_unit_test(networks_are_changed_in_place),
 	};
 

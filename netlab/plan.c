@@ -508,8 +508,8 @@ static const struct topology_link *find_link_at(const struct topology *other, co
 	return interface ? &other->links[interface->link] : NULL;
 }
 
-/* The link of 'other' with the same ends as that of 'topology', or NULL.  It is looked for at the link's first end that is
- * no network, since that has one link. */
+/* The link of 'other' with the same ends as that of 'topology', or NULL.  It is looked for at the link's first end that
+ * is no network, since that has one link. */
 static const struct topology_link *find_link(const struct topology *other, const struct topology *topology,
 					     const struct topology_link *link)
 {

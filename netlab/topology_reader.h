@@ -7,8 +7,8 @@
  *
  * What the files that make up topology_read() share: topology.c (the file and its outermost keys), topology_keys.c
  * (which key belongs where), topology_nodes.c, topology_nat.c, topology_nat_services.c, topology_bridge.c,
- * topology_switch.c, topology_links.c (links as they are written), topology_attachments.c (ends of links that lead out of
- * the lab), topology_interfaces.c (numbers, MAC addresses, and the checks that need the whole lab) and
+ * topology_switch.c, topology_links.c (links as they are written), topology_attachments.c (ends of links that lead out
+ * of the lab), topology_interfaces.c (numbers, MAC addresses, and the checks that need the whole lab) and
  * topology_validate.c.  Nobody else includes this.
  *
  * Every step goes on after an error, adding what it understood, so that one run shows several errors.  The result

@@ -261,7 +261,7 @@ static bool check_place(const struct end *end)
 		yaml_reader_help(yaml, "a link passes all that comes; join the two by a network");
 		return false;
 	}
-	if (written->rules->guard && !end->interface) {
+	if (written->rules->guard && !end->interface && end->attachment) {
 		yaml_reader_error(yaml, written->marks[TOPOLOGY_RULE_GUARD],
 				  "\"guard\" at \"%s\", whose addresses are not known here", end->attachment->name);
 		yaml_reader_help(yaml, "nodes and namespaces can be guarded");

@@ -31,8 +31,9 @@ struct attachment_status {
 	char detail[ATTACHMENT_DETAIL_SIZE];
 };
 
-/* Opens what 'topology', which must outlive it, describes, by 'bridge_client' where that takes a privilege, and sets '*attachment', to be destroyed.  Returns 0, or a
- * negative errno value with 'error' set: -EADDRINUSE where something else has the path, address or name. */
+/* Opens what 'topology', which must outlive it, describes, by 'bridge_client' where that takes a privilege, and sets
+ * '*attachment', to be destroyed.  Returns 0, or a negative errno value with 'error' set: -EADDRINUSE where something
+ * else has the path, address or name. */
 int attachment_create(const struct topology_attachment *topology, struct bridge_client *bridge_client,
 		      struct attachment **attachment, struct error *error);
 /* Unplugged, or never plugged.  May be NULL. */

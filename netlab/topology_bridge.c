@@ -143,11 +143,26 @@ static void check_single(struct topology_reader *reader, const struct topology_n
 {
 	if (network->mode != TOPOLOGY_MACVTAP || count < 2)
 		return;
-	yaml_reader_error(&reader->yaml, topology_network_mark(reader, network),
-			  "network \"%s\" has \"mode: macvtap\", which is for one node, and %zu are on it",
-			  network->name, count);
+	yaml_reader_error(
+		&reader->yaml, topology_network_mark(reader, network),
+		"network \"%s\" has \"mode: macvtap\", which is for one node, and %zu ends of links are on it",
+		network->name, count);
 	yaml_reader_help(&reader->yaml, "put a node that routes between them, give each a network, or use \"mode: "
 					"bridge\"");
+}
+
+/* Stations behind these have addresses of their own. */
+static size_t count_attachments(const struct topology *topology, size_t network)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < 2 * topology->link_count; i++) {
+		const struct topology_endpoint *ends = topology->links[i / 2].endpoints;
+
+		count += ends[i % 2].kind == TOPOLOGY_END_ATTACHMENT && ends[1 - i % 2].kind == TOPOLOGY_END_NETWORK &&
+			 ends[1 - i % 2].network == network;
+	}
+	return count;
 }
 
 /* Sets what the host's device has to fit: the largest MTU on the network, and its last node's MAC address. */
@@ -171,6 +186,7 @@ static void settle_device(struct topology_reader *reader, size_t index)
 	}
 	if (count == 0)
 		network->host_mtu = TOPOLOGY_MTU_DEFAULT;
+	count += count_attachments(topology, index);
 	check_single(reader, network, count);
 }
 

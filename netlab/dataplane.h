@@ -84,7 +84,7 @@ enum port_result {
  * forwarded when the frame being delivered has reached all its receivers, so no receiver sees an answer
  * before its question.  At most PORT_ANSWERS_MAX wait; more are dropped at the answering port
  * (DROP_QUEUE_FULL), so two things that answer each other without end cannot hold up the lab.  Neither
- * function may plug or join ports. */
+ * function may plug or join ports, save that flush may unplug its own: the peer has gone. */
 struct port_ops {
 	enum port_result (*deliver)(void *opaque, const struct frame *frame);
 	/* End of the turn: publish what was delivered.  Only called when something was.  May be NULL. */

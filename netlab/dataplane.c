@@ -205,8 +205,7 @@ static void age(void *opaque)
 	loop_timer_set(network->dataplane->loop, &network->ageing, again);
 }
 
-/* Calls 'function' in the data plane's thread, if there is one. */
-static void call(struct dataplane *dataplane, loop_function *function, void *opaque)
+void dataplane_call(struct dataplane *dataplane, loop_function *function, void *opaque)
 {
 	if (dataplane->running)
 		loop_call(dataplane->loop, function, opaque);
@@ -228,7 +227,7 @@ static void release(void *opaque)
 
 void dataplane_hold(struct dataplane *dataplane, bool is_held)
 {
-	call(dataplane, is_held ? hold : release, dataplane);
+	dataplane_call(dataplane, is_held ? hold : release, dataplane);
 }
 
 /* loop_function */
@@ -250,7 +249,7 @@ static void take_network_out(void *opaque)
 
 void dataplane_remove_network(struct network *network)
 {
-	call(network->dataplane, take_network_out, network);
+	dataplane_call(network->dataplane, take_network_out, network);
 	free_network(network);
 }
 
@@ -270,7 +269,7 @@ struct network *dataplane_add_network(struct dataplane *dataplane, const char *n
 	}
 	network->ageing = (struct loop_timer){.function = age, .opaque = network};
 	TAILQ_INIT(&network->ports);
-	call(dataplane, insert_network, network);
+	dataplane_call(dataplane, insert_network, network);
 	return network;
 }
 
@@ -297,7 +296,7 @@ struct port *dataplane_add_port(struct dataplane *dataplane, const char *name)
 		free_port(port);
 		return NULL;
 	}
-	call(dataplane, insert_port, port);
+	dataplane_call(dataplane, insert_port, port);
 	return port;
 }
 
@@ -325,7 +324,7 @@ int dataplane_capture_port(struct port *port, struct error *error)
 	captured.number = capture_add_port(dataplane->capture, port->name, error);
 	if (captured.number < 0)
 		return captured.number;
-	call(dataplane, set_capture_port, &captured);
+	dataplane_call(dataplane, set_capture_port, &captured);
 	return 0;
 }
 
@@ -368,7 +367,7 @@ static void take_port_out(void *opaque)
 
 void dataplane_remove_port(struct port *port)
 {
-	call(port->dataplane, take_port_out, port);
+	dataplane_call(port->dataplane, take_port_out, port);
 	free_port(port);
 }
 

@@ -125,6 +125,10 @@ struct loop *dataplane_loop(struct dataplane *dataplane);
 /* Whether its thread runs, for the thread that starts and stops it. */
 bool dataplane_is_running(const struct dataplane *dataplane);
 
+/* Calls 'function' in its thread and waits until it has returned; or here, while there is none and this thread is the
+ * one that builds. */
+void dataplane_call(struct dataplane *dataplane, void (*function)(void *opaque), void *opaque);
+
 /* Flushes receivers and wakes the capture's writer.  The loop does so at the end of each turn; for those
  * who run a data plane without a thread: tests and benchmarks. */
 void dataplane_end_turn(struct dataplane *dataplane);

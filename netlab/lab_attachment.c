@@ -17,14 +17,10 @@ struct request {
 	int result;
 };
 
-/* Before it starts and after it has stopped this thread is the one that builds. */
 static void in_dataplane(const struct lab_attachment *attachment, loop_function *function, struct request *request)
 {
 	request->attachment = attachment;
-	if (dataplane_is_running(attachment->dataplane))
-		loop_call(dataplane_loop(attachment->dataplane), function, request);
-	else
-		function(request);
+	dataplane_call(attachment->dataplane, function, request);
 }
 
 struct lab_attachment *lab_attachment_create(struct dataplane *dataplane, struct bridge_client *bridge_client,

@@ -36,15 +36,6 @@ struct request {
 	int result;
 };
 
-/* Before it starts and after it has stopped this thread is the one that builds. */
-static void in_dataplane(struct dataplane *dataplane, loop_function *function, struct request *request)
-{
-	if (dataplane_is_running(dataplane))
-		loop_call(dataplane_loop(dataplane), function, request);
-	else
-		function(request);
-}
-
 /* Before frames come by it.  Its topology's rules are those of this port. */
 static void join_outer_port(const struct request *request)
 {
@@ -101,7 +92,7 @@ static int make_gateway(struct lab_network *network, const struct topology_netwo
 
 	request.result = make_outer_port(network, topology, error);
 	if (request.result == 0)
-		in_dataplane(network->dataplane, plug_gateway, &request);
+		dataplane_call(network->dataplane, plug_gateway, &request);
 	return request.result;
 }
 
@@ -153,7 +144,7 @@ static int make_tap(struct lab_network *network, const struct topology_network *
 					  ask_for_tap(network, topology, &reply, error);
 	if (request.fd < 0)
 		return request.fd;
-	in_dataplane(network->dataplane, plug_tap, &request);
+	dataplane_call(network->dataplane, plug_tap, &request);
 	return request.result;
 }
 
@@ -195,7 +186,7 @@ static void disconnect(struct lab_network *network)
 	struct error error = {.class = ERROR_NONE};
 	struct bridge_reply reply;
 
-	in_dataplane(network->dataplane, unplug, &request);
+	dataplane_call(network->dataplane, unplug, &request);
 	if (!network->made[0])
 		return;
 	memcpy(release.bridge, network->made, sizeof(release.bridge));
@@ -219,7 +210,7 @@ void lab_network_succeed(struct lab_network *network, struct lab_network *former
 	disconnect(former);
 	network->outer = former->outer;
 	former->outer = NULL;
-	in_dataplane(network->dataplane, join_outer, &join);
+	dataplane_call(network->dataplane, join_outer, &join);
 }
 
 void lab_network_destroy(struct lab_network *network)
@@ -291,7 +282,7 @@ int lab_network_add_forward(struct lab_network *network, const struct nat_forwar
 {
 	struct request request = {.network = network, .forward = forward, .error = error};
 
-	in_dataplane(network->dataplane, add_forward, &request);
+	dataplane_call(network->dataplane, add_forward, &request);
 	return request.result;
 }
 
@@ -307,7 +298,7 @@ int lab_network_remove_forward(struct lab_network *network, const struct nat_for
 {
 	struct request request = {.network = network, .forward = forward};
 
-	in_dataplane(network->dataplane, remove_forward, &request);
+	dataplane_call(network->dataplane, remove_forward, &request);
 	return request.result;
 }
 
@@ -325,7 +316,7 @@ struct nat_forward *lab_network_forwards(struct lab_network *network, size_t *co
 	struct request request = {.network = network, .list = &list};
 
 	if (network->nat)
-		in_dataplane(network->dataplane, list_forwards, &request);
+		dataplane_call(network->dataplane, list_forwards, &request);
 	*count = list.count;
 	return list.forwards;
 }
@@ -428,7 +419,7 @@ static int tell_names(struct lab_network *network, const struct topology *topolo
 				   .record_count = list.record_count,
 				   .stations = list.stations,
 				   .station_count = list.station_count};
-	in_dataplane(network->dataplane, set_names, &request);
+	dataplane_call(network->dataplane, set_names, &request);
 	free(list.records);
 	free(list.stations);
 	return request.result == 0 ? 0 : error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
@@ -447,7 +438,7 @@ int lab_network_connect(struct lab_network *network, const struct topology *topo
 	if (request.result == 0)
 		request.result = tell_names(network, topology, index, error);
 	if (request.result == 0)
-		in_dataplane(network->dataplane, set_forwards, &request);
+		dataplane_call(network->dataplane, set_forwards, &request);
 	return request.result;
 }
 
@@ -466,7 +457,7 @@ bool lab_network_reset(struct lab_network *network)
 
 	if (!network->nat)
 		return false;
-	in_dataplane(network->dataplane, reset_gateway, &request);
+	dataplane_call(network->dataplane, reset_gateway, &request);
 	if (request.result < 0)
 		log_line("%s", error.text);
 	return true;

@@ -43,20 +43,14 @@ static bool is_whole(const uint8_t *bytes)
 
 static void transmit(struct tap *tap, size_t size)
 {
-	const uint8_t *bytes = tap->buffer + TAP_HEADER_SIZE;
-	struct frame frame = {.size = size - TAP_HEADER_SIZE};
+	struct frame frame;
 	struct iovec rest;
 
 	if (size < TAP_HEADER_SIZE + FRAME_SIZE_MIN || !is_whole(tap->buffer)) {
 		port_refused(tap->port, size);
 		return;
 	}
-	frame.header_size = frame.size < FRAME_HEADER_SIZE ? frame.size : FRAME_HEADER_SIZE;
-	memcpy(frame.header, bytes, frame.header_size);
-	rest.iov_base = (uint8_t *)bytes + frame.header_size;
-	rest.iov_len = frame.size - frame.header_size;
-	frame.rest = &rest;
-	frame.rest_count = rest.iov_len > 0;
+	frame_set(&frame, &rest, tap->buffer + TAP_HEADER_SIZE, size - TAP_HEADER_SIZE);
 	port_transmit(tap->port, &frame);
 }
 

@@ -403,7 +403,9 @@ const char *topology_parse_speed(const char *text, unsigned int *speed)
 	return NULL;
 }
 
-/* Reads a number of one to nine digits that stands at '*at', and moves '*at' behind it. */
+#define COUNT_MAX 999999999
+
+/* Reads a number of one to nine digits, 0 to COUNT_MAX, that stands at '*at', and moves '*at' behind it. */
 static bool read_number(const char **at, uint64_t *number)
 {
 	size_t digits = strspn(*at, DIGITS);
@@ -445,6 +447,8 @@ const char *topology_parse_count(const char *text, struct topology_count *count)
 	}
 	if (*at)
 		return form;
+	if (result.minimum > COUNT_MAX)
+		return "is more than can be counted; the largest is >=999999999";
 	if (result.minimum > result.maximum)
 		return "can never be: its second number is the smaller one";
 	if (!result.minimum && result.maximum == TOPOLOGY_COUNT_NO_MAXIMUM)

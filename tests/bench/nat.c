@@ -591,12 +591,8 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 		return PORT_TOO_LONG;
 	frame_copy(frame, guest->buffer, frame->size);
 	take_frame(guest);
-	if (guest->owes_answer || guest->direction == TCP_UP)
-		loop_task_queue(guest->loop, &guest->task);
 	return PORT_DELIVERED;
 }
-
-static const struct port_ops ops = {.deliver = deliver};
 
 static void run_task(void *opaque)
 {
@@ -605,6 +601,9 @@ static void run_task(void *opaque)
 	if (run_guest(guest))
 		loop_task_queue(guest->loop, &guest->task);
 }
+
+/* The turn's end, when a guest is told of what it was given.  It answers at once. */
+static const struct port_ops ops = {.deliver = deliver, .flush = run_task};
 
 /* loop_function */
 static void start_task(void *opaque)

@@ -15,12 +15,12 @@
 struct capture_source_options {
 	const char *const *ports; /* "h1:eth0"; NULL: all of the lab. */
 	size_t port_count;
-	const char *filter; /* pcap-filter(7), or NULL. */
-	uint32_t snap_len;  /* 0: whole frames. */
-	bool is_clean;      /* Without frames that were dropped, and without comments. */
-	bool has_last;      /* Only what was recorded, ... */
-	double last;        /* ... of so many seconds; 0: all there is.  The stream ends with it. */
-	const char *trigger; /* A filter that the first frame passes around which the stream is, or NULL. */
+	const char *filter;   /* pcap-filter(7), or NULL. */
+	uint32_t snap_len;    /* 0: whole frames. */
+	bool is_clean;        /* Without frames that were dropped, and without comments. */
+	bool has_last;        /* Only what was recorded, ... */
+	double last;          /* ... of so many seconds; 0: all there is.  The stream ends with it. */
+	const char *trigger;  /* A filter that the first frame passes around which the stream is, or NULL. */
 	double before, after; /* Seconds. */
 };
 

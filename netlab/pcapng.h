@@ -52,8 +52,8 @@ struct pcapng_interface {
 
 size_t pcapng_put_interface(uint8_t *to, size_t room, const struct pcapng_interface *interface);
 
-/* Name Resolution Block: IPv4 and IPv6 addresses and what Wireshark shows for them.  Returns the size it takes when 'to'
- * is NULL, whatever 'room' is. */
+/* Name Resolution Block: IPv4 and IPv6 addresses and what Wireshark shows for them; of several names of one address it
+ * shows the last.  Returns the size it takes when 'to' is NULL, whatever 'room' is. */
 struct pcapng_name {
 	bool is_ipv6;
 	uint8_t address[16]; /* The first 4 bytes of it for IPv4. */
@@ -68,14 +68,14 @@ enum pcapng_direction { PCAPNG_DIRECTION_UNKNOWN = 0, PCAPNG_INBOUND = 1, PCAPNG
 /* Enhanced Packet Block. */
 struct pcapng_packet {
 	uint32_t interface;
-	uint64_t time;          /* Nanoseconds since the epoch. */
-	const uint8_t *bytes;   /* Those that are kept ... */
-	uint32_t captured;      /* ... which are this many ... */
-	uint32_t size;          /* ... of so many. */
+	uint64_t time;        /* Nanoseconds since the epoch. */
+	const uint8_t *bytes; /* Those that are kept ... */
+	uint32_t captured;    /* ... which are this many ... */
+	uint32_t size;        /* ... of so many. */
 	enum pcapng_direction direction;
-	uint64_t id;            /* epb_packetid */
-	uint64_t lost;          /* epb_dropcount, packets of the interface that are missing before this one; 0: no option. */
-	uint8_t verdict;        /* epb_verdict of type 0 (hardware), one byte of value; 0: no option. */
+	uint64_t id;     /* epb_packetid */
+	uint64_t lost;   /* epb_dropcount, packets of the interface that are missing before this one; 0: no option. */
+	uint8_t verdict; /* epb_verdict of type 0 (hardware), one byte of value; 0: no option. */
 	const char *comments[3]; /* opt_comment each; NULL: no more. */
 };
 

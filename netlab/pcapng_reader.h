@@ -52,9 +52,9 @@ struct pcapng_reader *pcapng_reader_create(FILE *stream);
 void pcapng_reader_destroy(struct pcapng_reader *reader);
 
 /* Reads on to the next packet, which is valid until the next call.  Returns 1; 0 at the end of the file; or a negative
- * errno value: -EINVAL (it is no pcapng file, or damaged), -EPIPE (it ends within a block), -E2BIG (a block is longer than
- * PCAPNG_READER_BLOCK_MAX, or there are too many interfaces), -ENOMEM, or that of reading.  After an error there is
- * nothing more. */
+ * errno value: -EINVAL (it is no pcapng file, or damaged), -EPIPE (it ends within a block), -E2BIG (a block is longer
+ * than PCAPNG_READER_BLOCK_MAX, or there are too many interfaces), -ENOMEM, or that of reading.  After an error there
+ * is nothing more. */
 int pcapng_reader_next(struct pcapng_reader *reader, struct pcapng_reader_packet *packet);
 
 /* What was wrong, as a sentence without its subject ("is no pcapng file"), after an error of pcapng_reader_next(). */

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <pcap/pcap.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/loop.h"
+#include "core/thread.h"
 #include "netlab/attachment_internal.h"
 
 /* Theory of operation
@@ -200,7 +200,6 @@ static void *read_ahead(void *opaque)
 static int open_replay(struct attachment *attachment, struct error *error)
 {
 	struct replay *replay = replay_of(attachment);
-	sigset_t all, before;
 	int result;
 
 	pthread_mutex_init(&replay->lock, NULL);
@@ -209,14 +208,9 @@ static int open_replay(struct attachment *attachment, struct error *error)
 	replay->wake.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (replay->wake.fd < 0)
 		return error_set(error, ERROR_FAILED, errno, "no eventfd: %s", strerror(errno));
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	result = pthread_create(&replay->thread, NULL, read_ahead, replay);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (result != 0)
-		return error_set(error, ERROR_FAILED, result, "cannot start a thread: %s", strerror(result));
-	pthread_setname_np(replay->thread, "netlab-replay");
+	result = thread_start(&replay->thread, "netlab-replay", read_ahead, replay);
+	if (result < 0)
+		return error_set(error, ERROR_FAILED, -result, "cannot start a thread: %s", strerror(-result));
 	replay->has_thread = true;
 	return 0;
 }

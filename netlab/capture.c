@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -16,22 +15,26 @@
 
 #include "core/log.h"
 #include "core/loop.h"
-#include "netlab/capture_file.h"
-#include "netlab/capture_ring.h"
+#include "core/thread.h"
+#include "netlab/capture_crash.h"
+#include "netlab/capture_internal.h"
+#include "netlab/capture_reader.h"
 
 /* Theory of operation
  * -------------------
- * The producer writes a record, time, port and bytes, into the ring.  The writer takes what there is, gives
- * it to the ports' files, has these write out what they hold, and then sleeps for WRITER_PAUSE before it
- * looks again.  Only when it finds nothing then does it wait to be woken.  So a busy lab costs a thousand
- * wake-ups a second at most, and the producer's system call only when traffic starts after silence; and one
- * who watches the files waits little longer than that pause.
+ * The producer writes a record, a frame and where it crossed (netlab/capture_record.h), into the ring.  The writer
+ * takes what there is, gives it to the recorder and the files, has these write out what they hold, gives readers
+ * their turn, and then sleeps for WRITER_PAUSE before it looks again.  Only when it finds nothing then does it wait
+ * to be woken.  So a busy lab costs a thousand wake-ups a second at most, and the producer's system call only when
+ * traffic starts after silence; and one who watches the files waits little longer than that pause.
  *
- * The table of ports has its full size from the start, so that it never moves under the producer and the writer; pages
- * of it that are not used take no memory.  A port's end is a record without a frame: when the writer comes to it, all
- * of the port's frames are in the file.  A mark is a record of no port, with a pointer in place of a frame.  What
- * passes a port's number on (a call to the producer's loop, the ring) orders what was written before it.
- */
+ * The table of ports has its full size from the start, so that it never moves under the producer and the writer;
+ * pages of it that are not used take no memory.  A port's end is a record without a frame: when the writer comes to
+ * it, all of the port's frames are in the file.  A mark is a record of no port, with a pointer in place of a frame.
+ * What passes a port's number on (a call to the producer's loop, the ring) orders what was written before it.
+ *
+ * What may still be read when there is something newer, a port's description, is kept until the end: it changes when
+ * a user changes a lab. */
 
 #define BLOCK_SIZE (256u << 10)
 
@@ -45,42 +48,10 @@
  * its work. */
 #define POPULATED_SIZE (8u << 20)
 
-/* In place of a port's number: the record is a struct capture_mark's address. */
-#define MARK UINT32_MAX
-
 /* Records after which files are written out, even if the ring never runs empty. */
 #define WRITER_BATCH 65536
 
-enum capture_port_state {
-	CAPTURE_OPEN,
-	CAPTURE_ENDING, /* The record that says so is in the ring. */
-	CAPTURE_ENDED,  /* The file is closed. */
-};
-
-struct capture_port {
-	char *name;
-	struct capture_file *file;
-	_Atomic enum capture_port_state state;
-	_Atomic uint64_t lost; /* By the ring, counted by the producer. */
-};
-
-struct capture_record {
-	uint64_t time;
-	uint32_t port;   /* Or MARK. */
-	uint8_t bytes[]; /* None: the port has ended. */
-};
-
-struct capture {
-	char *folder;
-	struct capture_ring *ring;
-	pcap_t *format;              /* What all files have in common. */
-	uint64_t epoch;              /* CLOCK_REALTIME less CLOCK_MONOTONIC at creation, nanoseconds. */
-	struct capture_port **ports; /* CAPTURE_PORTS_MAX of them, the first port_count being there. */
-	_Atomic int port_count;
-	struct capture_files unflushed; /* The writer's. */
-	pthread_t writer;
-	bool started;
-};
+#define CRASH_FILE "crash-netlabd.pcapng"
 
 /* The smallest of some readings is the one that was interrupted least. */
 static uint64_t read_epoch(void)
@@ -140,43 +111,108 @@ static int make_folders(char *path)
 	return S_ISDIR(status.st_mode) ? 0 : -ENOTDIR;
 }
 
-struct capture *capture_create_sized(const char *folder, size_t ring_size, struct error *error)
+static char *copy_text(const char *text, bool *failed)
 {
-	struct capture *capture = calloc(1, sizeof(*capture));
+	char *copy = text ? strdup(text) : NULL;
+
+	*failed |= text && !copy;
+	return copy;
+}
+
+/* Copies what the options point to. */
+static bool copy_options(struct capture *capture, const struct capture_options *options)
+{
+	const struct pcapng_section *from = &options->section;
+	bool failed = false;
+	char **texts = capture->section_texts;
+
+	capture->options = *options;
+	capture->folder = copy_text(options->folder, &failed);
+	texts[0] = copy_text(from->hardware, &failed);
+	texts[1] = copy_text(from->system, &failed);
+	texts[2] = copy_text(from->application, &failed);
+	texts[3] = copy_text(from->comment, &failed);
+	capture->section = (struct pcapng_section){.hardware = texts[0],
+						   .system = texts[1],
+						   .application = texts[2],
+						   .comment = texts[3]};
+	capture->options.section = capture->section;
+	capture->options.folder = capture->folder;
+	return !failed;
+}
+
+/* Called for each record that leaves the recorder. */
+static void on_evicted(void *opaque, const struct capture_record *record)
+{
+	const struct capture *capture = opaque;
+	const struct capture_crossing *crossings = capture_record_crossings(record);
+
+	for (uint32_t i = 0; i < record->crossing_count; i++)
+		capture->ports[crossings[i].port]->evicted++;
+}
+
+/* Makes what is in memory alone.  Returns false when there is not enough. */
+static bool make_parts(struct capture *capture)
+{
+	const struct capture_options *options = &capture->options;
+
+	capture->ports = calloc(CAPTURE_PORTS_MAX, sizeof(struct capture_port *));
+	capture->readers = capture_readers_create(capture);
+	capture->recorder = capture_recorder_create(options->recorder_size ? options->recorder_size :
+									     CAPTURE_RECORDER_SIZE,
+						    on_evicted, capture);
+	capture->format = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAPSHOT_LENGTH, PCAP_TSTAMP_PRECISION_NANO);
+	return capture->ports && capture->readers && capture->recorder && capture->format;
+}
+
+static int make_folder(struct capture *capture, struct error *error)
+{
+	int result;
+
+	if (!capture->options.has_port_files && !capture->options.has_lab_file)
+		return 0;
+	result = make_folders(capture->folder);
+	if (result < 0)
+		return error_set(error, ERROR_FAILED, -result, "cannot make the folder for captures %s: %s",
+				 capture->folder, strerror(-result));
+	raise_file_limit();
+	return 0;
+}
+
+static int set_up(struct capture *capture, const struct capture_options *options, struct error *error)
+{
+	size_t ring_size = options->ring_size ? options->ring_size : CAPTURE_RING_SIZE;
 	size_t blocks = (ring_size + BLOCK_SIZE - 1) / BLOCK_SIZE;
 	int result;
 
-	if (!capture || !(capture->folder = strdup(folder)) ||
-	    !(capture->ports = calloc(CAPTURE_PORTS_MAX, sizeof(struct capture_port *)))) {
-		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
-		goto failed;
-	}
-	TAILQ_INIT(&capture->unflushed);
-	result = make_folders(capture->folder);
-	if (result < 0) {
-		error_set(error, ERROR_FAILED, -result, "cannot make the folder for captures %s: %s", folder,
-			  strerror(-result));
-		goto failed;
-	}
-	raise_file_limit();
-	capture->format = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAPSHOT_LENGTH, PCAP_TSTAMP_PRECISION_NANO);
-	if (!capture->format) {
-		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
-		goto failed;
-	}
+	if (!copy_options(capture, options) || !make_parts(capture))
+		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	result = make_folder(capture, error);
+	if (result < 0)
+		return result;
 	capture->ring = capture_ring_create(BLOCK_SIZE, blocks < 2 ? 2 : blocks, error);
 	if (!capture->ring)
-		goto failed;
-	capture->epoch = read_epoch();
-	return capture;
-failed:
-	capture_destroy(capture);
-	return NULL;
+		return -ENOMEM;
+	if (!options->has_lab_file)
+		return 0;
+	capture->lab_file = capture_lab_file_open(capture, error);
+	return capture->lab_file ? 0 : -EIO;
 }
 
-struct capture *capture_create(const char *folder, struct error *error)
+struct capture *capture_create(const struct capture_options *options, struct error *error)
 {
-	return capture_create_sized(folder, CAPTURE_RING_SIZE, error);
+	struct capture *capture = calloc(1, sizeof(*capture));
+
+	if (!capture) {
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		return NULL;
+	}
+	TAILQ_INIT(&capture->unflushed);
+	capture->epoch = read_epoch();
+	if (set_up(capture, options, error) == 0)
+		return capture;
+	capture_destroy(capture);
+	return NULL;
 }
 
 static void free_port(struct capture_port *port)
@@ -201,7 +237,8 @@ int capture_find_port(const struct capture *capture, const char *port_name)
 static int check_file_unused(const struct capture *capture, const struct capture_port *port, struct error *error)
 {
 	for (int i = 0; i < capture->port_count; i++) {
-		if (strcmp(capture_file_path(capture->ports[i]->file), capture_file_path(port->file)) == 0)
+		if (capture->ports[i]->file &&
+		    strcmp(capture_file_path(capture->ports[i]->file), capture_file_path(port->file)) == 0)
 			return error_set(error, ERROR_USAGE, EEXIST,
 					 "captures of %s and %s would have the same file %s", capture->ports[i]->name,
 					 port->name, capture_file_path(port->file));
@@ -216,6 +253,8 @@ static int open_port(struct capture *capture, struct capture_port *port, const c
 	port->name = strdup(name);
 	if (!port->name)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	if (!capture->options.has_port_files)
+		return 0;
 	port->file = capture_file_create(capture->folder, name);
 	if (!port->file)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
@@ -237,7 +276,7 @@ static int go_on(struct capture *capture, int number, struct error *error)
 	if (state == CAPTURE_ENDING)
 		return error_set(error, ERROR_FAILED, EBUSY, "the capture of %s is still being written out; try again",
 				 port->name);
-	result = capture_file_resume(port->file, capture->format, error);
+	result = port->file ? capture_file_resume(port->file, capture->format, error) : 0;
 	if (result < 0) {
 		capture_file_end(port->file, NULL); /* It is in no list. */
 		return result;
@@ -269,35 +308,114 @@ int capture_add_port(struct capture *capture, const char *port_name, struct erro
 	return number;
 }
 
+/* Something of 'size' bytes that lasts as long as the capture; NULL when there is no memory. */
+static void *retain(struct capture *capture, size_t size)
+{
+	struct capture_retired *retired = malloc(sizeof(*retired) + size);
+
+	if (!retired)
+		return NULL;
+	retired->next = capture->retired;
+	capture->retired = retired;
+	return retired->bytes;
+}
+
+int capture_describe_port(struct capture *capture, int number, const char *description, const uint8_t *mac)
+{
+	struct capture_port *port = capture->ports[number];
+	const char *before = atomic_load(&port->description);
+	char *text;
+
+	if (before && !strcmp(before, description))
+		return 0;
+	text = retain(capture, strlen(description) + 1);
+	if (!text)
+		return -ENOMEM;
+	strcpy(text, description);
+	if (mac && !before) {
+		memcpy(port->mac, mac, sizeof(port->mac));
+		port->has_mac = true;
+	}
+	atomic_store(&port->description, text);
+	return 0;
+}
+
+int capture_set_names(struct capture *capture, const struct pcapng_name *names, size_t count)
+{
+	size_t size = sizeof(struct capture_names) + count * sizeof(*names);
+	struct capture_names *copy;
+	char *text;
+
+	for (size_t i = 0; i < count; i++)
+		size += strlen(names[i].name) + 1;
+	copy = retain(capture, size);
+	if (!copy)
+		return -ENOMEM;
+	copy->count = count;
+	copy->names = (struct pcapng_name *)(copy + 1);
+	text = (char *)(copy->names + count);
+	for (size_t i = 0; i < count; i++) {
+		copy->names[i] = names[i];
+		copy->names[i].name = text;
+		text = stpcpy(text, names[i].name) + 1;
+	}
+	atomic_store(&capture->names, copy);
+	return 0;
+}
+
+/* The writer. */
+
 static void reach_mark(struct capture *capture, const struct capture_record *record)
 {
-	struct capture_mark *mark;
-	const struct capture_file *file;
+	struct capture_mark *mark = (struct capture_mark *)(uintptr_t)record->id;
+	const struct capture_file *file = capture->ports[mark->port]->file;
 
-	memcpy(&mark, record->bytes, sizeof(mark));
-	file = capture->ports[mark->port]->file;
 	capture_files_flush(&capture->unflushed);
-	mark->position = capture_file_size(file);
-	mark->lost += capture_file_lost(file);
+	if (file) {
+		mark->position = capture_file_size(file);
+		mark->lost += capture_file_lost(file);
+	}
 	mark->reached(mark);
+}
+
+static void end_port(struct capture *capture, const struct capture_record *record)
+{
+	struct capture_port *port = capture->ports[record->id];
+
+	if (port->file)
+		capture_file_end(port->file, &capture->unflushed);
+	atomic_store(&port->state, CAPTURE_ENDED);
+}
+
+static void write_frame(struct capture *capture, const struct capture_record *record)
+{
+	const struct capture_crossing *crossings = capture_record_crossings(record);
+
+	for (uint32_t i = 0; i < record->crossing_count; i++) {
+		struct capture_port *port = capture->ports[crossings[i].port];
+
+		port->added++;
+		if (port->file && crossings[i].is_on_wire)
+			capture_file_write(port->file, record->time, record->bytes, record->captured, record->size,
+					   &capture->unflushed);
+	}
 }
 
 static void write_record(struct capture *capture, const struct capture_record *record, size_t size)
 {
-	struct capture_port *port;
-
-	if (record->port == MARK) {
+	if (record->kind == CAPTURE_MARK) {
 		reach_mark(capture, record);
 		return;
 	}
-	port = capture->ports[record->port];
-	if (size > sizeof(*record)) {
-		capture_file_write(port->file, record->time, record->bytes, size - sizeof(*record),
-				   &capture->unflushed);
+	if (record->kind == CAPTURE_END) {
+		end_port(capture, record);
 		return;
 	}
-	capture_file_end(port->file, &capture->unflushed);
-	atomic_store(&port->state, CAPTURE_ENDED);
+	capture_recorder_add(capture->recorder, record, size);
+	if (record->kind == CAPTURE_FRAME)
+		write_frame(capture, record);
+	if (capture->lab_file)
+		capture_lab_file_add(capture->lab_file, record);
 }
 
 /* Writes what there is, at most WRITER_BATCH records, and has it written out. */
@@ -314,39 +432,63 @@ static void drain(struct capture *capture)
 		capture_ring_release(capture->ring);
 	}
 	capture_files_flush(&capture->unflushed);
+	if (capture->lab_file)
+		capture_lab_file_flush(capture->lab_file, capture_time(capture, loop_now()));
+}
+
+/* Returns false when there is nothing more, and will be nothing more. */
+static bool run_turn(struct capture *capture)
+{
+	const struct timespec pause = {.tv_nsec = WRITER_PAUSE};
+	struct pollfd fds[1 + CAPTURE_READERS_MAX];
+	int milliseconds = capture_readers_turn(capture->readers);
+	size_t count = capture_readers_poll(capture->readers, fds + 1);
+
+	switch (capture_ring_wait(capture->ring, fds, count, milliseconds)) {
+	case CAPTURE_RING_RECORD:
+		drain(capture);
+		nanosleep(&pause, NULL);
+		return true;
+	case CAPTURE_RING_WOKEN:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static void *run_writer(void *opaque)
 {
 	struct capture *capture = opaque;
-	const struct timespec pause = {.tv_nsec = WRITER_PAUSE};
 
 	capture_ring_populate(capture->ring, POPULATED_SIZE);
-	while (capture_ring_wait(capture->ring)) {
-		drain(capture);
-		nanosleep(&pause, NULL);
-	}
+	while (run_turn(capture))
+		;
 	return NULL;
+}
+
+static void arm_crash(struct capture *capture)
+{
+	char *path;
+
+	if (!capture->folder || asprintf(&path, "%s/" CRASH_FILE, capture->folder) < 0)
+		return;
+	capture->crash = capture_crash_arm(capture, path);
+	free(path);
 }
 
 int capture_start(struct capture *capture, struct error *error)
 {
-	sigset_t all, before;
 	int result;
 
 	if (capture->started)
 		return 0;
-	/* Signals are the main thread's, and SIGXFSZ must not end the process: a file that may not grow is a full disk.
-	 */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	result = pthread_create(&capture->writer, NULL, run_writer, capture);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (result != 0)
-		return error_set(error, ERROR_FAILED, result, "cannot start the capture's thread: %s",
-				 strerror(result));
-	pthread_setname_np(capture->writer, "netlab-capture");
+	/* SIGXFSZ must not end the process either: a file that may not grow is a full disk. */
+	result = thread_start(&capture->writer, "netlab-capture", run_writer, capture);
+	if (result < 0)
+		return error_set(error, ERROR_FAILED, -result, "cannot start the capture's thread: %s",
+				 strerror(-result));
 	capture->started = true;
+	arm_crash(capture);
 	return 0;
 }
 
@@ -355,23 +497,158 @@ uint64_t capture_time(const struct capture *capture, uint64_t monotonic)
 	return capture->epoch + monotonic;
 }
 
-void capture_frame(struct capture *capture, int port, const struct frame *frame, uint64_t time)
-{
-	struct capture_record *record;
-	_Atomic uint64_t *lost;
+/* The producer. */
 
-	if (port < 0 || port >= capture->port_count || frame->size == 0)
+static void count_lost(struct capture *capture, int port)
+{
+	_Atomic uint64_t *lost = &capture->ports[port]->lost;
+
+	atomic_store_explicit(lost, atomic_load_explicit(lost, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+/* Begins a record of the frame in this form. */
+static void open_record(struct capture *capture, const struct frame *frame)
+{
+	struct capture_current *current = &capture->current;
+	size_t max = capture->options.snap_len ? capture->options.snap_len : SIZE_MAX;
+	uint32_t captured = (uint32_t)(frame->size < max ? frame->size : max);
+	struct capture_record *record = capture_ring_reserve(capture->ring,
+							     capture_record_size(captured, CAPTURE_CROSSINGS_MAX));
+
+	current->frame = frame;
+	current->record = record;
+	current->count = 0;
+	current->sent = NULL;
+	if (!record)
 		return;
-	record = capture_ring_reserve(capture->ring, sizeof(*record) + frame->size);
-	if (!record) {
-		lost = &capture->ports[port]->lost;
-		atomic_store_explicit(lost, atomic_load_explicit(lost, memory_order_relaxed) + 1, memory_order_relaxed);
+	*record = (struct capture_record){.time = current->time,
+					  .id = current->id,
+					  .kind = CAPTURE_FRAME,
+					  .size = (uint32_t)frame->size,
+					  .captured = captured};
+	current->crossings = (struct capture_crossing *)(uintptr_t)capture_record_crossings(record);
+	frame_copy(frame, record->bytes, captured);
+}
+
+static void close_record(struct capture *capture)
+{
+	struct capture_current *current = &capture->current;
+
+	if (!current->record || current->count == 0)
 		return;
+	current->record->crossing_count = current->count;
+	capture_ring_commit(capture->ring, capture_record_size(current->record->captured, current->count));
+	current->record = NULL;
+}
+
+/* Returns the crossing, or NULL when it is lost. */
+static struct capture_crossing *add_crossing(struct capture *capture, int port, const struct frame *frame)
+{
+	struct capture_current *current = &capture->current;
+	struct capture_crossing *crossing;
+
+	if (port < 0 || port >= atomic_load_explicit(&capture->port_count, memory_order_relaxed))
+		return NULL;
+	if (frame != current->frame || current->count == CAPTURE_CROSSINGS_MAX) {
+		close_record(capture);
+		open_record(capture, frame);
 	}
+	if (!current->record) {
+		count_lost(capture, port);
+		return NULL;
+	}
+	crossing = &current->crossings[current->count++];
+	*crossing = (struct capture_crossing){.port = (uint32_t)port};
+	return crossing;
+}
+
+void capture_begin(struct capture *capture, const struct frame *frame, uint64_t id, uint64_t time)
+{
+	capture->current.time = time;
+	capture->current.id = id;
+	open_record(capture, frame);
+}
+
+void capture_send(struct capture *capture, int port)
+{
+	struct capture_crossing *crossing = add_crossing(capture, port, capture->current.frame);
+
+	if (crossing)
+		crossing->is_on_wire = true;
+	capture->current.sent = crossing;
+}
+
+void capture_receive(struct capture *capture, int port, const struct frame *frame)
+{
+	struct capture_crossing *crossing = add_crossing(capture, port, frame);
+
+	if (crossing)
+		crossing->is_on_wire = crossing->is_received = true;
+}
+
+void capture_drop_received(struct capture *capture, int port, const struct frame *frame, int reason, uint32_t limit)
+{
+	struct capture_crossing *crossing = add_crossing(capture, port, frame);
+
+	if (!crossing)
+		return;
+	crossing->is_received = true;
+	crossing->drop = (uint8_t)(reason + 1);
+	crossing->limit = limit;
+}
+
+void capture_drop_sent(struct capture *capture, int reason, uint32_t limit)
+{
+	struct capture_crossing *sent = capture->current.sent;
+
+	if (!sent)
+		return; /* It is lost to the capture already, or its port is not captured. */
+	sent->drop = (uint8_t)(reason + 1);
+	sent->limit = limit;
+}
+
+void capture_end(struct capture *capture)
+{
+	close_record(capture);
+}
+
+void capture_refuse(struct capture *capture, int port, const struct frame *frame, size_t size, uint64_t id,
+		    uint64_t time, int reason)
+{
+	static const struct frame none;
+	struct capture_crossing *crossing;
+
+	if (port < 0)
+		return; /* It is not captured. */
+	capture_begin(capture, frame ? frame : &none, id, time);
+	crossing = add_crossing(capture, port, capture->current.frame);
+	if (!crossing)
+		return;
+	crossing->drop = (uint8_t)(reason + 1);
+	capture->current.record->size = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+	close_record(capture);
+}
+
+/* A record that is no frame, or NULL when the ring is full. */
+static struct capture_record *add_record(struct capture *capture, enum capture_kind kind, uint32_t size)
+{
+	struct capture_record *record = capture_ring_reserve(capture->ring, capture_record_size(size, 0));
+
+	if (record)
+		*record = (struct capture_record){.kind = kind, .captured = size, .size = size};
+	return record;
+}
+
+void capture_event(struct capture *capture, const char *text, uint64_t time)
+{
+	size_t size = strnlen(text, CAPTURE_EVENT_MAX);
+	struct capture_record *record = add_record(capture, CAPTURE_EVENT, (uint32_t)size);
+
+	if (!record)
+		return;
 	record->time = time;
-	record->port = (uint32_t)port;
-	frame_copy(frame, record->bytes, frame->size);
-	capture_ring_commit(capture->ring);
+	memcpy(record->bytes, text, size);
+	capture_ring_commit(capture->ring, capture_record_size((uint32_t)size, 0));
 }
 
 void capture_end_port(struct capture *capture, int port)
@@ -380,12 +657,12 @@ void capture_end_port(struct capture *capture, int port)
 
 	if (port < 0 || port >= capture->port_count)
 		return;
-	record = capture_ring_reserve(capture->ring, sizeof(*record));
+	record = add_record(capture, CAPTURE_END, 0);
 	if (!record)
 		return;
-	*record = (struct capture_record){.port = (uint32_t)port};
+	record->id = (uint64_t)port;
 	atomic_store(&capture->ports[port]->state, CAPTURE_ENDING);
-	capture_ring_commit(capture->ring);
+	capture_ring_commit(capture->ring, sizeof(*record));
 }
 
 int capture_put_mark(struct capture *capture, struct capture_mark *mark)
@@ -394,14 +671,13 @@ int capture_put_mark(struct capture *capture, struct capture_mark *mark)
 
 	if (mark->port < 0 || mark->port >= capture->port_count)
 		return -ENOENT;
-	record = capture_ring_reserve(capture->ring, sizeof(*record) + sizeof(mark));
+	record = add_record(capture, CAPTURE_MARK, 0);
 	if (!record)
 		return -EAGAIN;
-	*record = (struct capture_record){.port = MARK};
-	memcpy(record->bytes, &mark, sizeof(mark));
+	record->id = (uintptr_t)mark;
 	/* Here and not by the writer, who may be far behind. */
 	mark->lost = atomic_load_explicit(&capture->ports[mark->port]->lost, memory_order_relaxed);
-	capture_ring_commit(capture->ring);
+	capture_ring_commit(capture->ring, sizeof(*record));
 	return 0;
 }
 
@@ -415,14 +691,19 @@ uint64_t capture_lost(const struct capture *capture, int port)
 	if (port < 0 || port >= capture->port_count)
 		return 0;
 	return atomic_load_explicit(&capture->ports[port]->lost, memory_order_relaxed) +
-	       capture_file_lost(capture->ports[port]->file);
+	       (capture->ports[port]->file ? capture_file_lost(capture->ports[port]->file) : 0);
 }
 
 const char *capture_file(const struct capture *capture, int port)
 {
-	if (port < 0 || port >= capture->port_count)
+	if (port < 0 || port >= capture->port_count || !capture->ports[port]->file)
 		return NULL;
 	return capture_file_path(capture->ports[port]->file);
+}
+
+const char *capture_lab_path(const struct capture *capture)
+{
+	return capture->lab_file ? capture_lab_file_path(capture->lab_file) : NULL;
 }
 
 /* Ends the writer, or writes out in its place what there is when it was never started. */
@@ -432,8 +713,12 @@ static void finish(struct capture *capture)
 	if (capture->started)
 		pthread_join(capture->writer, NULL);
 	else
-		while (capture_ring_wait(capture->ring))
-			drain(capture);
+		while (run_turn(capture))
+			;
+	capture_crash_disarm(capture->crash);
+	capture_readers_destroy(capture->readers);
+	capture->readers = NULL;
+	capture_lab_file_close(capture->lab_file, capture_time(capture, loop_now()));
 	for (int i = 0; i < capture->port_count; i++) {
 		uint64_t lost = capture_lost(capture, i);
 
@@ -443,18 +728,33 @@ static void finish(struct capture *capture)
 	}
 }
 
+static void free_all(struct capture *capture)
+{
+	struct capture_retired *retired;
+
+	for (int i = 0; capture->ports && i < capture->port_count; i++)
+		free_port(capture->ports[i]);
+	free(capture->ports);
+	while ((retired = capture->retired)) {
+		capture->retired = retired->next;
+		free(retired);
+	}
+	for (size_t i = 0; i < sizeof(capture->section_texts) / sizeof(capture->section_texts[0]); i++)
+		free(capture->section_texts[i]);
+	free(capture->folder);
+	free(capture);
+}
+
 void capture_destroy(struct capture *capture)
 {
 	if (!capture)
 		return;
 	if (capture->ring)
 		finish(capture);
-	for (int i = 0; capture->ports && i < capture->port_count; i++)
-		free_port(capture->ports[i]);
-	free(capture->ports);
+	capture_readers_destroy(capture->readers);
+	capture_recorder_destroy(capture->recorder);
 	if (capture->format)
 		pcap_close(capture->format);
 	capture_ring_destroy(capture->ring);
-	free(capture->folder);
-	free(capture);
+	free_all(capture);
 }

@@ -73,8 +73,7 @@ static int take(int fd)
 	return 0;
 }
 
-/* Returns a file descriptor for O_WRONLY or O_RDWR, or a negative errno value. */
-static int open_regular(const char *path, int access)
+int capture_file_open_regular(const char *path, int access)
 {
 	/* Appending keeps the place right when the file is cut back.  O_NONBLOCK is for what is no regular file. */
 	int fd = open(path, access | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
@@ -89,21 +88,25 @@ static int open_regular(const char *path, int access)
 	return result;
 }
 
-static int cannot_open(const struct capture_file *file, int errnum, struct error *error)
+int capture_file_cannot_open(const char *path, int errnum, struct error *error)
 {
 	if (errnum == EMFILE)
 		return error_set(error, ERROR_HOST, errnum,
-				 "cannot open the capture %s: too many open files; raise the limit: ulimit -Hn",
-				 file->path);
+				 "cannot open the capture %s: too many open files; raise the limit: ulimit -Hn", path);
 	if (errnum == EBUSY)
 		return error_set(error, ERROR_FAILED, errnum,
 				 "another lab is writing the capture %s; give this one a folder of its own: --captures",
-				 file->path);
+				 path);
 	if (errnum == EEXIST)
 		return error_set(error, ERROR_FAILED, errnum,
-				 "%s was this lab's capture and now is something else; move it away", file->path);
-	return error_set(error, ERROR_FAILED, errnum, "cannot open the capture %s: %s", file->path,
+				 "%s was this lab's capture and now is something else; move it away", path);
+	return error_set(error, ERROR_FAILED, errnum, "cannot open the capture %s: %s", path,
 			 errnum == EINVAL ? "it exists and is no regular file" : strerror(errnum));
+}
+
+static int cannot_open(const struct capture_file *file, int errnum, struct error *error)
+{
+	return capture_file_cannot_open(file->path, errnum, error);
 }
 
 /* Makes the stream of 'fd', which becomes the file's. */
@@ -138,7 +141,7 @@ static int open_dumper(struct capture_file *file, int fd, pcap_t *format, struct
 
 int capture_file_open(struct capture_file *file, pcap_t *format, struct error *error)
 {
-	int fd = open_regular(file->path, O_WRONLY);
+	int fd = capture_file_open_regular(file->path, O_WRONLY);
 	int result;
 
 	if (fd < 0)
@@ -169,7 +172,7 @@ static bool is_ours(const struct capture_file *file, int fd)
 
 int capture_file_resume(struct capture_file *file, pcap_t *format, struct error *error)
 {
-	int fd = open_regular(file->path, O_RDWR);
+	int fd = capture_file_open_regular(file->path, O_RDWR);
 	struct stat status;
 	int result;
 
@@ -230,14 +233,14 @@ static void flush(struct capture_file *file)
 	file->held_records = 0;
 }
 
-void capture_file_write(struct capture_file *file, uint64_t time, const uint8_t *bytes, size_t size,
+void capture_file_write(struct capture_file *file, uint64_t time, const uint8_t *bytes, size_t captured, size_t size,
 			struct capture_files *unflushed)
 {
 	/* With nanosecond precision libpcap has them in tv_usec. */
 	struct pcap_pkthdr header = {
 		.ts.tv_sec = (time_t)(time / 1000000000),
 		.ts.tv_usec = (suseconds_t)(time % 1000000000),
-		.caplen = (bpf_u_int32)size,
+		.caplen = (bpf_u_int32)captured,
 		.len = (bpf_u_int32)size,
 	};
 
@@ -246,10 +249,10 @@ void capture_file_write(struct capture_file *file, uint64_t time, const uint8_t 
 		return;
 	}
 	/* Before the stream would do so by itself, and leave part of a record in the buffer. */
-	if (file->held_bytes + RECORD_HEADER_SIZE + size > BUFFER_SIZE)
+	if (file->held_bytes + RECORD_HEADER_SIZE + captured > BUFFER_SIZE)
 		flush(file);
 	pcap_dump((u_char *)file->dumper, &header, bytes);
-	file->held_bytes += RECORD_HEADER_SIZE + size;
+	file->held_bytes += RECORD_HEADER_SIZE + captured;
 	file->held_records++;
 	if (!file->listed) {
 		TAILQ_INSERT_TAIL(unflushed, file, next);

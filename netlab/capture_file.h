@@ -47,9 +47,9 @@ int capture_file_resume(struct capture_file *file, pcap_t *format, struct error 
 /* Writes out what is held, and frees the file, which may be NULL, and must not be in a list. */
 void capture_file_close(struct capture_file *file);
 
-/* Adds a record of 'size' bytes, with 'time' in nanoseconds since the epoch.  Puts the file into
- * 'unflushed'. */
-void capture_file_write(struct capture_file *file, uint64_t time, const uint8_t *bytes, size_t size,
+/* Adds a record of 'captured' of the 'size' bytes of a frame, with 'time' in nanoseconds since the epoch.  Puts the
+ * file into 'unflushed'. */
+void capture_file_write(struct capture_file *file, uint64_t time, const uint8_t *bytes, size_t captured, size_t size,
 			struct capture_files *unflushed);
 
 /* Writes out what the files in the list hold, and empties the list. */
@@ -61,5 +61,13 @@ uint64_t capture_file_size(const struct capture_file *file);
 /* Records that could not be written. */
 uint64_t capture_file_lost(const struct capture_file *file);
 const char *capture_file_path(const struct capture_file *file);
+
+/* What all files of captures have in common. */
+
+/* Opens a file that is regular, or is made, for appending ('access' is O_WRONLY or O_RDWR), and makes sure that no
+ * other process writes it.  Never follows a symbolic link.  Returns a file descriptor, or a negative errno value, of
+ * which capture_file_cannot_open() makes a sentence in 'error' and returns that. */
+int capture_file_open_regular(const char *path, int access);
+int capture_file_cannot_open(const char *path, int errnum, struct error *error);
 
 #endif /* capture_file.h */

@@ -55,7 +55,6 @@ struct capture_ring {
 	/* The producer's. */
 	_Alignas(CACHE_LINE) struct block *tail; /* Being filled. */
 	size_t tail_filled;
-	size_t reserved;    /* Bytes of the record reserved and not committed. */
 	struct block *free; /* Blocks to fill next, most recently used first. */
 	size_t blocks_used; /* Blocks taken from the mapping so far. */
 	uint64_t written;   /* Records. */
@@ -64,8 +63,8 @@ struct capture_ring {
 	/* The consumer's. */
 	_Alignas(CACHE_LINE) struct block *head; /* Being read. */
 	size_t head_read;
-	size_t head_filled; /* As last seen. */
-	uint64_t taken;     /* Records. */
+	size_t head_filled;     /* As last seen. */
+	_Atomic uint64_t taken; /* Records. */
 
 	/* Both. */
 	_Alignas(CACHE_LINE) _Atomic(struct block *) returned;
@@ -143,7 +142,7 @@ struct capture_ring *capture_ring_create(size_t block_size, size_t block_count, 
 	ring->block_count = block_count;
 	ring->memory = mmap(NULL, block_size * block_count, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	ring->event_fd = eventfd(0, EFD_CLOEXEC);
+	ring->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (ring->memory == MAP_FAILED || ring->event_fd < 0) {
 		error_set(error, ERROR_FAILED, errno, "cannot make the capture's ring of %zu bytes: %s",
 			  block_size * block_count, strerror(errno));
@@ -184,23 +183,28 @@ void *capture_ring_reserve(struct capture_ring *ring, size_t size)
 		ring->tail_filled = 0;
 	}
 	record = (struct record *)(ring->tail->records + ring->tail_filled);
-	record->size = size;
-	ring->reserved = record_size(size);
 	return record->bytes;
 }
 
-void capture_ring_commit(struct capture_ring *ring)
+void capture_ring_commit(struct capture_ring *ring, size_t size)
 {
-	ring->tail_filled += ring->reserved;
-	ring->reserved = 0;
+	struct record *record = (struct record *)(ring->tail->records + ring->tail_filled);
+
+	record->size = size;
+	ring->tail_filled += record_size(size);
 	ring->written++;
 	atomic_store_explicit(&ring->tail->filled, ring->tail_filled, memory_order_release);
 }
 
-static void wake(struct capture_ring *ring)
+static void wake_sleeper(struct capture_ring *ring)
 {
 	if (atomic_load(&ring->sleeping) && atomic_exchange(&ring->sleeping, false))
 		eventfd_write(ring->event_fd, 1);
+}
+
+void capture_ring_wake(struct capture_ring *ring)
+{
+	eventfd_write(ring->event_fd, 1);
 }
 
 void capture_ring_announce(struct capture_ring *ring)
@@ -209,13 +213,13 @@ void capture_ring_announce(struct capture_ring *ring)
 	if (atomic_load_explicit(&ring->announced, memory_order_relaxed) == ring->written)
 		return;
 	atomic_store(&ring->announced, ring->written);
-	wake(ring);
+	wake_sleeper(ring);
 }
 
 void capture_ring_close(struct capture_ring *ring)
 {
 	atomic_store(&ring->closed, true);
-	wake(ring);
+	wake_sleeper(ring);
 }
 
 /* Makes sure that 'head' has a record to read. */
@@ -254,7 +258,8 @@ void capture_ring_release(struct capture_ring *ring)
 	const struct record *record = (const struct record *)(ring->head->records + ring->head_read);
 
 	ring->head_read += record_size(record->size);
-	ring->taken++;
+	atomic_store_explicit(&ring->taken, atomic_load_explicit(&ring->taken, memory_order_relaxed) + 1,
+			      memory_order_release);
 }
 
 void capture_ring_populate(struct capture_ring *ring, size_t size)
@@ -266,21 +271,36 @@ void capture_ring_populate(struct capture_ring *ring, size_t size)
 	(void)madvise(ring->memory, size, MADV_POPULATE_WRITE);
 }
 
-bool capture_ring_wait(struct capture_ring *ring)
+static void sleep_until_woken(struct capture_ring *ring, struct pollfd *others, size_t count, int milliseconds)
 {
 	eventfd_t value;
 
-	for (;;) {
-		/* Before looking for a record: what was written before closing must be found. */
-		bool closed = atomic_load(&ring->closed);
+	others[0] = (struct pollfd){.fd = ring->event_fd, .events = POLLIN};
+	if (poll(others, count + 1, milliseconds) > 0 && others[0].revents)
+		(void)eventfd_read(ring->event_fd, &value); /* Whatever woke it, it looks again. */
+}
 
-		if (find_record(ring))
-			return true;
-		if (closed)
-			return false;
-		atomic_store(&ring->sleeping, true);
-		if (atomic_load(&ring->announced) <= ring->taken && !atomic_load(&ring->closed))
-			(void)eventfd_read(ring->event_fd, &value); /* Whatever woke it, it looks again. */
-		atomic_store(&ring->sleeping, false);
-	}
+enum capture_ring_event capture_ring_wait(struct capture_ring *ring, struct pollfd *others, size_t count,
+					  int milliseconds)
+{
+	/* Before looking for a record: what was written before closing must be found. */
+	bool closed = atomic_load(&ring->closed);
+
+	if (find_record(ring))
+		return CAPTURE_RING_RECORD;
+	if (closed)
+		return CAPTURE_RING_CLOSED;
+	atomic_store(&ring->sleeping, true);
+	if (atomic_load(&ring->announced) <= ring->taken && !atomic_load(&ring->closed))
+		sleep_until_woken(ring, others, count, milliseconds);
+	atomic_store(&ring->sleeping, false);
+	closed = atomic_load(&ring->closed);
+	if (find_record(ring))
+		return CAPTURE_RING_RECORD;
+	return closed ? CAPTURE_RING_CLOSED : CAPTURE_RING_WOKEN;
+}
+
+bool capture_ring_is_drained(const struct capture_ring *ring)
+{
+	return atomic_load(&ring->announced) <= atomic_load(&ring->taken);
 }

@@ -20,6 +20,7 @@
  * Thread-safety: as said with each function.  create and destroy are for when neither side is active.
  */
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -35,11 +36,11 @@ void capture_ring_destroy(struct capture_ring *ring);
 /* The longest record that fits. */
 size_t capture_ring_record_max(const struct capture_ring *ring);
 
-/* Producer.  Returns room for a record of 'size' bytes, aligned to 8, or NULL when the ring is full or
+/* Producer.  Returns room for a record of at most 'size' bytes, aligned to 8, or NULL when the ring is full or
  * 'size' is more than capture_ring_record_max().  It is the consumer's once capture_ring_commit() is
- * called; without it, it is void. */
+ * called, which says how long it became; without it, it is void. */
 void *capture_ring_reserve(struct capture_ring *ring, size_t size);
-void capture_ring_commit(struct capture_ring *ring);
+void capture_ring_commit(struct capture_ring *ring, size_t size);
 
 /* Producer.  Wakes the consumer if it sleeps and there is something it may not have seen.  To be called
  * after a batch of records; those not announced may be seen by the consumer or not. */
@@ -58,8 +59,22 @@ void capture_ring_release(struct capture_ring *ring);
  * producer is not held up by page faults. */
 void capture_ring_populate(struct capture_ring *ring, size_t size);
 
-/* Consumer.  Sleeps until there is a record, and returns true, or the ring is closed and empty, and returns
- * false. */
-bool capture_ring_wait(struct capture_ring *ring);
+/* Any thread.  Has the consumer's capture_ring_wait() return, now or when it is called next. */
+void capture_ring_wake(struct capture_ring *ring);
+
+enum capture_ring_event {
+	CAPTURE_RING_RECORD, /* There is a record. */
+	CAPTURE_RING_WOKEN, /* There is none: capture_ring_wake() was called, a descriptor is ready, or time is over. */
+	CAPTURE_RING_CLOSED, /* There is none, and will be none. */
+};
+
+/* Consumer.  Sleeps until there is a record, but no longer than 'milliseconds' (-1: for ever).  It waits as poll(2)
+ * does for the 'count' descriptors from others[1] on, and sets their 'revents'; others[0] is the ring's.  When there
+ * is a record already it does not look at them. */
+enum capture_ring_event capture_ring_wait(struct capture_ring *ring, struct pollfd *others, size_t count,
+					  int milliseconds);
+
+/* Any thread.  Whether the consumer has taken all that was announced. */
+bool capture_ring_is_drained(const struct capture_ring *ring);
 
 #endif /* capture_ring.h */

@@ -38,6 +38,11 @@ static void client_kill(struct control_client *client)
 	loop_task_queue(client->control->loop, &client->task);
 }
 
+void control_leave(struct control_client *client)
+{
+	client_kill(client);
+}
+
 /* Makes room for 'size' more bytes in '*buffer'. */
 static bool reserve(char **buffer, size_t used, size_t *capacity, size_t size)
 {

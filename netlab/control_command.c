@@ -283,6 +283,7 @@ static const struct command commands[] = {
 	{.name = "plan", .function = control_plan},
 	{.name = "converge", .function = control_converge, .is_stream = true},
 	{.name = "tests", .function = control_tests},
+	{.name = "capture", .function = control_capture},
 	{.name = "down", .function = down},
 	{.name = "pause", .function = control_pause, .is_stream = true},
 	{.name = "save", .function = control_save, .is_stream = true},

@@ -4,7 +4,8 @@
 
 /* What the files of the control server share: control.c (connections and lines), control_command.c (the table
  * of commands), control_channel.c (streams that are channels of a guest's agent), control_watch.c (streams
- * that watch: events, console, logs), control_lab.c (what the whole lab does) and control_converge.c (changing it).
+ * that watch: events, console, logs), control_lab.c (what the whole lab does),
+ * control_capture.c (connections that become captures) and control_converge.c (changing it).
  *
  * Sending never fails to the sender and never frees a client or a stream: a client that cannot be served is
  * marked dead and freed in the loop's next turn.
@@ -102,6 +103,9 @@ void control_send_error(struct control_client *client, json_int_t id, const char
 /* True while the client has so much to read that what can wait should. */
 bool control_is_full(const struct control_client *client);
 
+/* Ends the connection without a word: its socket is somebody else's now. */
+void control_leave(struct control_client *client);
+
 /* Adds a stream that was allocated with calloc() and becomes the client's. */
 void control_stream_add(struct control_client *client, struct control_stream *stream, json_int_t id,
 			const struct control_stream_ops *ops);
@@ -144,6 +148,9 @@ void control_save(const struct control_request *request);
 void control_restore(const struct control_request *request);
 void control_tests(const struct control_request *request);
 void control_capture_position(const struct control_request *request);
+
+/* control_capture.c */
+void control_capture(const struct control_request *request);
 
 /* control_watch.c */
 void control_events(const struct control_request *request);

@@ -45,13 +45,14 @@
 
 struct daemon {
 	const char *topology_path;
-	const char *name;     /* NULL: the topology's. */
-	const char *captures; /* NULL: none. */
-	const char *from;     /* Name of a snapshot, or NULL. */
-	bool cold;            /* No clones. */
-	bool overcommit;      /* Too little memory is no reason not to start. */
-	int report;           /* -1: none. */
-	char *origin;         /* Of the snapshot's topology, or NULL. */
+	const char *name; /* NULL: the topology's. */
+	const char *captures;
+	bool no_capture;
+	const char *from; /* Name of a snapshot, or NULL. */
+	bool cold;        /* No clones. */
+	bool overcommit;  /* Too little memory is no reason not to start. */
+	int report;       /* -1: none. */
+	char *origin;     /* Of the snapshot's topology, or NULL. */
 	struct runtime runtime;
 	struct topology *topology;
 	struct loop *loop;
@@ -64,7 +65,7 @@ struct daemon {
 
 static const char usage[] = "Usage: netlabd --topology FILE [--name NAME] [OPTIONS]\n"
 			    "       netlabd --from SNAPSHOT --name LAB [OPTIONS]\n"
-			    "OPTIONS: [--captures FOLDER] [--cold] [--overcommit] [--report-fd N]\n"
+			    "OPTIONS: [--captures FOLDER] [--no-capture] [--cold] [--overcommit] [--report-fd N]\n"
 			    "Runs one lab. It is started by \"netlab up\", which \"netlab up --help\" explains.\n";
 
 static void report(struct daemon *daemon, const struct error *error)
@@ -88,11 +89,17 @@ static void report(struct daemon *daemon, const struct error *error)
 static int parse_options(struct daemon *daemon, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"topology", required_argument, NULL, 't'},  {"name", required_argument, NULL, 'n'},
-		{"captures", required_argument, NULL, 'c'},  {"cold", no_argument, NULL, 'C'},
-		{"from", required_argument, NULL, 'f'},      {"overcommit", no_argument, NULL, 'o'},
-		{"report-fd", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'v'},         {NULL, 0, NULL, 0},
+		{"topology", required_argument, NULL, 't'},
+		{"name", required_argument, NULL, 'n'},
+		{"captures", required_argument, NULL, 'c'},
+		{"no-capture", no_argument, NULL, 'N'},
+		{"cold", no_argument, NULL, 'C'},
+		{"from", required_argument, NULL, 'f'},
+		{"overcommit", no_argument, NULL, 'o'},
+		{"report-fd", required_argument, NULL, 'r'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -106,6 +113,9 @@ static int parse_options(struct daemon *daemon, int argc, char **argv)
 			break;
 		case 'c':
 			daemon->captures = optarg;
+			break;
+		case 'N':
+			daemon->no_capture = true;
 			break;
 		case 'C':
 			daemon->cold = true;
@@ -332,6 +342,7 @@ static int build(struct daemon *daemon, struct error *error)
 {
 	struct control_options control_options = {.stop = stop, .converged = converged, .opaque = daemon};
 	struct lab_options lab_options = {.captures = daemon->captures,
+					  .no_capture = daemon->no_capture,
 					  .cold = daemon->cold,
 					  .overcommit = daemon->overcommit,
 					  .from = daemon->from};

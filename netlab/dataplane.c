@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "core/loop.h"
+#include "core/thread.h"
 #include "netlab/capture.h"
 #include "netlab/dataplane_internal.h"
 #include "netlab/port_rules.h"
@@ -44,9 +44,35 @@ static void count(struct counter *counter, uint64_t number)
 	atomic_store_explicit(&counter->value, value + number, memory_order_relaxed);
 }
 
-static void drop(struct port *port, enum drop_reason reason)
+/* A frame ends behind the port that it came from, which captured it already. */
+static void drop_sent(struct port *port, enum drop_reason reason, uint32_t limit)
 {
+	struct capture *capture = port->dataplane->capture;
+
 	count(&port->dropped[reason], 1);
+	if (capture)
+		capture_drop_sent(capture, reason, limit);
+}
+
+/* A frame ends at the port that was to receive it. */
+static void drop_received(struct port *port, const struct frame *frame, enum drop_reason reason, uint32_t limit)
+{
+	struct capture *capture = port->dataplane->capture;
+
+	count(&port->dropped[reason], 1);
+	if (capture)
+		capture_drop_received(capture, port->capture_port, frame, reason, limit);
+}
+
+/* A frame ends before it is on the wire. */
+static void refuse(struct port *port, const struct frame *frame, size_t size, enum drop_reason reason)
+{
+	struct dataplane *dataplane = port->dataplane;
+
+	count(&port->dropped[reason], 1);
+	if (dataplane->capture)
+		capture_refuse(dataplane->capture, port->capture_port, frame, size, ++dataplane->frame_count,
+			       capture_time(dataplane->capture, loop_now()), reason);
 }
 
 static void run_turn_end(void *opaque)
@@ -85,20 +111,6 @@ struct loop *dataplane_loop(struct dataplane *dataplane)
 	return dataplane->loop;
 }
 
-static int start_capture(struct dataplane *dataplane, struct error *error)
-{
-	struct port *port;
-
-	if (!dataplane->capture)
-		return 0;
-	TAILQ_FOREACH(port, &dataplane->ports, next) {
-		port->capture_port = capture_add_port(dataplane->capture, port->name, error);
-		if (port->capture_port < 0)
-			return port->capture_port;
-	}
-	return capture_start(dataplane->capture, error);
-}
-
 static void *run(void *opaque)
 {
 	struct dataplane *dataplane = opaque;
@@ -110,20 +122,14 @@ static void *run(void *opaque)
 
 int dataplane_start(struct dataplane *dataplane, struct error *error)
 {
-	sigset_t all, before;
-	int result = start_capture(dataplane, error);
+	int result = dataplane_start_capture(dataplane, error);
 
 	if (result < 0)
 		return result;
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	result = pthread_create(&dataplane->thread, NULL, run, dataplane);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (result != 0)
-		return error_set(error, ERROR_FAILED, result, "cannot start the data plane's thread: %s",
-				 strerror(result));
-	pthread_setname_np(dataplane->thread, "netlab-data");
+	result = thread_start(&dataplane->thread, "netlab-data", run, dataplane);
+	if (result < 0)
+		return error_set(error, ERROR_FAILED, -result, "cannot start the data plane's thread: %s",
+				 strerror(-result));
 	dataplane->running = true;
 	return 0;
 }
@@ -147,6 +153,7 @@ static void free_port(struct port *port)
 	if (!port)
 		return;
 	free(port->name);
+	free(port->description);
 	free(port);
 }
 
@@ -300,34 +307,6 @@ struct port *dataplane_add_port(struct dataplane *dataplane, const char *name)
 	return port;
 }
 
-/* A port and its number in the capture. */
-struct captured_port {
-	struct port *port;
-	int number;
-};
-
-/* loop_function */
-static void set_capture_port(void *opaque)
-{
-	const struct captured_port *captured = opaque;
-
-	captured->port->capture_port = captured->number;
-}
-
-int dataplane_capture_port(struct port *port, struct error *error)
-{
-	struct captured_port captured = {.port = port};
-	struct dataplane *dataplane = port->dataplane;
-
-	if (!dataplane->capture || !dataplane->running)
-		return 0; /* dataplane_start() will do it. */
-	captured.number = capture_add_port(dataplane->capture, port->name, error);
-	if (captured.number < 0)
-		return captured.number;
-	dataplane_call(dataplane, set_capture_port, &captured);
-	return 0;
-}
-
 void port_part(struct port *port)
 {
 	if (port->peer)
@@ -402,14 +381,6 @@ void port_plug(struct port *port, const struct port_ops *ops, void *opaque)
 	port->opaque = opaque;
 }
 
-static void capture(struct port *port, const struct frame *frame, uint64_t now)
-{
-	struct capture *capture = port->dataplane->capture;
-
-	if (capture && port->capture_port >= 0)
-		capture_frame(capture, port->capture_port, frame, capture_time(capture, now));
-}
-
 static enum drop_reason reason_of(enum port_result result)
 {
 	switch (result) {
@@ -440,12 +411,14 @@ static void deliver(struct port *port, const struct frame *frame, uint64_t now)
 	enum port_result result = port->ops ? port->ops->deliver(port->opaque, frame) : PORT_NOT_READY;
 
 	if (result != PORT_DELIVERED && result != PORT_FILTERED) {
-		drop(port, reason_of(result));
+		drop_received(port, frame, reason_of(result),
+			      port->ops && port->ops->limit ? port->ops->limit(port->opaque, result) : 0);
 		return;
 	}
 	count(&port->received_frames, 1);
 	count(&port->received_bytes, frame->size);
-	capture(port, frame, now);
+	if (port->dataplane->capture)
+		capture_receive(port->dataplane->capture, port->capture_port, frame);
 	if (port->mirror_count > 0)
 		copy_to_mirrors(port, frame, now);
 	if (result == PORT_FILTERED) {
@@ -477,7 +450,7 @@ static void send_out(const struct transit *transit, struct port *to)
 	const struct frame *frame = transit->vlan == to->rules.vlan ? transit->untagged : transit->tagged;
 
 	if (frame->size > FRAME_SIZE_MAX)
-		drop(to, DROP_TOO_LONG); /* With its tag. */
+		drop_received(to, frame, DROP_TOO_LONG, FRAME_SIZE_MAX); /* With its tag. */
 	else
 		deliver(to, frame, transit->now);
 }
@@ -503,7 +476,7 @@ static void flood(const struct transit *transit)
 	unsigned int reached = 0;
 
 	if (!may_flood(from, transit->now)) {
-		drop(from, DROP_STORM);
+		drop_sent(from, DROP_STORM, from->rules.storm);
 		return;
 	}
 	TAILQ_FOREACH(port, &from->network->ports, next_in_network) {
@@ -513,7 +486,7 @@ static void flood(const struct transit *transit)
 		reached++;
 	}
 	if (reached == 0)
-		drop(from, DROP_NO_DESTINATION);
+		drop_sent(from, DROP_NO_DESTINATION, 0);
 }
 
 static void send_to(const struct transit *transit, struct port *to)
@@ -521,8 +494,8 @@ static void send_to(const struct transit *transit, struct port *to)
 	if (may_reach(transit, to))
 		send_out(transit, to);
 	else
-		drop(transit->from,
-		     transit->from->rules.is_isolated && to->rules.is_isolated ? DROP_ISOLATED : DROP_VLAN);
+		drop_sent(transit->from,
+			  transit->from->rules.is_isolated && to->rules.is_isolated ? DROP_ISOLATED : DROP_VLAN, 0);
 }
 
 static void pass_network(const struct transit *transit)
@@ -544,13 +517,13 @@ static void pass_network(const struct transit *transit)
 		flood(transit);
 		break;
 	case SWITCH_SAME_PORT:
-		drop(from, DROP_SAME_PORT);
+		drop_sent(from, DROP_SAME_PORT, 0);
 		break;
 	case SWITCH_RESERVED:
 		if (network->options.passes_reserved)
 			flood(transit);
 		else
-			drop(from, DROP_RESERVED_ADDRESS);
+			drop_sent(from, DROP_RESERVED_ADDRESS, 0);
 		break;
 	}
 	if (!network->ageing.armed && switch_count(network->table) > 0)
@@ -567,7 +540,7 @@ __attribute__((noinline)) static void pass_vlans(struct port *from, const struct
 
 	transit.vlan = port_rules_classify(&from->rules, frame);
 	if (transit.vlan == 0) {
-		drop(from, DROP_VLAN);
+		drop_sent(from, DROP_VLAN, 0);
 		return;
 	}
 	if (vlan_has_tag(frame)) {
@@ -587,20 +560,16 @@ __attribute__((noinline)) static bool is_spoofed(struct port *port, const struct
 	unsigned int guard = port_rules_judge(&port->rules, frame);
 
 	if (guard)
-		drop(port, guard == PORT_GUARD_MAC ? DROP_SPOOFED_MAC :
-			   guard == PORT_GUARD_ARP ? DROP_SPOOFED_ARP :
-						     DROP_SPOOFED_IP);
+		drop_sent(port,
+			  guard == PORT_GUARD_MAC ? DROP_SPOOFED_MAC :
+			  guard == PORT_GUARD_ARP ? DROP_SPOOFED_ARP :
+						    DROP_SPOOFED_IP,
+			  0);
 	return guard != 0;
 }
 
-static void forward(struct port *from, const struct frame *frame)
+static void pass_on(struct port *from, const struct frame *frame, uint64_t now)
 {
-	/* A link that is not captured needs no clock. */
-	uint64_t now = from->network || from->dataplane->capture ? loop_now() : 0;
-
-	count(&from->transmitted_frames, 1);
-	count(&from->transmitted_bytes, frame->size);
-	capture(from, frame, now);
 	if (from->mirror_count > 0)
 		copy_to_mirrors(from, frame, now);
 	if (from->rules.guard && is_spoofed(from, frame))
@@ -608,7 +577,7 @@ static void forward(struct port *from, const struct frame *frame)
 	if (from->peer) {
 		deliver(from->peer, frame, now);
 	} else if (!from->network) {
-		drop(from, from->rules.is_mirror ? DROP_MIRROR : DROP_NO_DESTINATION);
+		drop_sent(from, from->rules.is_mirror ? DROP_MIRROR : DROP_NO_DESTINATION, 0);
 	} else if (from->network->options.has_vlans) {
 		pass_vlans(from, frame, now);
 	} else {
@@ -616,6 +585,24 @@ static void forward(struct port *from, const struct frame *frame)
 
 		pass_network(&transit);
 	}
+}
+
+static void forward(struct port *from, const struct frame *frame)
+{
+	struct dataplane *dataplane = from->dataplane;
+	struct capture *capture = dataplane->capture;
+	/* A link that is not captured needs no clock. */
+	uint64_t now = from->network || capture ? loop_now() : 0;
+
+	count(&from->transmitted_frames, 1);
+	count(&from->transmitted_bytes, frame->size);
+	if (capture) {
+		capture_begin(capture, frame, ++dataplane->frame_count, capture_time(capture, now));
+		capture_send(capture, from->capture_port);
+	}
+	pass_on(from, frame, now);
+	if (capture)
+		capture_end(capture);
 }
 
 static void keep_answer(struct port *from, const struct frame *frame)
@@ -626,7 +613,7 @@ static void keep_answer(struct port *from, const struct frame *frame)
 	if (dataplane->answer_count < PORT_ANSWERS_MAX)
 		answer = malloc(sizeof(*answer) + frame->size);
 	if (!answer) {
-		drop(from, DROP_QUEUE_FULL);
+		refuse(from, frame, frame->size, DROP_QUEUE_FULL);
 		return;
 	}
 	dataplane->answer_count++;
@@ -666,7 +653,7 @@ void port_transmit(struct port *port, const struct frame *frame)
 		return;
 	}
 	if (dataplane->is_held) {
-		drop(port, DROP_NOT_READY);
+		refuse(port, frame, frame->size, DROP_NOT_READY);
 		return;
 	}
 	if (dataplane->forwarding) {
@@ -681,8 +668,7 @@ void port_transmit(struct port *port, const struct frame *frame)
 
 void port_refused(struct port *port, size_t size)
 {
-	(void)size; /* Nothing of it reached the wire. */
-	drop(port, DROP_MALFORMED);
+	refuse(port, NULL, size, DROP_MALFORMED);
 }
 
 const char *port_name(const struct port *port)

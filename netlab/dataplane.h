@@ -21,10 +21,11 @@
  * receiving port when that port did not take it, at the sender's when it did not get so far.  A flooded
  * frame is counted once by its sender and by each receiver.  Drops as DROP_MALFORMED, and as
  * DROP_QUEUE_FULL at a sender, come before the wire: such frames are not counted as transmitted.  What is for
- * others ends at the filter of the receiving NIC, as it does with any NIC; on its wire it was received.  Captures
- * hold what was transmitted and what was received: a frame that was dropped is in its sender's capture and in no
- * other.  Both ends have the same time in their captures, that at which the frame was forwarded, so a frame can
- * be found again at the other end.  A frame that enters and leaves a network with VLANs by ports of different kinds
+ * others ends at the filter of the receiving NIC, as it does with any NIC; on its wire it was received.  Captures of
+ * ports hold what was transmitted and what was received: a frame that was dropped is in its sender's and in no
+ * other.  What is captured of the whole lab has the dropped ones too, where they died and why.  All ends have the same
+ * time and the same id in their captures, that at which the frame was forwarded, so a frame can be found again at the
+ * other end.  A frame that enters and leaves a network with VLANs by ports of different kinds
  * has its tag taken off or put on in between, and each capture what that port's wire carried.
  *
  * A port may have mirrors, other ports that are given a copy of all its capture would have, as it would have it.
@@ -89,6 +90,9 @@ struct port_ops {
 	enum port_result (*deliver)(void *opaque, const struct frame *frame);
 	/* End of the turn: publish what was delivered.  Only called when something was.  May be NULL. */
 	void (*flush)(void *opaque);
+	/* What a frame that was not delivered was above, for this reason: an MTU, a queue's length, or 0.  May be
+	 * NULL. */
+	uint32_t (*limit)(void *opaque, enum port_result result);
 };
 
 /* Frames transmitted from within deliver functions between one frame from outside and the next. */
@@ -142,6 +146,12 @@ void dataplane_remove_network(struct network *network);
 
 /* A port named 'name' ("h1:eth0"), with nothing plugged in.  Returns NULL when out of memory. */
 struct port *dataplane_add_port(struct dataplane *dataplane, const char *name);
+/* What captures that begin later say of the port: what it is on ("link to r1:eth1"), and its address, which may be
+ * NULL. Returns 0 or -ENOMEM. */
+int dataplane_describe_port(struct port *port, const char *description, const uint8_t *mac);
+/* Something that is told in captures beside the frame that comes next, one line of text.  Any thread but the data
+ * plane's. */
+void dataplane_tell_capture(struct dataplane *dataplane, const char *text);
 /* Has a port that was added while the data plane runs captured, if anything is.  Returns 0 or a negative errno value
  * with 'error' set. */
 int dataplane_capture_port(struct port *port, struct error *error);

@@ -2,7 +2,8 @@
 #ifndef NETLAB_DATAPLANE_INTERNAL_H
 #define NETLAB_DATAPLANE_INTERNAL_H 1
 
-/* What netlab/dataplane.c, netlab/dataplane_rules.c (rules of ports, mirrors, what is learnt) and
+/* What netlab/dataplane.c, netlab/dataplane_rules.c (rules of ports, mirrors, what is learnt),
+ * netlab/dataplane_capture.c (what the capture knows of ports) and
  * netlab/dataplane_state.c (saving and restoring) share.  Thread-safety: as netlab/dataplane.h. */
 
 #include <pthread.h>
@@ -30,9 +31,12 @@ struct port {
 	struct port *peer;       /* The other end of its link, or NULL. */
 	struct network *network; /* Or its network. */
 	struct switch_port learnt;
-	int capture_port; /* Its number in the capture, or negative. */
-	bool unflushed;   /* It is on that list. */
-	bool is_mirror;   /* It is one of another's. */
+	int capture_port;  /* Its number in the capture, or negative. */
+	char *description; /* What captures say of it, or NULL. */
+	bool has_mac;
+	uint8_t mac[6];
+	bool unflushed; /* It is on that list. */
+	bool is_mirror; /* It is one of another's. */
 	unsigned int mirror_count;
 	struct port_rules rules; /* Its beginning is looked at for each frame, as is what stands before it. */
 	struct port *mirrors[PORT_MIRRORS_MAX]; /* Which are given a copy of what crosses it. */
@@ -70,11 +74,16 @@ struct dataplane {
 	SLIST_HEAD(networks, network) networks;
 	STAILQ_HEAD(answers, answer) answers;
 	unsigned int answer_count; /* Since the last frame from outside. */
+	uint64_t frame_count;      /* That were transmitted, or refused: the last one's id. */
 	bool forwarding;
 	bool is_held; /* Nobody transmits. */
 	pthread_t thread;
 	bool running;
 };
+
+/* netlab/dataplane_capture.c: adds all ports to the capture, if there is one, and starts it.  Returns 0 or a negative
+ * errno value with 'error' set. */
+int dataplane_start_capture(struct dataplane *dataplane, struct error *error);
 
 static inline uint64_t read_counter(const struct counter *counter)
 {

@@ -125,15 +125,12 @@ static int build(struct lab *lab, const struct lab_options *options, struct erro
 	lab->context.dataplane = dataplane_create(error);
 	if (!lab->context.dataplane)
 		return -ENOMEM;
-	if (options->captures) {
-		lab->capture = capture_create(options->captures, error);
-		if (!lab->capture)
-			return -EIO;
-		dataplane_set_capture(lab->context.dataplane, lab->capture);
-	}
+	if (lab_create_capture(lab, options, error) < 0)
+		return -EIO;
 	if (add_networks(lab, error) < 0 || add_nodes(lab, error) < 0 || add_attachments(lab, error) < 0)
 		return -EIO;
 	lab_join_all(lab);
+	lab_describe_capture(lab);
 	return 0;
 }
 
@@ -147,7 +144,8 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 		return NULL;
 	}
 	lab->topology = topology;
-	lab->captures = options->captures;
+	lab->folder = options->captures;
+	lab->captures = options->no_capture ? NULL : options->captures;
 	lab->cold = options->cold;
 	lab->overcommit = options->overcommit;
 	lab->origin = strdup(options->origin ? options->origin : topology->path);
@@ -381,6 +379,7 @@ void lab_unlisten(struct lab *lab, struct lab_listener *listener)
 void lab_node_changed(struct lab *lab, struct node *node)
 {
 	/* Not from within: this is called in the middle of a node's change. */
+	lab_capture_node(lab, node);
 	if (!lab->stopping && lab->started && node->state != NODE_CREATED)
 		loop_post(lab->context.control, lab_start_more, lab);
 	for (struct lab_listener *listener = lab->listeners, *next; listener; listener = next) {

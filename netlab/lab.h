@@ -38,7 +38,8 @@ enum node_state {
 };
 
 struct lab_options {
-	const char *captures; /* Folder for this lab's captures, or NULL for none. */
+	const char *captures; /* Folder for this lab's captures; ... */
+	bool no_capture;      /* ... only what was recorded before a node crashed is written there. */
 	const char *runtime;  /* Folder for the nodes' logs: RUNTIME/NODE.log. */
 	const char *origin;   /* Path of the topology it is of, where that is not the one it was read from, or NULL. */
 	const char *from;     /* Name of a snapshot of it to go on from, or NULL. */
@@ -83,6 +84,11 @@ int lab_resume(struct lab *lab, struct node *node, struct error *error);
 int lab_save(struct lab *lab, const char *name, bool replace, lab_done *done, void *opaque, struct error *error);
 /* Has the lab be what it was when the snapshot was made.  As lab_pause(); 'result' has "seconds". */
 int lab_restore(struct lab *lab, const char *name, lab_done *done, void *opaque, struct error *error);
+struct capture_reader_options;
+
+/* Has a capture be read by 'fd' (netlab/capture_reader.h), which becomes the lab's when 0 is returned. */
+int lab_read_capture(struct lab *lab, int fd, const struct capture_reader_options *options, struct error *error);
+
 /* Where the capture of a port is: 'result' has "file", "position", the bytes of the file in which all is that crossed the
  * port before this call, and "lost", the frames of those that are missing there.  As lab_pause(), but any number of them
  * at once. */

@@ -390,6 +390,7 @@ static void put_in_place(struct lab *lab, struct lab_converge *converge)
 	let_go(lab, &former, converge->plan.plan);
 	connect_networks(lab, converge->failures);
 	renew_attachments(lab, converge->failures);
+	lab_describe_capture(lab);
 	/* Again, now that the outer ports are there. */
 	loop_call(dataplane_loop(lab->context.dataplane), lab_apply_mirrors, lab);
 	start_nodes(lab, converge);

@@ -67,7 +67,8 @@ struct lab {
 	struct topology **later_topologies; /* What it was changed to, the last one being 'topology'. */
 	size_t later_topology_count;
 	struct lab_converge *converge; /* While it is being changed. */
-	const char *captures;          /* Folder, or NULL. */
+	const char *folder;            /* For captures, even if there are no files but those of crashes. */
+	const char *captures;          /* The same, or NULL: there are none. */
 	char *runtime;                 /* The nodes' logs. */
 	bool cold;                     /* No node is a clone. */
 	bool overcommit;               /* Too little memory is no reason not to go on. */
@@ -129,6 +130,19 @@ void lab_converge_go_on(void *opaque);
 void lab_converge_abandon(struct lab *lab);
 
 /* netlab/lab_capture.c */
+
+struct lab_options;
+
+/* Makes the lab's capture, and gives it to the data plane.  Returns 0 or a negative errno value with 'error' set. */
+int lab_create_capture(struct lab *lab, const struct lab_options *options, struct error *error);
+/* Has captures that begin from now on say what the topology says of ports and addresses. */
+void lab_describe_capture(const struct lab *lab);
+/* Tells captures that something happened: one line. */
+void lab_tell_capture(const struct lab *lab, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The node is in another state.  When it crashed, what was recorded before it is written to a file. */
+void lab_capture_node(const struct lab *lab, const struct node *node);
+
+/* netlab/lab_tests.c */
 
 /* Nobody waits for the position with this 'opaque', or (NULL) for any, and the lab may go. */
 void lab_forget_positions(struct lab *lab, const void *opaque);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "core/loop.h"
 #include "core/machine.h"
 #include "core/memory.h"
+#include "core/thread.h"
 #include "devices/virtio_blk.h"
 #include "netlab/agent.h"
 #include "netlab/dataplane.h"
@@ -339,17 +339,12 @@ static void start_thread(struct lab *lab, void *(*function)(void *opaque))
 {
 	struct lab_operation *operation = &lab->operation;
 	struct error error;
-	sigset_t all, before;
-	int result;
+	int result = thread_start(&operation->thread, "netlab-snapshot", function, lab);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	result = pthread_create(&operation->thread, NULL, function, lab);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	operation->has_thread = result == 0;
 	if (result == 0)
 		return;
-	error_set(&error, ERROR_FAILED, result, "cannot start a thread: %s", strerror(result));
+	error_set(&error, ERROR_FAILED, -result, "cannot start a thread: %s", strerror(-result));
 	fail(lab, NULL, &error);
 }
 

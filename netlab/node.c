@@ -109,7 +109,14 @@ static void flush(void *opaque)
 	virtio_net_flush(interface->net);
 }
 
-static const struct port_ops port_ops = {.deliver = deliver, .flush = flush};
+static uint32_t limit(void *opaque, enum port_result result)
+{
+	const struct node_interface *interface = opaque;
+
+	return result == PORT_MTU ? interface->topology->mtu : 0;
+}
+
+static const struct port_ops port_ops = {.deliver = deliver, .flush = flush, .limit = limit};
 
 /* loop_function: plugs the NICs of a new machine in. */
 static void plug(void *opaque)

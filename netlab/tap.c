@@ -125,7 +125,14 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 	return PORT_DELIVERED;
 }
 
-static const struct port_ops port_ops = {.deliver = deliver};
+static uint32_t limit(void *opaque, enum port_result result)
+{
+	const struct tap *tap = opaque;
+
+	return result == PORT_MTU ? tap->mtu : 0;
+}
+
+static const struct port_ops port_ops = {.deliver = deliver, .limit = limit};
 
 struct tap *tap_create(struct loop *loop, struct port *port, int fd, const char *device, unsigned int mtu,
 		       struct error *error)

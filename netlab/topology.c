@@ -301,7 +301,7 @@ static void read_name(struct topology_reader *reader, const struct yaml_tree_nod
 
 static void read_lab(struct topology_reader *reader, const struct yaml_tree_node *root, const char *name)
 {
-	const struct yaml_tree_pair *defaults, *nodes, *networks, *links, *tests;
+	const struct yaml_tree_pair *defaults, *nodes, *networks, *links, *capture, *tests;
 
 	if (root->type != YAML_TREE_MAP) {
 		yaml_reader_error(&reader->yaml, root->mark, "a topology must be a map, not %s",
@@ -315,6 +315,7 @@ static void read_lab(struct topology_reader *reader, const struct yaml_tree_node
 	nodes = yaml_tree_find(root, "nodes");
 	networks = yaml_tree_find(root, "networks");
 	links = yaml_tree_find(root, "links");
+	capture = yaml_tree_find(root, "capture");
 	tests = yaml_tree_find(root, "validate");
 	if (defaults)
 		topology_read_defaults(reader, defaults->value);
@@ -332,6 +333,7 @@ static void read_lab(struct topology_reader *reader, const struct yaml_tree_node
 	topology_sort_names(reader);
 	if (links)
 		topology_read_links(reader, links->value);
+	topology_read_capture(reader, capture ? capture->value : NULL);
 	topology_build_interfaces(reader);
 	if (!reader->yaml.error_count) {
 		topology_settle_nat(reader);

@@ -207,6 +207,16 @@ struct topology_test {
 	uint64_t interval;     /* Nanoseconds between two attempts. */
 };
 
+/* "capture:", what is captured of the lab. */
+struct topology_capture {
+	bool has_port_files, has_lab_file; /* "files" */
+	uint32_t snap_len;                 /* Bytes; 0: whole frames. */
+	bool is_clean, has_events;
+	uint64_t recorder_size;               /* Bytes. */
+	uint64_t rotate_size, rotate_seconds; /* 0: never. */
+	uint32_t rotate_files;                /* 0: any number. */
+};
+
 struct topology {
 	char *name;     /* "name:", else the folder's name; checked, lower-cased never. */
 	char *path;     /* Absolute path of the file. */
@@ -223,6 +233,7 @@ struct topology {
 	size_t attachment_count;
 	struct topology_link *links;
 	size_t link_count;
+	struct topology_capture capture;
 	struct topology_test *tests; /* In the file's order. */
 	size_t test_count;
 };

@@ -12,7 +12,10 @@
 #define IN_TEST TOPOLOGY_IN_TEST
 #define IN_CAPTURE TOPOLOGY_IN_CAPTURE
 
-#define KEYS_MAX 96 /* At least as many as the table has. */
+#define IN_LAB_CAPTURE TOPOLOGY_IN_LAB_CAPTURE
+#define IN_ROTATE TOPOLOGY_IN_ROTATE
+
+#define KEYS_MAX 104 /* At least as many as the table has. */
 
 struct key {
 	const char *name;
@@ -36,7 +39,7 @@ static const struct key keys[] = {
 	{"sysctl", IN_DEFAULTS | IN_NODE, 0},
 	{"routes", IN_NODE, 0},
 	{"startup", IN_NODE, 0},
-	{"files", IN_NODE, 0},
+	{"files", IN_NODE | IN_LAB_CAPTURE | IN_ROTATE, 0},
 
 	{"mode", IN_NETWORK, 0},
 	{"mac-table", IN_NETWORK, 0},
@@ -87,7 +90,7 @@ static const struct key keys[] = {
 	{"reject", IN_TEST, 0},
 	{"status", IN_TEST, 0},
 	{"timeout", IN_TEST, 0},
-	{"capture", IN_TEST, 0},
+	{"capture", IN_LAB | IN_TEST, 0},
 	{"wait", IN_TEST, 0},
 	{"retry", IN_TEST, 0},
 	{"interval", IN_TEST, 0},
@@ -99,6 +102,14 @@ static const struct key keys[] = {
 	{"filter", IN_CAPTURE, 0},
 	{"count", IN_CAPTURE, 0},
 	{"within", IN_CAPTURE, 0},
+
+	{"snaplen", IN_LAB_CAPTURE, 0},
+	{"clean", IN_LAB_CAPTURE, 0},
+	{"events", IN_LAB_CAPTURE, 0},
+	{"recorder", IN_LAB_CAPTURE, 0},
+	{"rotate", IN_LAB_CAPTURE, 0},
+	{"size", IN_ROTATE, 0},
+	{"time", IN_ROTATE, 0},
 
 	/* Not supported yet.  When a key comes to life, its places move to the left. */
 	{"schedule", 0, IN_LAB | IN_LINK},
@@ -113,8 +124,16 @@ static const struct key keys[] = {
 _Static_assert(KEY_COUNT <= KEYS_MAX, "KEYS_MAX is too small");
 
 static const char *const place_names[] = {
-	"at the top level", "in \"defaults:\"",         "in a node", "in a network",
-	"in a link",        "in an endpoint of a link", "in a test", "in \"capture:\" of a test",
+	"at the top level",
+	"in \"defaults:\"",
+	"in a node",
+	"in a network",
+	"in a link",
+	"in an endpoint of a link",
+	"in a test",
+	"in \"capture:\" of a test",
+	"in \"capture:\" at the top level",
+	"in \"rotate:\"",
 };
 
 static const struct key *find_key(const char *name)

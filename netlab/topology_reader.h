@@ -7,12 +7,12 @@
  *
  * What the files that make up topology_read() share: topology.c (the file and its outermost keys), topology_keys.c
  * (which key belongs where), topology_nodes.c, topology_nat.c, topology_nat_services.c, topology_bridge.c,
- * topology_switch.c, topology_links.c (links as they are written), topology_attachments.c (ends of links that lead out
- * of the lab), topology_interfaces.c (numbers, MAC addresses, and the checks that need the whole lab) and
- * topology_validate.c.  Nobody else includes this.
+ * topology_switch.c, topology_links.c (links as they are written), topology_attachments.c (ends of links that lead
+ * out of the lab), topology_capture.c, topology_interfaces.c (numbers, MAC addresses, and the checks that need the
+ * whole lab) and topology_validate.c.  Nobody else includes this.
  *
- * Every step goes on after an error, adding what it understood, so that one run shows several errors.  The result
- * is thrown away when there was any.
+ * Every step goes on after an error, adding what it understood, so that one run shows several errors.  The result is
+ * thrown away when there was any.
  *
  * Thread-safety: one thread for each struct topology_reader. */
 
@@ -127,6 +127,8 @@ enum topology_place {
 	TOPOLOGY_IN_ENDPOINT = 32,
 	TOPOLOGY_IN_TEST = 64,
 	TOPOLOGY_IN_CAPTURE = 128, /* "capture:" of a test. */
+	TOPOLOGY_IN_LAB_CAPTURE = 256,
+	TOPOLOGY_IN_ROTATE = 512,
 };
 
 /* Reports every key of 'map' that does not belong in 'place': keys of later versions as not supported yet, keys that
@@ -234,6 +236,11 @@ void topology_read_switch(struct topology_reader *reader, const struct yaml_tree
 			  struct topology_network *network);
 /* Gives the topology's links the rules of the wires' ends, and checks what needs the whole lab. */
 void topology_settle_switch(struct topology_reader *reader);
+
+/* topology_capture.c */
+
+/* Reads what is captured of the lab, the value of "capture:" at the top level, or NULL. */
+void topology_read_capture(struct topology_reader *reader, const struct yaml_tree_node *map);
 
 /* topology_interfaces.c */
 

@@ -43,10 +43,10 @@ static int spawn(struct launch *launch, const char *netlabd, struct error *error
 	posix_spawn_file_actions_t actions;
 	int fds[2], copy, result;
 
-	if (launch->captures) {
-		argv[argc++] = "--captures";
-		argv[argc++] = (char *)launch->captures;
-	}
+	argv[argc++] = "--captures";
+	argv[argc++] = (char *)launch->captures;
+	if (launch->no_capture)
+		argv[argc++] = "--no-capture";
 	if (launch->cold)
 		argv[argc++] = "--cold";
 	if (launch->overcommit)

@@ -16,7 +16,8 @@ struct launch {
 	const char *from;     /* A snapshot, in place of the topology, or NULL. */
 	bool cold;            /* No clones. */
 	bool overcommit;      /* Too little memory is no reason not to start. */
-	const char *captures; /* Absolute path, or NULL for none. */
+	const char *captures; /* Absolute path. */
+	bool no_capture;      /* Nothing is written there but what was recorded before a crash. */
 	int signal_fd;        /* A signalfd that interrupts. */
 	pid_t pid;            /* netlabd's, a child of ours; 0 when it has ended. */
 };

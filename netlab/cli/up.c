@@ -46,7 +46,7 @@ struct up {
 	char *path;       /* Of the topology, as found. */
 	const char *file; /* The same as one speaks of it. */
 	struct topology *topology;
-	char *captures; /* Absolute path, or NULL. */
+	char *captures; /* Absolute path. */
 	struct launch launch;
 	struct progress progress;
 };
@@ -80,11 +80,7 @@ static char *absolute_path(const char *path)
 
 static void set_captures(struct up *up)
 {
-	char *usual;
-
-	if (up->no_capture)
-		return;
-	usual = allocate_text("captures/%s", up->topology->name);
+	char *usual = allocate_text("captures/%s", up->topology->name);
 	up->captures = absolute_path(up->folder ? up->folder : usual);
 	free(usual);
 }
@@ -248,7 +244,7 @@ static void put_success(const struct up *up)
 		       up->progress.count == 1 ? "" : "s", cli_duration(slowest, duration));
 	}
 	printf("  captures  ");
-	cli_put_text(stdout, up->captures ? up->captures : "none (--no-capture)");
+	cli_put_text(stdout, up->no_capture ? "none (--no-capture)" : up->captures);
 	lab_words(up, words);
 	printf("\n  next      netlab %sexec %s -- ip address\n"
 	       "            netlab %sconnect %s\n",
@@ -351,6 +347,7 @@ static int start_and_follow(struct up *up)
 		.lab = up->topology->name,
 		.topology = up->topology->path,
 		.captures = up->captures,
+		.no_capture = up->no_capture,
 		.from = up->from,
 		.cold = up->cold,
 		.overcommit = up->overcommit,

@@ -628,7 +628,11 @@ static void make_plane(struct plane *plane, struct guest *guest, const char *cap
 
 	*plane = (struct plane){.dataplane = check(dataplane_create(&error), &error)};
 	if (captures) {
-		plane->capture = check(capture_create(captures, &error), &error);
+		const struct capture_options capture = {.folder = captures,
+							.has_port_files = true,
+							.has_lab_file = true};
+
+		plane->capture = check(capture_create(&capture, &error), &error);
 		dataplane_set_capture(plane->dataplane, plane->capture);
 	}
 	network = check(dataplane_add_network(plane->dataplane, "uplink", 4096, 300), &error);
@@ -652,6 +656,8 @@ static void end_plane(struct plane *plane)
 	dataplane_destroy(plane->dataplane);
 	for (int i = 0; plane->capture && i < 2; i++)
 		unlink(capture_file(plane->capture, i));
+	if (plane->capture)
+		unlink(capture_lab_path(plane->capture));
 	capture_destroy(plane->capture);
 }
 

@@ -103,7 +103,9 @@ static void set_up(struct bench *bench, const char *folder, bool network, bool c
 	*bench = (struct bench){.folder = folder, .port_count = network ? PORTS : 2};
 	bench->dataplane = check(dataplane_create(&error), &error);
 	if (capture) {
-		bench->capture = check(capture_create(folder, &error), &error);
+		const struct capture_options options = {.folder = folder, .has_port_files = true, .has_lab_file = true};
+
+		bench->capture = check(capture_create(&options, &error), &error);
 		dataplane_set_capture(bench->dataplane, bench->capture);
 	}
 	if (network)
@@ -137,6 +139,8 @@ static void tear_down(struct bench *bench)
 	dataplane_destroy(bench->dataplane);
 	for (int i = 0; bench->capture && i < bench->port_count; i++)
 		unlink(capture_file(bench->capture, i));
+	if (bench->capture)
+		unlink(capture_lab_path(bench->capture));
 	capture_destroy(bench->capture);
 	for (int i = 0; i < bench->port_count; i++) {
 		free(bench->stations[i].send);

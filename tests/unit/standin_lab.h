@@ -187,6 +187,14 @@ int lab_restore(struct lab *lab, const char *name, lab_done *done, void *opaque,
 	return standin_begin(lab, task, done, opaque, error);
 }
 
+int lab_read_capture(struct lab *lab, int fd, const struct capture_reader_options *options, struct error *error)
+{
+	(void)lab;
+	(void)fd;
+	(void)options;
+	return error_set(error, ERROR_FAILED, ENOSYS, "the stand-in captures nothing");
+}
+
 int lab_capture_position(struct lab *lab, const char *port, lab_done *done, void *opaque, struct error *error)
 {
 	char task[32];

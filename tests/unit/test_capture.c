@@ -94,7 +94,9 @@ static void capture_bytes(struct capture *capture, int port, uint32_t number, si
 	rest = (struct iovec){bytes + frame.header_size, size - frame.header_size};
 	frame.rest = &rest;
 	frame.rest_count = 1;
-	capture_frame(capture, port, &frame, time);
+	capture_begin(capture, &frame, number, time);
+	capture_send(capture, port);
+	capture_end(capture);
 }
 
 static pcap_t *open_file(const char *path)
@@ -154,9 +156,19 @@ static char *path_of(const struct fixture *fixture, const char *name)
 	return path;
 }
 
+static struct capture *create_in(const char *folder, struct error *error)
+{
+	const struct capture_options options = {.folder = folder, .has_port_files = true};
+
+	return capture_create(&options, error);
+}
+
 static struct capture *create(const struct fixture *fixture, size_t ring_size)
 {
-	struct capture *capture = capture_create_sized(fixture->folder, ring_size, NULL);
+	const struct capture_options options = {.folder = fixture->folder,
+						.has_port_files = true,
+						.ring_size = ring_size};
+	struct capture *capture = capture_create(&options, NULL);
 
 	assert_non_null(capture);
 	return capture;
@@ -239,7 +251,7 @@ static void folders_are_made_with_parents(void **state)
 	struct stat status;
 
 	assert_true(asprintf(&deep, "%s/a/b//c/", fixture->folder) > 0);
-	capture = capture_create(deep, NULL);
+	capture = create_in(deep, NULL);
 	assert_non_null(capture);
 	assert_int_equal(capture_add_port(capture, "h1:eth0", NULL), 0);
 	assert_int_equal(stat(capture_file(capture, 0), &status), 0);
@@ -264,11 +276,11 @@ static void what_is_no_folder_is_refused(void **state)
 
 	assert_true(fd >= 0);
 	close(fd);
-	assert_null(capture_create(fixture->folder, &error));
+	assert_null(create_in(fixture->folder, &error));
 	assert_int_equal(error.class, ERROR_FAILED);
 	assert_non_null(strstr(error.text, fixture->folder));
-	assert_null(capture_create(below, NULL));
-	assert_null(capture_create("", NULL));
+	assert_null(create_in(below, NULL));
+	assert_null(create_in("", NULL));
 	unlink(fixture->folder);
 	free(below);
 }
@@ -510,7 +522,7 @@ static void write_records(struct capture_file *file, uint32_t from, uint32_t to)
 
 	for (uint32_t i = from; i < to; i++) {
 		fill(bytes, sizeof(bytes), i);
-		capture_file_write(file, TIME + i, bytes, sizeof(bytes), &unflushed);
+		capture_file_write(file, TIME + i, bytes, sizeof(bytes), sizeof(bytes), &unflushed);
 	}
 	capture_files_flush(&unflushed);
 	assert_true(TAILQ_EMPTY(&unflushed));
@@ -600,6 +612,13 @@ static void data_plane_captures_both_ends(void **state)
 	}
 }
 
+static enum capture_ring_event wait_for_record(struct capture_ring *ring)
+{
+	struct pollfd event;
+
+	return capture_ring_wait(ring, &event, 0, -1);
+}
+
 static void ring_refuses_what_does_not_fit(void **state)
 {
 	struct capture_ring *ring = capture_ring_create(4096, 2, NULL);
@@ -616,7 +635,7 @@ static void ring_refuses_what_does_not_fit(void **state)
 	assert_null(capture_ring_next(ring, &size));
 	for (uint8_t *to; (to = capture_ring_reserve(ring, 1000)); records++) {
 		memset(to, (int)records, 1000);
-		capture_ring_commit(ring);
+		capture_ring_commit(ring, 1000);
 	}
 	assert_int_equal(records, 8);
 	for (size_t i = 0; i < records; i++) {
@@ -630,13 +649,13 @@ static void ring_refuses_what_does_not_fit(void **state)
 	assert_null(capture_ring_next(ring, &size));
 	/* Now there is room for a block again. */
 	assert_non_null(capture_ring_reserve(ring, capture_ring_record_max(ring)));
-	capture_ring_commit(ring);
-	assert_true(capture_ring_wait(ring));
+	capture_ring_commit(ring, capture_ring_record_max(ring));
+	assert_int_equal(wait_for_record(ring), CAPTURE_RING_RECORD);
 	assert_non_null(capture_ring_next(ring, &size));
 	assert_int_equal(size, capture_ring_record_max(ring));
 	capture_ring_release(ring);
 	capture_ring_close(ring);
-	assert_false(capture_ring_wait(ring));
+	assert_int_equal(wait_for_record(ring), CAPTURE_RING_CLOSED);
 	capture_ring_destroy(ring);
 }
 
@@ -654,7 +673,7 @@ static uint32_t put_some(struct capture_ring *ring, uint32_t number, uint32_t co
 		if (!to)
 			break;
 		fill(to, size, number);
-		capture_ring_commit(ring);
+		capture_ring_commit(ring, size);
 	}
 	return number;
 }
@@ -707,7 +726,7 @@ static void *produce(void *opaque)
 		}
 		memcpy(to, &number, sizeof(number));
 		fill(to + sizeof(number), size - sizeof(number), number);
-		capture_ring_commit(ring);
+		capture_ring_commit(ring, size);
 		/* Announced now singly, now in batches, so that the consumer sleeps now and then. */
 		if (number % 64 == 0 || (number >> 12) % 2)
 			capture_ring_announce(ring);
@@ -723,12 +742,13 @@ static void ring_stands_two_threads(void **state)
 {
 	struct capture_ring *ring = capture_ring_create(4096, 8, NULL);
 	uint32_t expected = 0;
+	enum capture_ring_event event;
 	uint8_t bytes[256];
 	pthread_t thread;
 
 	(void)state;
 	assert_int_equal(pthread_create(&thread, NULL, produce, ring), 0);
-	while (capture_ring_wait(ring)) {
+	while ((event = wait_for_record(ring)) != CAPTURE_RING_CLOSED) {
 		const uint8_t *record;
 		uint32_t number;
 		size_t size;

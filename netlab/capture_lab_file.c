@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/capture_lab_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "netlab/capture_internal.h"
+#include "netlab/capture_stream.h"
+
+#define NAME "lab.pcapng"
+#define SECOND 1000000000ull
+
+struct capture_lab_file {
+	const struct capture *capture;
+	struct capture_stream *stream;
+	char *path;
+	int fd;           /* -1: it could not be opened again; nothing is written. */
+	uint64_t written; /* Bytes of the file, all of them whole blocks. */
+	uint64_t begun;   /* When it was opened, nanoseconds since the epoch; 0: with the first frame. */
+	uint32_t number;  /* Of the last one that was completed. */
+	bool failing;
+	struct log_limit limit;
+};
+
+static void write_out(struct capture_lab_file *file);
+
+/* "lab-00001.pcapng", whatever the number of digits. */
+static bool is_numbered(const char *name)
+{
+	size_t digits;
+
+	if (strncmp(name, "lab-", 4) != 0)
+		return false;
+	digits = strspn(name + 4, "0123456789");
+	return digits >= 5 && !strcmp(name + 4 + digits, ".pcapng");
+}
+
+static void remove_numbered(const char *folder)
+{
+	DIR *directory = opendir(folder);
+	const struct dirent *entry;
+
+	if (!directory)
+		return;
+	while ((entry = readdir(directory)))
+		if (is_numbered(entry->d_name))
+			unlinkat(dirfd(directory), entry->d_name, 0);
+	closedir(directory);
+}
+
+static char *numbered_path(const struct capture_lab_file *file, uint32_t number)
+{
+	char *path;
+
+	return asprintf(&path, "%s/lab-%05u.pcapng", file->capture->folder, number) < 0 ? NULL : path;
+}
+
+static int open_file(struct capture_lab_file *file)
+{
+	file->fd = capture_file_open_regular(file->path, O_WRONLY);
+	if (file->fd < 0)
+		return file->fd;
+	if (ftruncate(file->fd, 0) < 0) {
+		int result = -errno;
+
+		close(file->fd);
+		file->fd = -1;
+		return result;
+	}
+	file->written = file->begun = 0;
+	capture_stream_begin(file->stream);
+	return 0;
+}
+
+struct capture_lab_file *capture_lab_file_open(const struct capture *capture, struct error *error)
+{
+	const struct capture_stream_options options = {.is_clean = capture->options.is_clean,
+						       .has_events = capture->options.has_events};
+	struct capture_lab_file *file = calloc(1, sizeof(*file));
+	int result = -ENOMEM;
+
+	if (file) {
+		file->capture = capture;
+		file->fd = -1;
+		file->stream = capture_stream_create(capture, &options);
+		if (file->stream && asprintf(&file->path, "%s/" NAME, capture->folder) >= 0)
+			result = open_file(file);
+	}
+	if (result == 0) {
+		remove_numbered(capture->folder);
+		return file;
+	}
+	capture_file_cannot_open(file && file->path ? file->path : NAME, -result, error);
+	capture_lab_file_close(file, 0);
+	return NULL;
+}
+
+/* Takes back what is in the file of a write that failed. */
+static void give_up(struct capture_lab_file *file, int errnum)
+{
+	if (!file->failing)
+		log_limited(&file->limit, "%s: frames are lost to the capture: %s", file->path, strerror(errnum));
+	file->failing = true;
+	capture_stream_give_up(file->stream);
+	if (ftruncate(file->fd, (off_t)file->written) == 0)
+		return;
+	log_limited(&file->limit, "%s: the capture ends, it cannot be cut back: %s", file->path, strerror(errno));
+	close(file->fd);
+	file->fd = -1;
+}
+
+static int write_all(int fd, const uint8_t *bytes, size_t size)
+{
+	while (size > 0) {
+		ssize_t count = write(fd, bytes, size);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count <= 0)
+			return count < 0 ? -errno : -EIO;
+		bytes += count;
+		size -= (size_t)count;
+	}
+	return 0;
+}
+
+static void write_out(struct capture_lab_file *file)
+{
+	size_t size;
+	const uint8_t *bytes = capture_stream_bytes(file->stream, &size);
+	int result;
+
+	if (size == 0)
+		return;
+	result = file->fd < 0 ? -EBADF : write_all(file->fd, bytes, size);
+	if (result < 0) {
+		if (file->fd < 0)
+			capture_stream_give_up(file->stream);
+		else
+			give_up(file, -result);
+		return;
+	}
+	file->written += size;
+	if (file->failing)
+		log_limited(&file->limit, "%s: the capture goes on", file->path);
+	file->failing = false;
+	capture_stream_taken(file->stream, size);
+}
+
+void capture_lab_file_add(struct capture_lab_file *file, const struct capture_record *record)
+{
+	if (file->begun == 0)
+		file->begun = record->time;
+	/* What follows a buffer that was given up is this record's rest, at the beginning of a section. */
+	while (!capture_stream_add(file->stream, record))
+		write_out(file);
+}
+
+static void complete(struct capture_lab_file *file, uint64_t time)
+{
+	while (!capture_stream_end(file->stream, time))
+		write_out(file);
+	write_out(file);
+	if (file->fd >= 0)
+		close(file->fd);
+	file->fd = -1;
+}
+
+static void remove_oldest(const struct capture_lab_file *file)
+{
+	uint32_t files = file->capture->options.rotation.files;
+	char *path;
+
+	if (files == 0 || file->number < files)
+		return;
+	path = numbered_path(file, file->number - files + 1);
+	if (path)
+		unlink(path);
+	free(path);
+}
+
+static void rotate(struct capture_lab_file *file, uint64_t time)
+{
+	char *path;
+	int result;
+
+	complete(file, time);
+	file->number++;
+	path = numbered_path(file, file->number);
+	result = path && rename(file->path, path) == 0 ? 0 : -errno;
+	free(path);
+	if (result == 0) {
+		remove_oldest(file);
+		result = open_file(file);
+	}
+	if (result < 0)
+		log_line("%s: the capture ends, no new file can be begun: %s", file->path, strerror(-result));
+}
+
+static bool is_full(const struct capture_lab_file *file, uint64_t time)
+{
+	const struct capture_rotation *rotation = &file->capture->options.rotation;
+
+	if (file->fd < 0)
+		return false;
+	return (rotation->size > 0 && file->written >= rotation->size) ||
+	       (rotation->seconds > 0 && file->begun > 0 && time > file->begun &&
+		time - file->begun >= rotation->seconds * SECOND);
+}
+
+void capture_lab_file_flush(struct capture_lab_file *file, uint64_t time)
+{
+	(void)capture_stream_add(file->stream, NULL); /* Interfaces of a lab in which nothing was sent yet. */
+	write_out(file);
+	if (is_full(file, time))
+		rotate(file, time);
+}
+
+void capture_lab_file_close(struct capture_lab_file *file, uint64_t time)
+{
+	if (!file)
+		return;
+	if (file->fd >= 0)
+		complete(file, time);
+	capture_stream_destroy(file->stream);
+	free(file->path);
+	free(file);
+}
+
+const char *capture_lab_file_path(const struct capture_lab_file *file)
+{
+	return file->path;
+}

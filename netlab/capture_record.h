@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETLAB_CAPTURE_RECORD_H
+#define NETLAB_CAPTURE_RECORD_H 1
+
+/* What the data plane's thread tells the capture's writer (netlab/capture_ring.h), and what the recorder keeps
+ * (netlab/capture_recorder.h).
+ *
+ * A frame is one record, whatever the number of ports it crosses: its bytes, once, and then its crossings in their
+ * order.  One that gets another tag on its way, or crosses more than CAPTURE_CROSSINGS_MAX ports, is several records of
+ * the same id.
+ *
+ * Thread-safety: a record is its thread's alone until it is committed to the ring, and constant from then on. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CAPTURE_CROSSINGS_MAX 64
+
+enum capture_kind {
+	CAPTURE_FRAME,
+	CAPTURE_EVENT, /* Something that is no frame happened: 'bytes' is a text. */
+	CAPTURE_END,   /* 'id' is the number of a port whose last frame was captured. */
+	CAPTURE_MARK,  /* 'id' is a struct capture_mark's address. */
+};
+
+struct capture_crossing {
+	uint32_t port;
+	uint32_t limit;      /* With some reasons, the number that the frame was above, or 0. */
+	uint8_t is_received; /* It came out of the wire at this port; else it went in. */
+	uint8_t is_on_wire;  /* It did cross the port, and is in the port's own capture. */
+	uint8_t drop;        /* 0: it went on, else it died here, for the reason drop - 1 of enum drop_reason. */
+	uint8_t unused;
+};
+
+struct capture_record {
+	uint64_t time; /* Nanoseconds since the epoch. */
+	uint64_t id;
+	uint32_t kind;
+	uint32_t size;           /* Of the frame. */
+	uint32_t captured;       /* Bytes that are here ... */
+	uint32_t crossing_count; /* ... and crossings behind them. */
+	uint8_t bytes[];
+};
+
+/* Bytes of a record of so many. */
+static inline size_t capture_record_size(uint32_t captured, uint32_t crossing_count)
+{
+	return sizeof(struct capture_record) + ((size_t)captured + 3) / 4 * 4 +
+	       crossing_count * sizeof(struct capture_crossing);
+}
+
+static inline const struct capture_crossing *capture_record_crossings(const struct capture_record *record)
+{
+	return (const struct capture_crossing *)(const void *)(record->bytes + ((size_t)record->captured + 3) / 4 * 4);
+}
+
+#endif /* capture_record.h */

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/capture_stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "netlab/capture_internal.h"
+#include "netlab/dataplane.h"
+#include "netlab/frame_filter.h"
+#include "netlab/pcapng.h"
+
+/* Theory of operation
+ * -------------------
+ * A section is made in steps, and the stream remembers which one is next, so that a full buffer can interrupt it
+ * anywhere: the header, names by the hundred, one interface after the other, one crossing of a record after the other,
+ * one interface's statistics after the other.
+ *
+ * What the ring lost of a port is counted by the capture, and what a reader lost since it was too slow by the stream
+ * itself; the next frame of that port says the sum (epb_dropcount), and the statistics say it again.
+ *
+ * An event is told by the next frame, as a comment of it, or else by the statistics: a comment needs a block to stand
+ * in, and readers show those of frames. */
+
+/* The longest block of a frame fits twice, whatever its comments. */
+#define BUFFER_SIZE (256u << 10)
+
+#define NAMES_PER_BLOCK 128
+#define COMMENT_MAX 128
+#define EVENTS_MAX PCAPNG_TEXT_MAX
+
+#define EVENT_PREFIX "netlab: event="
+
+struct stream_port {
+	uint32_t interface; /* Its number plus 1; 0: it has none yet. */
+	uint64_t told;      /* Of what the ring lost. */
+	uint64_t missed;    /* Beside that, and not told yet. */
+	uint64_t crossed, died, written, lost;
+	uint64_t unsafe; /* Frames in the buffer ... */
+	uint64_t buffer; /* ... of this number. */
+};
+
+enum step { STEP_SECTION, STEP_NAMES, STEP_INTERFACES, STEP_RECORDS, STEP_STATISTICS };
+
+struct capture_stream {
+	const struct capture *capture;
+	struct capture_stream_options options;
+	struct stream_port *ports; /* CAPTURE_PORTS_MAX of them; those that are not used take no memory. */
+	enum step step;
+	uint32_t next; /* In this step, or the next crossing of a record. */
+	const struct capture_names *names;
+	uint32_t interface_count, port_count; /* Of ports that had one when the section began. */
+	uint64_t begun;                       /* Time of its first record. */
+	uint64_t written, lost;
+	uint64_t buffers; /* That were begun. */
+	char events[EVENTS_MAX];
+	size_t events_size;
+	size_t size; /* In the buffer, from 'start' on. */
+	size_t start;
+	uint8_t buffer[BUFFER_SIZE];
+};
+
+struct capture_stream *capture_stream_create(const struct capture *capture,
+					     const struct capture_stream_options *options)
+{
+	struct capture_stream *stream = calloc(1, sizeof(*stream));
+
+	if (!stream)
+		return NULL;
+	stream->capture = capture;
+	stream->options = *options;
+	stream->ports = calloc(CAPTURE_PORTS_MAX, sizeof(struct stream_port));
+	if (!stream->ports) {
+		free(stream);
+		return NULL;
+	}
+	return stream;
+}
+
+void capture_stream_destroy(struct capture_stream *stream)
+{
+	if (!stream)
+		return;
+	free(stream->ports);
+	free(stream);
+}
+
+static bool wants_port(const struct capture_stream *stream, uint32_t port)
+{
+	return !stream->options.ports || (port < stream->options.port_count && stream->options.ports[port]);
+}
+
+static uint64_t ring_lost(const struct capture_stream *stream, uint32_t port)
+{
+	return atomic_load_explicit(&stream->capture->ports[port]->lost, memory_order_relaxed);
+}
+
+void capture_stream_begin(struct capture_stream *stream)
+{
+	stream->step = STEP_SECTION;
+	stream->next = stream->interface_count = 0;
+	stream->names = atomic_load(&stream->capture->names);
+	stream->port_count = (uint32_t)atomic_load(&stream->capture->port_count);
+	stream->begun = stream->written = stream->lost = 0;
+	for (uint32_t i = 0; i < stream->port_count; i++) {
+		uint64_t told = stream->ports[i].told, missed = stream->ports[i].missed;
+
+		stream->ports[i] = (struct stream_port){.told = told, .missed = missed};
+	}
+}
+
+void capture_stream_forget_losses(struct capture_stream *stream)
+{
+	uint32_t count = (uint32_t)atomic_load(&stream->capture->port_count);
+
+	for (uint32_t i = 0; i < count; i++)
+		stream->ports[i].told = ring_lost(stream, i);
+}
+
+/* The buffer. */
+
+const uint8_t *capture_stream_bytes(const struct capture_stream *stream, size_t *size)
+{
+	*size = stream->size;
+	return stream->buffer + stream->start;
+}
+
+void capture_stream_taken(struct capture_stream *stream, size_t size)
+{
+	size_t aligned;
+
+	stream->start += size;
+	stream->size -= size;
+	if (stream->size == 0) {
+		stream->start = 0;
+		stream->buffers++;
+	} else if (stream->start >= BUFFER_SIZE / 2) {
+		aligned = stream->start % 4; /* Blocks stay where numbers are aligned. */
+		memmove(stream->buffer + aligned, stream->buffer + stream->start, stream->size);
+		stream->start = aligned;
+	}
+}
+
+void capture_stream_give_up(struct capture_stream *stream)
+{
+	uint32_t count = (uint32_t)atomic_load(&stream->capture->port_count);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (stream->ports[i].buffer == stream->buffers)
+			stream->ports[i].missed += stream->ports[i].unsafe;
+		stream->ports[i].unsafe = 0;
+	}
+	stream->size = stream->start = 0;
+	stream->buffers++;
+	capture_stream_begin(stream);
+}
+
+static uint8_t *room(struct capture_stream *stream, size_t *size)
+{
+	*size = BUFFER_SIZE - stream->start - stream->size;
+	return stream->buffer + stream->start + stream->size;
+}
+
+/* Returns whether the block of 'size' bytes is in the buffer: 0 is one that did not fit. */
+static bool put(struct capture_stream *stream, size_t size)
+{
+	stream->size += size;
+	return size > 0;
+}
+
+void capture_stream_put_text(struct capture_stream *stream, const char *text)
+{
+	memcpy(stream->buffer + stream->size, text, strlen(text));
+	stream->size += strlen(text);
+}
+
+/* The section's beginning. */
+
+static bool put_section(struct capture_stream *stream)
+{
+	size_t size;
+	uint8_t *to = room(stream, &size);
+
+	return put(stream, pcapng_put_section(to, size, &stream->capture->section));
+}
+
+static bool put_names(struct capture_stream *stream)
+{
+	const struct capture_names *names = stream->names;
+
+	while (names && stream->next < names->count) {
+		size_t size, count = names->count - stream->next;
+		uint8_t *to = room(stream, &size);
+
+		if (count > NAMES_PER_BLOCK)
+			count = NAMES_PER_BLOCK;
+		if (!put(stream, pcapng_put_names(to, size, names->names + stream->next, count)))
+			return false;
+		stream->next += (uint32_t)count;
+	}
+	return true;
+}
+
+static bool put_interface(struct capture_stream *stream, uint32_t number)
+{
+	const struct capture_port *port = stream->capture->ports[number];
+	struct pcapng_interface interface = {
+		.name = port->name,
+		.description = atomic_load(&port->description),
+		.has_mac = port->has_mac,
+		/* One for all: libpcap reads no file in which they differ. */
+		.snap_len = stream->options.snap_len ? stream->options.snap_len : stream->capture->options.snap_len,
+	};
+	size_t size;
+	uint8_t *to = room(stream, &size);
+
+	if (stream->ports[number].interface)
+		return true;
+	memcpy(interface.mac, port->mac, sizeof(interface.mac));
+	if (!put(stream, pcapng_put_interface(to, size, &interface)))
+		return false;
+	stream->ports[number].interface = ++stream->interface_count;
+	return true;
+}
+
+static bool put_interfaces(struct capture_stream *stream)
+{
+	for (; stream->next < stream->port_count; stream->next++)
+		if (wants_port(stream, stream->next) && !put_interface(stream, stream->next))
+			return false;
+	return true;
+}
+
+/* Goes through the steps before records. */
+static bool put_beginning(struct capture_stream *stream)
+{
+	static bool (*const steps[])(struct capture_stream *) = {put_section, put_names, put_interfaces};
+
+	while (stream->step < STEP_RECORDS) {
+		if (!steps[stream->step](stream))
+			return false;
+		stream->step++;
+		stream->next = 0;
+	}
+	return true;
+}
+
+/* Comments: no function of stdio may be called here. */
+
+static size_t append(char *text, size_t at, size_t max, const char *what)
+{
+	size_t length = strlen(what);
+
+	if (length > max - 1 - at)
+		length = max - 1 - at;
+	memcpy(text + at, what, length);
+	text[at + length] = '\0';
+	return at + length;
+}
+
+static size_t append_number(char *text, size_t at, size_t max, uint32_t number)
+{
+	char digits[12];
+	size_t i = sizeof(digits) - 1;
+
+	digits[i] = '\0';
+	do {
+		digits[--i] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	return append(text, at, max, digits + i);
+}
+
+static void describe_drop(const struct capture_record *record, const struct capture_crossing *crossing, char *text)
+{
+	size_t at = append(text, 0, COMMENT_MAX, "netlab: drop=");
+
+	at = append(text, at, COMMENT_MAX, drop_reason_name((enum drop_reason)(crossing->drop - 1)));
+	at = append(text, at, COMMENT_MAX, " size=");
+	at = append_number(text, at, COMMENT_MAX, record->size);
+	if (crossing->limit == 0)
+		return;
+	at = append(text, at, COMMENT_MAX, " limit=");
+	append_number(text, at, COMMENT_MAX, crossing->limit);
+}
+
+/* Records. */
+
+static bool is_wanted(const struct capture_stream *stream, const struct capture_record *record)
+{
+	const struct pcap_pkthdr header = {.caplen = record->captured, .len = record->size};
+
+	return !stream->options.filter || frame_filter_passes(stream->options.filter, &header, record->bytes);
+}
+
+/* What the frame says is missing before it, of its port. */
+static uint64_t tell_losses(struct capture_stream *stream, uint32_t number)
+{
+	struct stream_port *port = &stream->ports[number];
+	uint64_t by_ring = ring_lost(stream, number);
+	uint64_t lost = by_ring - port->told + port->missed;
+
+	port->told = by_ring;
+	port->missed = 0;
+	port->lost += lost;
+	stream->lost += lost;
+	return lost;
+}
+
+static void count(struct capture_stream *stream, const struct capture_record *record,
+		  const struct capture_crossing *crossing)
+{
+	struct stream_port *port = &stream->ports[crossing->port];
+
+	if (stream->begun == 0)
+		stream->begun = record->time;
+	port->crossed += crossing->is_on_wire;
+	port->died += crossing->drop > 0;
+	port->written++;
+	stream->written++;
+	if (port->buffer != stream->buffers) {
+		port->buffer = stream->buffers;
+		port->unsafe = 0;
+	}
+	port->unsafe++;
+}
+
+static bool put_crossing(struct capture_stream *stream, const struct capture_record *record,
+			 const struct capture_crossing *crossing)
+{
+	uint32_t snap_len = stream->options.snap_len ? stream->options.snap_len : UINT32_MAX;
+	bool is_clean = stream->options.is_clean;
+	char drop[COMMENT_MAX];
+	unsigned int comments = 0;
+	struct pcapng_packet packet = {
+		.interface = stream->ports[crossing->port].interface - 1,
+		.time = record->time,
+		.bytes = record->bytes,
+		.captured = record->captured < snap_len ? record->captured : snap_len,
+		.size = record->size,
+		.direction = crossing->is_received ? PCAPNG_INBOUND : PCAPNG_OUTBOUND,
+		.id = record->id,
+		.verdict = is_clean ? 0 : crossing->drop,
+	};
+	size_t size;
+	uint8_t *to = room(stream, &size);
+
+	/* Before anything is counted: the longest it can be. */
+	if (size < packet.captured + PCAPNG_PACKET_MAX)
+		return false;
+	packet.lost = tell_losses(stream, crossing->port);
+	if (!is_clean && crossing->drop) {
+		describe_drop(record, crossing, drop);
+		packet.comments[comments++] = drop;
+	}
+	if (stream->events_size > 0)
+		packet.comments[comments++] = stream->events;
+	stream->events_size = 0;
+	count(stream, record, crossing);
+	return put(stream, pcapng_put_packet(to, size, &packet));
+}
+
+static bool put_crossings(struct capture_stream *stream, const struct capture_record *record)
+{
+	const struct capture_crossing *crossings = capture_record_crossings(record);
+
+	for (; stream->next < record->crossing_count; stream->next++) {
+		const struct capture_crossing *crossing = &crossings[stream->next];
+
+		if (!wants_port(stream, crossing->port) ||
+		    (stream->options.is_clean && crossing->drop && !crossing->is_on_wire))
+			continue;
+		if (!put_interface(stream, crossing->port) || !put_crossing(stream, record, crossing))
+			return false;
+	}
+	stream->next = 0;
+	return true;
+}
+
+/* An event's text is not terminated. */
+static void keep_event(struct capture_stream *stream, const struct capture_record *record)
+{
+	const char *prefix = stream->events_size > 0 ? "; event=" : EVENT_PREFIX;
+	size_t at = stream->events_size, length = record->captured;
+
+	if (!stream->options.has_events || at + strlen(prefix) + length + 1 > EVENTS_MAX)
+		return;
+	at = append(stream->events, at, EVENTS_MAX, prefix);
+	memcpy(stream->events + at, record->bytes, length);
+	stream->events[at + length] = '\0';
+	stream->events_size = at + length;
+}
+
+bool capture_stream_add(struct capture_stream *stream, const struct capture_record *record)
+{
+	if (!put_beginning(stream))
+		return false;
+	if (!record)
+		return true;
+	if (record->kind == CAPTURE_EVENT)
+		keep_event(stream, record);
+	if (record->kind != CAPTURE_FRAME || (stream->next == 0 && !is_wanted(stream, record)))
+		return true;
+	return put_crossings(stream, record);
+}
+
+uint32_t capture_stream_next_crossing(const struct capture_stream *stream)
+{
+	return stream->step == STEP_RECORDS ? stream->next : 0;
+}
+
+void capture_stream_skip(struct capture_stream *stream)
+{
+	if (stream->step == STEP_RECORDS)
+		stream->next = 0;
+}
+
+void capture_stream_miss(struct capture_stream *stream, uint32_t port, uint64_t count)
+{
+	if (wants_port(stream, port))
+		stream->ports[port].missed += count;
+}
+
+/* The section's end. */
+
+static bool put_statistics(struct capture_stream *stream, uint32_t number, uint64_t time)
+{
+	const struct stream_port *port = &stream->ports[number];
+	size_t size;
+	uint8_t *to = room(stream, &size);
+	struct pcapng_statistics statistics = {
+		.interface = port->interface - 1,
+		.time = time,
+		.start = stream->begun ? stream->begun : time,
+		.end = time,
+		.comment = stream->events_size > 0 ? stream->events : NULL,
+	};
+
+	if (size < PCAPNG_BLOCK_MAX)
+		return false;
+	tell_losses(stream, number);
+	statistics.received = port->crossed;
+	statistics.dropped = port->died;
+	statistics.lost = port->lost;
+	statistics.delivered = port->written;
+	stream->events_size = 0;
+	return put(stream, pcapng_put_statistics(to, size, &statistics));
+}
+
+bool capture_stream_end(struct capture_stream *stream, uint64_t time)
+{
+	if (stream->step != STEP_STATISTICS && !put_beginning(stream))
+		return false;
+	stream->step = STEP_STATISTICS;
+	for (; stream->next < (uint32_t)atomic_load(&stream->capture->port_count); stream->next++)
+		if (stream->ports[stream->next].interface && !put_statistics(stream, stream->next, time))
+			return false;
+	return true;
+}
+
+uint64_t capture_stream_written(const struct capture_stream *stream)
+{
+	return stream->written;
+}
+
+uint64_t capture_stream_lost(const struct capture_stream *stream)
+{
+	return stream->lost;
+}

@@ -7,12 +7,12 @@
  *
  * Packets of a capture in the PCAP Next Generation format (draft-ietf-opsawg-pcapng), one after the other, with the
  * options that libpcap's reader does not hand out: names of interfaces, comments, packet ids, verdicts.  Both byte
- * orders, any number of sections, any if_tsresol, and blocks that are not known, which are skipped.  Simple Packet
- * Blocks and the obsolete Packet Block are skipped as well, and counted.
+ * orders, any number of sections, any if_tsresol and if_tsoffset, and blocks that are not known, which are skipped.
+ * Simple Packet Blocks and the obsolete Packet Block are skipped as well, and counted.
  *
- * A file comes from an enemy: all lengths are checked, and memory is bounded by PCAPNG_READER_BLOCK_MAX and by
- * PCAPNG_READER_INTERFACES_MAX.  A file that ends within a block is read up to there (-EPIPE), as one is whose
- * writer was killed or is still at it.
+ * A file comes from an enemy: all lengths are checked, and memory is bounded by PCAPNG_READER_BLOCK_MAX and, for what
+ * is kept of interfaces, by PCAPNG_READER_INTERFACES_MAX and PCAPNG_READER_TEXT_MAX.  A file that ends within a block
+ * is read up to there (-EPIPE), as one is whose writer was killed or is still at it; an empty one has no packets.
  *
  * Thread-safety: one thread at a time. */
 
@@ -22,8 +22,9 @@
 #include <stdio.h>
 
 #define PCAPNG_READER_BLOCK_MAX (16u << 20)
-#define PCAPNG_READER_INTERFACES_MAX 65536
-#define PCAPNG_READER_COMMENTS_MAX 8
+#define PCAPNG_READER_INTERFACES_MAX 65536 /* Of all sections. */
+#define PCAPNG_READER_TEXT_MAX 1024        /* Bytes of an interface's name and description; the rest is cut off. */
+#define PCAPNG_READER_COMMENTS_MAX 8       /* Of a packet; more are left out. */
 
 struct pcapng_reader;
 
@@ -38,8 +39,8 @@ struct pcapng_reader_packet {
 	const struct pcapng_reader_interface *interface; /* As long as the reader; none is freed before it. */
 	uint64_t time;                                   /* Nanoseconds since the epoch. */
 	const uint8_t *bytes;
-	uint32_t captured, size;
-	unsigned int direction; /* Of epb_flags: 0 unknown, 1 inbound, 2 outbound. */
+	uint32_t captured, size; /* 'captured' is at most 'size'. */
+	unsigned int direction;  /* Of epb_flags: 0 unknown, 1 inbound, 2 outbound. */
 	bool has_id;
 	uint64_t id;
 	uint64_t lost;                                    /* epb_dropcount, or 0. */
@@ -59,6 +60,9 @@ int pcapng_reader_next(struct pcapng_reader *reader, struct pcapng_reader_packet
 
 /* What was wrong, as a sentence without its subject ("is no pcapng file"), after an error of pcapng_reader_next(). */
 const char *pcapng_reader_problem(const struct pcapng_reader *reader);
+
+/* Packets that were skipped, since their blocks are not Enhanced Packet Blocks. */
+uint64_t pcapng_reader_skipped(const struct pcapng_reader *reader);
 
 /* Bytes of the stream that were read as whole blocks. */
 uint64_t pcapng_reader_position(const struct pcapng_reader *reader);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "netlab/pcapng.h"
+#include "netlab/pcapng_reader.h"
 
 #define TIME 0x0102030405060708ull
 
@@ -317,6 +318,77 @@ static void characters_are_not_cut(void **state)
 	free(name);
 }
 
+/* What is written is read again, beside blocks that a reader passes over. */
+static void packets_are_read_as_they_were_written(void **state)
+{
+	static const uint8_t bytes[] = {1, 2, 3, 4, 5, 6, 7};
+	const struct pcapng_interface interfaces[] = {{.name = "h1:eth0", .description = "lan"}, {.name = "uplink"}};
+	const struct pcapng_packet packets[] = {
+		{.time = TIME,
+		 .bytes = bytes,
+		 .captured = 7,
+		 .size = 60,
+		 .direction = PCAPNG_INBOUND,
+		 .id = 1ull << 40,
+		 .comments = {"one", "", "three"}},
+		{.interface = 1,
+		 .time = UINT64_MAX,
+		 .bytes = bytes,
+		 .captured = 4,
+		 .size = 4,
+		 .direction = PCAPNG_OUTBOUND,
+		 .lost = 1ull << 33,
+		 .verdict = 255,
+		 .comments = {"four"}},
+		{.interface = 1, .size = UINT32_MAX, .lost = 1, .verdict = 1},
+	};
+	const struct pcapng_name name = {.name = "h1"};
+	struct pcapng_reader_packet packet;
+	struct pcapng_reader *reader;
+	uint8_t file[2048] = {0};
+	size_t size = put_section(file, sizeof(file), "text");
+	FILE *stream = fmemopen(file, sizeof(file), "r");
+
+	(void)state;
+	assert_non_null(stream);
+	size += pcapng_put_names(file + size, sizeof(file) - size, &name, 1);
+	for (size_t i = 0; i < 2; i++)
+		size += pcapng_put_interface(file + size, sizeof(file) - size, &interfaces[i]);
+	for (size_t i = 0; i < 3; i++)
+		size += pcapng_put_packet(file + size, sizeof(file) - size, &packets[i]);
+	size += put_statistics(file + size, sizeof(file) - size, "text");
+	reader = pcapng_reader_create(stream);
+	assert_non_null(reader);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(pcapng_reader_next(reader, &packet), 1);
+		assert_string_equal(packet.interface->name, interfaces[packets[i].interface].name);
+		assert_string_equal(packet.interface->description, packets[i].interface == 0 ? "lan" : "");
+		assert_int_equal(packet.interface->link_type, 1);
+		assert_int_equal(packet.time, packets[i].time);
+		assert_int_equal(packet.captured, packets[i].captured);
+		assert_memory_equal(packet.bytes, bytes, packet.captured);
+		assert_int_equal(packet.size, packets[i].size);
+		assert_int_equal(packet.direction, packets[i].direction);
+		assert_true(packet.has_id);
+		assert_int_equal(packet.id, packets[i].id);
+		assert_int_equal(packet.lost, packets[i].lost);
+		assert_int_equal(packet.verdict, packets[i].verdict);
+		for (size_t j = 0; j < 3; j++) {
+			if (packets[i].comments[j])
+				assert_string_equal(packet.comments[j], packets[i].comments[j]);
+			else
+				assert_null(packet.comments[j]);
+		}
+		assert_null(packet.comments[3]);
+	}
+	assert_int_equal(packet.interface->lost, (1ull << 33) + 1);
+	/* Behind the blocks are the zeros of the array, which are none. */
+	assert_true(pcapng_reader_next(reader, &packet) < 0);
+	assert_int_equal(pcapng_reader_position(reader), size);
+	pcapng_reader_destroy(reader);
+	fclose(stream);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +400,7 @@ int main(void)
 		cmocka_unit_test(without_room_there_is_no_block),
 		cmocka_unit_test(longest_texts_fit_and_longer_ones_are_cut),
 		cmocka_unit_test(characters_are_not_cut),
+		cmocka_unit_test(packets_are_read_as_they_were_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

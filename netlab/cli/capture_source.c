@@ -32,6 +32,8 @@ static json_t *make_request(struct client *client, const struct capture_source_o
 		json_object_set_new(request, "snaplen", json_integer(options->snap_len));
 	if (options->is_clean)
 		json_object_set_new(request, "clean", json_true());
+	if (options->has_events)
+		json_object_set_new(request, "events", json_true());
 	if (options->has_last)
 		json_object_set_new(request, "last", json_real(options->last));
 	if (options->trigger) {

@@ -17,6 +17,7 @@ struct capture_source_options {
 	size_t port_count;
 	const char *filter;   /* pcap-filter(7), or NULL. */
 	uint32_t snap_len;    /* 0: whole frames. */
+	bool has_events;      /* With what else happened in the lab, as comments of frames. */
 	bool is_clean;        /* Without frames that were dropped, and without comments. */
 	bool has_last;        /* Only what was recorded, ... */
 	double last;          /* ... of so many seconds; 0: all there is.  The stream ends with it. */

@@ -104,6 +104,7 @@ char *cli_image_builder(void);
 /* The table of all commands, ended by one without a name. */
 extern const struct cli_command cli_commands[];
 
+int cli_capture(struct cli *cli, int argc, char **argv);
 int cli_check(struct cli *cli, int argc, char **argv);
 int cli_complete(struct cli *cli, int argc, char **argv);
 int cli_completion(struct cli *cli, int argc, char **argv);
@@ -125,5 +126,6 @@ int cli_snapshot(struct cli *cli, int argc, char **argv);
 int cli_status(struct cli *cli, int argc, char **argv);
 int cli_up(struct cli *cli, int argc, char **argv);
 int cli_validate(struct cli *cli, int argc, char **argv);
+int cli_wireshark(struct cli *cli, int argc, char **argv);
 
 #endif /* cli.h */

@@ -174,6 +174,66 @@ const struct cli_command cli_commands[] = {
 		.format = "junit",
 	},
 	{
+		.name = "capture",
+		.run = cli_capture,
+		.summary = "capture frames of a running lab, live or from its recorder",
+		.usage = "netlab capture [OPTIONS] PORT... | --all",
+		.help = "Captures what crosses ports, with all the lab knows of each frame, in the format\n"
+			"pcapng: to a file, or to another program if standard output leads to one. PORT is\n"
+			"as in \"netlab status\"; a node stands for all of its ports. Ctrl-C ends it, and says\n"
+			"how many frames there were. docs/capture.md explains what is in them.\n"
+			"\n"
+			"  --all                all ports of the lab, also those that come later\n"
+			"  -w, --write FILE     write to FILE; - is standard output\n"
+			"  -f, --filter FILTER  only frames that pass it, as of pcap-filter(7)\n"
+			"  -s, --snaplen BYTES  at most so many of each frame\n"
+			"  --clean              without frames that were dropped, and without comments\n"
+			"  --events             with what else happened, such as a node that crashed, as\n"
+			"                       comments of the next frame\n"
+			"  --last TIME          what crossed in the TIME before now, and no more; \"all\" is\n"
+			"                       whatever is still recorded\n"
+			"  --trigger FILTER     wait for a frame that passes FILTER, and capture what is\n"
+			"                       around it\n"
+			"  --before TIME        how much of what was before it (default: 5s)\n"
+			"  --after TIME         how long to go on after it (default: 2s)\n"
+			"  -c, --count NUMBER   end after so many frames\n"
+			"  -d, --duration TIME  end after TIME\n"
+			"  --rotate-size SIZE   write a series, FILE_00001_DATE and so on, of files of at most\n"
+			"                       SIZE; each can be read without the others\n"
+			"  --rotate-time TIME   begin another file of the series after TIME\n"
+			"  --rotate-files N     keep only the last N files of the series\n"
+			"\n"
+			"Examples:\n"
+			"  netlab capture r1:eth1 | wireshark -k -i -\n"
+			"  netlab capture --all -w office.pcapng -f 'tcp port 80'\n"
+			"  netlab capture --all --last 30s -w bug.pcapng\n"
+			"  netlab capture r1 --trigger 'tcp[tcpflags] & tcp-rst != 0' -w reset.pcapng\n"
+			"  netlab capture --all -w day.pcapng --rotate-size 100M --rotate-files 10",
+	},
+	{
+		.name = "wireshark",
+		.run = cli_wireshark,
+		.summary = "show frames of a running lab in Wireshark",
+		.usage = "netlab wireshark [OPTIONS] PORT... | --all\n"
+			 "       netlab wireshark --install | --uninstall [--folder FOLDER]",
+		.help = "Starts Wireshark on what crosses the ports, which are given as to \"netlab capture\".\n"
+			"\n"
+			"With --install, netlab is an extcap program of Wireshark from then on: all ports of\n"
+			"running labs, and each lab as a whole, stand among Wireshark's own interfaces, and\n"
+			"among tshark's.\n"
+			"\n"
+			"  --all, -f, --filter, -s, --snaplen, --clean, --events, --last, --trigger, --before,\n"
+			"  --after              as \"netlab capture --help\" says\n"
+			"  --install            put a link to netlab into Wireshark's extcap folder\n"
+			"  --uninstall          remove it\n"
+			"  --folder FOLDER      that folder, if it is not the user's own\n"
+			"\n"
+			"Examples:\n"
+			"  netlab wireshark r1:eth1\n"
+			"  netlab wireshark --all --last 1m\n"
+			"  netlab wireshark --install && tshark -D",
+	},
+	{
 		.name = "restart",
 		.run = cli_restart,
 		.summary = "give a node a new machine and boot it",
@@ -312,7 +372,7 @@ const struct cli_command cli_commands[] = {
 	{
 		.name = "complete",
 		.run = cli_complete,
-		.usage = "netlab complete commands|labs|nodes|recipes|snapshots|tests",
+		.usage = "netlab complete commands|labs|networks|nodes|ports|recipes|snapshots|tests",
 		.help = "What there is, one a line, for the shell's completion.",
 	},
 	{.name = NULL},

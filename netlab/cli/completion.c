@@ -16,6 +16,9 @@ static const char bash_script[] =
 	"		case ${COMP_WORDS[i]} in\n"
 	"		--lab) lab=${COMP_WORDS[++i]} ;;\n"
 	"		--format | --name | --captures | --from | --timeout | -e | --env | --tail | --memory | --cpus) ((i++)) ;;\n"
+	"		-w | --write | -f | --filter | -s | --snaplen | -c | --count | -d | --duration)\n"
+	"			[[ $command != capture && $command != wireshark ]] || ((i++)) ;;\n"
+	"		--last | --trigger | --before | --after | --rotate-* | --folder) ((i++)) ;;\n"
 	"		-n) [ \"$command\" != logs ] || ((i++)) ;;\n"
 	"		-*) ;;\n"
 	"		*) command=${command:-${COMP_WORDS[i]}}; words+=(\"${COMP_WORDS[i]}\") ;;\n"
@@ -25,12 +28,22 @@ static const char bash_script[] =
 	"	done\n"
 	"	complete_from() { mapfile -t COMPREPLY < <(compgen -W \"$*\" -- \"$word\"); }\n"
 	"	names() { \"${COMP_WORDS[0]}\" ${lab:+--lab \"$lab\"} complete \"$1\" 2>/dev/null; }\n"
+	"	# A colon is a word of its own to bash, which completes what follows it.\n"
+	"	ports() {\n"
+	"		local port=$word\n"
+	"		if [ \"$word\" = : ]; then port=${COMP_WORDS[COMP_CWORD - 1]}:\n"
+	"		elif [ \"${COMP_WORDS[COMP_CWORD - 1]}\" = : ]; then port=${COMP_WORDS[COMP_CWORD - 2]}:$word\n"
+	"		fi\n"
+	"		mapfile -t COMPREPLY < <(compgen -W \"$(names ports)\" -- \"$port\")\n"
+	"		[[ $port != *:* ]] || COMPREPLY=(\"${COMPREPLY[@]#*:}\")\n"
+	"	}\n"
 	"	COMPREPLY=()\n"
 	"	case ${COMP_WORDS[COMP_CWORD - 1]} in\n"
 	"	--lab) complete_from \"$(names labs)\"; return ;;\n"
 	"	--format) complete_from text json \"$([ \"$command\" != validate ] || echo junit)\"; return ;;\n"
 	"	--from) complete_from \"$(names snapshots)\"; return ;;\n"
-	"	--captures) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$word\"); return ;;\n"
+	"	--captures | --folder) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$word\"); return ;;\n"
+	"	-w | --write) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$word\"); return ;;\n"
 	"	esac\n"
 	"	case $command:$word in\n"
 	"	:-*) complete_from --lab --format --help --version ;;\n"
@@ -41,6 +54,10 @@ static const char bash_script[] =
 	"	restart:-*) complete_from --timeout --lab --format --help ;;\n"
 	"	image:-*) complete_from --memory --cpus --format --help ;;\n"
 	"	validate:-*) complete_from --list --fail-fast --lab --format --help ;;\n"
+	"	capture:-*) complete_from --all --write --filter --snaplen --clean --events --last --trigger --before --after \\\n"
+	"		--count --duration --rotate-size --rotate-time --rotate-files --lab --format --help ;;\n"
+	"	wireshark:-*) complete_from --all --filter --snaplen --clean --events --last --trigger --before --after \\\n"
+	"		--install --uninstall --folder --lab --format --help ;;\n"
 	"	logs:-*) complete_from --follow --tail --lab --help ;;\n"
 	"	cp:-*) complete_from --recursive --lab --help ;;\n"
 	"	*:-*) complete_from --lab --format --help ;;\n"
@@ -50,6 +67,7 @@ static const char bash_script[] =
 	"	validate:*) complete_from \"$(names tests)\" ;;\n"
 	"	exec:* | connect:* | logs:* | restart:* | pause:* | resume:*)\n"
 	"		[ ${#words[@]} -gt 1 ] || complete_from \"$(names nodes)\" ;;\n"
+	"	capture:* | wireshark:*) ports ;;\n"
 	"	image:*)\n"
 	"		[ ${#words[@]} -gt 1 ] || complete_from list build warm prune\n"
 	"		[[ \"${words[1]-}\" != build && \"${words[1]-}\" != warm ]] || [ ${#words[@]} -gt 2 ] || complete_from \"$(names recipes)\" ;;\n"
@@ -106,7 +124,7 @@ static void put_labs(void)
 	cli_free_labs(labs, count);
 }
 
-/* Names of what the status has under 'what', "nodes" or "networks". */
+/* Names of what the status has under 'what': "nodes", "networks" or "ports". */
 static void put_names(const struct cli *cli, const char *what)
 {
 	struct error error = {0};
@@ -117,6 +135,13 @@ static void put_names(const struct cli *cli, const char *what)
 		puts(cli_string(json_array_get(json_object_get(status, what), i), "name"));
 	json_decref(status);
 	free(lab);
+}
+
+/* What stands for one: a node does for all of its ports. */
+static void put_ports(const struct cli *cli)
+{
+	put_names(cli, "nodes");
+	put_names(cli, "ports");
 }
 
 static void put_tests(const struct cli *cli)
@@ -155,7 +180,9 @@ int cli_complete(struct cli *cli, int argc, char **argv)
 		return ERROR_USAGE;
 	if (argc - optind != 1)
 		return cli_usage(cli, "one kind of names is needed");
-	if (!strcmp(argv[optind], "commands"))
+	if (!strcmp(argv[optind], "ports"))
+		put_ports(cli);
+	else if (!strcmp(argv[optind], "commands"))
 		put_commands();
 	else if (!strcmp(argv[optind], "labs"))
 		put_labs();

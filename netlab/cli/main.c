@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "netlab/cli/cli.h"
+#include "netlab/cli/extcap.h"
 #include "netlab/version.h"
 
 static void put_overview(FILE *to)
@@ -91,7 +92,7 @@ int main(int argc, char **argv)
 	int first, code;
 
 	open_standard_descriptors();
-	code = parse_global(&cli, argc, argv);
+	code = extcap_is_meant(argc, argv) ? extcap_run(argc, argv) : parse_global(&cli, argc, argv);
 	if (code < 0) {
 		first = optind;
 		cli.command = find_command(argv[first]);

@@ -238,6 +238,10 @@ completion() {
 	expect_equal "$(candidates logs -f '')" "h1 h2"
 	expect_equal "$(candidates status t)" two-hosts
 	expect_equal "$(candidates --lab '')" two-hosts
+	expect_equal "$(candidates capture h1)" "h1 h1:eth0"
+	expect_equal "$(candidates capture h1 :)" eth0
+	expect_equal "$(candidates wireshark h1 : e)" eth0
+	expect_equal "$(candidates capture --rotate-s)" --rotate-size
 	expect_equal "$(candidates snapshot '')" "delete export import list restore save"
 	expect_equal "$(candidates snapshot --re)" --replace
 	expect_equal "$(candidates up --no)" --no-capture

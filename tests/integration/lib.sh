@@ -22,7 +22,7 @@ test_name=$(basename "$0" .sh)
 keep=${NETLAB_TEST_KEEP:-$top/build/check}/$test_name.kept
 
 # Seconds that anything may take on the slowest machine, many guests at once, before it counts as hanging.
-patience=${NETLAB_TEST_PATIENCE:-300}
+patience=${NETLAB_TEST_PATIENCE:-600}
 
 work=$(cd "$(mktemp -d)" && pwd -P)
 # The programs to test: a copy, so that building again meanwhile does no harm.

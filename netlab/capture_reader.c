@@ -13,6 +13,7 @@
 #include "core/loop.h"
 #include "netlab/capture_internal.h"
 #include "netlab/capture_stream.h"
+#include "netlab/yaml_reader.h"
 
 /* Theory of operation
  * -------------------
@@ -27,6 +28,7 @@
 #define CHUNKS_PER_TURN 8
 #define LAST_WORDS 1000000000ull /* Nanoseconds. */
 #define FOR_EVER UINT64_MAX
+#define NEAR_ENOUGH 3u /* Edits between two names of which one may be meant to be the other. */
 
 enum reader_state {
 	READER_WAITING, /* For what passes the trigger. */
@@ -87,6 +89,27 @@ static void free_reader(struct capture_reader *reader)
 	free(reader);
 }
 
+static int no_such_port(const struct capture *capture, const char *name, struct error *error)
+{
+	unsigned int nearest = NEAR_ENOUGH + 1;
+	const char *meant = NULL;
+
+	for (int i = 0; i < atomic_load(&capture->port_count); i++) {
+		unsigned int distance = yaml_reader_distance(name, capture->ports[i]->name, NEAR_ENOUGH);
+
+		if (distance < nearest) {
+			nearest = distance;
+			meant = capture->ports[i]->name;
+		}
+	}
+	if (meant)
+		return error_set(error, ERROR_FAILED, ENOENT, "there is no port \"%.80s\"; did you mean %s?", name,
+				 meant);
+	return error_set(error, ERROR_FAILED, ENOENT,
+			 "there is no port \"%.80s\"; \"netlab status\" lists them, such as %s", name,
+			 atomic_load(&capture->port_count) > 0 ? capture->ports[0]->name : "h1:eth0");
+}
+
 static int set_ports(struct capture_reader *reader, const struct capture_reader_options *options, struct error *error)
 {
 	if (!options->ports)
@@ -98,7 +121,7 @@ static int set_ports(struct capture_reader *reader, const struct capture_reader_
 		int number = capture_find_port(reader->capture, options->ports[i]);
 
 		if (number < 0)
-			return error_set(error, ERROR_FAILED, ENOENT, "there is no port \"%.80s\"", options->ports[i]);
+			return no_such_port(reader->capture, options->ports[i], error);
 		reader->ports[number] = true;
 	}
 	return 0;

@@ -98,10 +98,8 @@ void capture_stream_begin(struct capture_stream *stream)
 {
 	stream->step = STEP_SECTION;
 	stream->next = stream->interface_count = 0;
-	stream->names = atomic_load(&stream->capture->names);
-	stream->port_count = (uint32_t)atomic_load(&stream->capture->port_count);
 	stream->begun = stream->written = stream->lost = 0;
-	for (uint32_t i = 0; i < stream->port_count; i++) {
+	for (uint32_t i = 0; i < (uint32_t)atomic_load(&stream->capture->port_count); i++) {
 		uint64_t told = stream->ports[i].told, missed = stream->ports[i].missed;
 
 		stream->ports[i] = (struct stream_port){.told = told, .missed = missed};
@@ -180,6 +178,9 @@ static bool put_section(struct capture_stream *stream)
 	size_t size;
 	uint8_t *to = room(stream, &size);
 
+	/* As they are when the section is written, which may be long after it was begun. */
+	stream->names = atomic_load(&stream->capture->names);
+	stream->port_count = (uint32_t)atomic_load(&stream->capture->port_count);
 	return put(stream, pcapng_put_section(to, size, &stream->capture->section));
 }
 

@@ -396,6 +396,7 @@ static void put_in_place(struct lab *lab, struct lab_converge *converge)
 	start_nodes(lab, converge);
 	lab_update_hosts(lab, former.topology);
 	set_up_more(converge);
+	lab_tell_capture(lab, "the lab was changed: %zu changes", converge->plan.plan->count);
 	log_line("lab %s is as %s says: %zu changes", lab_name(lab), lab->topology->path, converge->plan.plan->count);
 }
 

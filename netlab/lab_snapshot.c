@@ -60,6 +60,7 @@ static void begin(struct lab *lab, const char *what, void (*go_on)(struct lab *l
 						.opaque = opaque,
 						.started = loop_now(),
 						.folder = -1};
+	lab_tell_capture(lab, "%s", what);
 }
 
 /* Lets go of what the operation holds; nothing is under way then. */

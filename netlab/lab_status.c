@@ -334,8 +334,9 @@ json_t *lab_status(struct lab *lab, bool with_memory)
 		json_array_append_new(attachments, attachment_status(lab, i));
 		json_array_append_new(ports, lab_port_status(lab, lab->attachments[i]->port));
 	}
-	status = json_pack("{s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
-			   json_text(lab->topology->path), "captures", json_text(lab->captures), "uptime",
+	status = json_pack("{s:s, s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
+			   json_text(lab->topology->path), "captures", json_text(lab->captures), "capture_file",
+			   json_text(lab->capture ? capture_lab_path(lab->capture) : NULL), "uptime",
 			   (double)(loop_now() - lab->created) / 1e9, "host", host_status(&lab->host), "nodes", nodes,
 			   "networks", networks, "attachments", attachments, "ports", ports);
 	if (with_memory)

@@ -15,6 +15,7 @@
 #define SNAP_LEN_MIN 14 /* An Ethernet header. */
 #define SNAP_LEN_MAX 262144
 #define ROTATE_SIZE_MIN (1ull << 20)
+#define ROTATE_SIZE_MAX (1ull << 44)
 #define ROTATE_FILES_MAX 99999
 
 /* Reads a size of at least 'minimum' bytes and at most 'maximum', if the key is there. */
@@ -80,7 +81,7 @@ static void read_rotation(struct topology_reader *reader, const struct yaml_tree
 
 	if (!topology_check_keys(reader, pair->value, TOPOLOGY_IN_ROTATE, "\"rotate:\""))
 		return;
-	read_size(reader, pair->value, "size", ROTATE_SIZE_MIN, UINT64_MAX >> 1, &capture->rotate_size);
+	read_size(reader, pair->value, "size", ROTATE_SIZE_MIN, ROTATE_SIZE_MAX, &capture->rotate_size);
 	read_rotate_time(reader, pair->value, &capture->rotate_seconds);
 	read_number(reader, pair->value, "files", 1, ROTATE_FILES_MAX, &capture->rotate_files);
 	if (capture->rotate_files > 0 && !yaml_tree_find(pair->value, "size") && !yaml_tree_find(pair->value, "time")) {

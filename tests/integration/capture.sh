@@ -149,7 +149,7 @@ captures_elsewhere() {
 	expect_equal "$(status_of .captures)" "$PWD/else where"
 	pings h1 10.0.0.2 1
 	netlab down
-	expect_equal "$(ls "else where")" "h1-eth0.pcap"$'\n'"h2-eth0.pcap"
+	expect_equal "$(find "else where" -type f -printf "%f\n" | sort | paste -sd " ")" "h1-eth0.pcap h2-eth0.pcap lab.pcapng"
 	[ -n "$(frames "else where/h1-eth0.pcap" icmp frame.number)" ]
 	[ ! -e captures ]
 }

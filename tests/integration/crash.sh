@@ -47,6 +47,12 @@ registers_are_shown() {
 	expect_match '6e65746c6162' "$(netlab status)"
 }
 
+recorder_is_left() {
+	wait_for test -s captures/crash/crash-h2.pcapng
+	have capinfos || skip "no capinfos"
+	expect_match 'Name = h2:eth0' "$(capinfos -M captures/crash/crash-h2.pcapng)"
+}
+
 others_go_on() {
 	netlab exec h1 -- true
 }
@@ -62,5 +68,6 @@ Y
 check "up says that a node crashed, and leaves the lab" comes_up_broken
 check "the status says why" status_says_why
 check "the registers are shown" registers_are_shown
+check "what was recorded before it crashed is in a file" recorder_is_left
 check "the other node goes on" others_go_on
 finish

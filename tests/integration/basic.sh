@@ -101,10 +101,11 @@ copy_in() {
 }
 
 copy_out() {
-	in_node h2 'head -c 1048576 /dev/urandom >/root/out'
+	# From here: a guest whose kernel is emulated needs half a minute to make it.
+	random_file given 1048576
+	netlab exec h2 -- sh -c 'cat >/root/out' <given
 	netlab cp h2:/root/out out
-	expect_equal "$(in_node h2 'sha256sum </root/out' | cut -d ' ' -f 1)" "$(sum_of out)"
-	expect_equal "$(stat -c %s out)" 1048576
+	cmp given out
 }
 
 copy_keeps_mode() {

@@ -35,8 +35,8 @@ struct stream_port {
 	uint64_t told;      /* Of what the ring lost. */
 	uint64_t missed;    /* Beside that, and not told yet. */
 	uint64_t crossed, died, written, lost;
-	uint64_t unsafe; /* Frames in the buffer ... */
-	uint64_t buffer; /* ... of this number. */
+	uint64_t unsafe; /* Frames in the buffer of this number, and losses that they tell of. */
+	uint64_t buffer;
 };
 
 enum step { STEP_SECTION, STEP_NAMES, STEP_INTERFACES, STEP_RECORDS, STEP_STATISTICS };
@@ -293,16 +293,29 @@ static bool is_wanted(const struct capture_stream *stream, const struct capture_
 	return !stream->options.filter || frame_filter_passes(stream->options.filter, &header, record->bytes);
 }
 
+/* The port, something of which is about to be in the buffer. */
+static struct stream_port *use_port(struct capture_stream *stream, uint32_t number)
+{
+	struct stream_port *port = &stream->ports[number];
+
+	if (port->buffer != stream->buffers) {
+		port->buffer = stream->buffers;
+		port->unsafe = 0;
+	}
+	return port;
+}
+
 /* What the frame says is missing before it, of its port. */
 static uint64_t tell_losses(struct capture_stream *stream, uint32_t number)
 {
-	struct stream_port *port = &stream->ports[number];
+	struct stream_port *port = use_port(stream, number);
 	uint64_t by_ring = ring_lost(stream, number);
 	uint64_t lost = by_ring - port->told + port->missed;
 
 	port->told = by_ring;
 	port->missed = 0;
 	port->lost += lost;
+	port->unsafe += lost;
 	stream->lost += lost;
 	return lost;
 }
@@ -310,7 +323,7 @@ static uint64_t tell_losses(struct capture_stream *stream, uint32_t number)
 static void count(struct capture_stream *stream, const struct capture_record *record,
 		  const struct capture_crossing *crossing)
 {
-	struct stream_port *port = &stream->ports[crossing->port];
+	struct stream_port *port = use_port(stream, crossing->port);
 
 	if (stream->begun == 0)
 		stream->begun = record->time;
@@ -318,10 +331,6 @@ static void count(struct capture_stream *stream, const struct capture_record *re
 	port->died += crossing->drop > 0;
 	port->written++;
 	stream->written++;
-	if (port->buffer != stream->buffers) {
-		port->buffer = stream->buffers;
-		port->unsafe = 0;
-	}
 	port->unsafe++;
 }
 

@@ -173,7 +173,7 @@ in_node() {
 # pings NODE ADDRESS [COUNT]: each of the echo requests (3) is answered, however late.
 pings() {
 	local count=${3-3} output
-	output=$(netlab exec "$1" -- ping -c "$count" -i 2 -W 60 "$2" 2>&1) || fail "$output"
+	output=$(netlab exec "$1" -- ping -c "$count" -i 0.5 -W 60 "$2" 2>&1) || fail "$output"
 	expect_match "(^|[^0-9])$count (packets )?received" "$output"
 }
 

@@ -234,6 +234,68 @@ const struct cli_command cli_commands[] = {
 			"  netlab wireshark --install && tshark -D",
 	},
 	{
+		.name = "trace",
+		.run = cli_trace,
+		.summary = "show where a frame went, or what there was between two nodes",
+		.usage = "netlab trace [OPTIONS] ID\n"
+			 "       netlab trace [OPTIONS] --flow NODE NODE",
+		.help = "Shows the path of a frame port by port, how many nanoseconds after its beginning it\n"
+			"was there, and its end: who received it, or where and why it was dropped. ID is what\n"
+			"Wireshark calls frame.packet_id, and the FRAME of this command's tables.\n"
+			"\n"
+			"With --flow, the last packets between two nodes, or a node and what leads out of the\n"
+			"lab (\"network:NAME\"), and what became of each. Such a packet was sent by one of them,\n"
+			"not only forwarded, and is for the other: for an address that the other has used in\n"
+			"what is looked at. What is for a group, or for an address that nobody has used, is for\n"
+			"whom it came to.\n"
+			"\n"
+			"A router makes a new frame of a packet. It is found by a heuristic: the same node sent\n"
+			"it later, with the same addresses, identification (or flow label) and payload, and\n"
+			"less time to live. So it may be wrong where packets are all alike, and what was changed\n"
+			"on the way, by NAT or fragmentation, is not found.\n"
+			"\n"
+			"What is looked at is what the lab's recorder has, or a file that netlab wrote.\n"
+			"\n"
+			"  --flow               packets between two nodes\n"
+			"  -n, --count NUMBER   no more than so many of them, the last ones (default: 20)\n"
+			"  --last TIME          only what crossed in the TIME before now, or before the end of\n"
+			"                       the file\n"
+			"  -r, --read FILE      look into FILE, such as captures/LAB/lab.pcapng; - is standard\n"
+			"                       input\n"
+			"\n"
+			"The JSON forms are described in docs/control-protocol.md.\n"
+			"\n"
+			"Examples:\n"
+			"  netlab trace --flow h1 h2\n"
+			"  netlab trace 4711\n"
+			"  netlab trace --flow h1 network:uplink --last 10s\n"
+			"  netlab trace -r bug.pcapng 4711 --format json | jq .dropped",
+	},
+	{
+		.name = "drops",
+		.run = cli_drops,
+		.summary = "show which frames were dropped, by port and reason",
+		.usage = "netlab drops [--since TIME] [-r FILE] [PORT...]",
+		.help = "Counts the frames that were dropped, by port and reason, and says what the reasons\n"
+			"mean. PORT is as in \"netlab status\"; a node stands for all of its ports.\n"
+			"\n"
+			"Without options these are the counters of \"netlab status\", from the lab's beginning\n"
+			"on. Of a capture the last frame of each kind is known as well, which \"netlab trace\"\n"
+			"tells more of.\n"
+			"\n"
+			"  --since TIME         what the lab's recorder has of the TIME before now, or a file of\n"
+			"                       the TIME before its end; \"all\" is whatever it has\n"
+			"  -r, --read FILE      count in FILE, such as captures/LAB/lab.pcapng; - is standard\n"
+			"                       input\n"
+			"\n"
+			"The JSON form is described in docs/control-protocol.md.\n"
+			"\n"
+			"Examples:\n"
+			"  netlab drops\n"
+			"  netlab drops --since 10s r1\n"
+			"  netlab drops -r bug.pcapng --format json | jq '.drops[] | {port, reason, count}'",
+	},
+	{
 		.name = "restart",
 		.run = cli_restart,
 		.summary = "give a node a new machine and boot it",

@@ -243,6 +243,9 @@ completion() {
 	expect_equal "$(candidates capture h1 :)" eth0
 	expect_equal "$(candidates wireshark h1 : e)" eth0
 	expect_equal "$(candidates capture --rotate-s)" --rotate-size
+	expect_equal "$(candidates drops --since 10s h2)" "h2 h2:eth0"
+	expect_equal "$(candidates trace --flow -n 5 h1 h)" "h1 h2"
+	expect_equal "$(candidates trace --fl)" --flow
 	expect_equal "$(candidates snapshot '')" "delete export import list restore save"
 	expect_equal "$(candidates snapshot --re)" --replace
 	expect_equal "$(candidates up --no)" --no-capture

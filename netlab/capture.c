@@ -566,6 +566,7 @@ void capture_begin(struct capture *capture, const struct frame *frame, uint64_t 
 {
 	capture->current.time = time;
 	capture->current.id = id;
+	capture->current.is_open = true;
 	open_record(capture, frame);
 }
 
@@ -607,26 +608,50 @@ void capture_drop_sent(struct capture *capture, int reason, uint32_t limit)
 	sent->limit = limit;
 }
 
+/* The record of a frame that was on no wire. */
+static void add_refusal(struct capture *capture, const struct frame *frame, const struct capture_refusal *refusal,
+			uint64_t time)
+{
+	static const struct frame none;
+	struct capture_crossing *crossing;
+
+	capture->current.time = time;
+	capture->current.id = refusal->id;
+	open_record(capture, frame ? frame : &none);
+	crossing = add_crossing(capture, refusal->port, capture->current.frame);
+	if (!crossing)
+		return;
+	crossing->drop = (uint8_t)(refusal->reason + 1);
+	capture->current.record->size = refusal->size < UINT32_MAX ? (uint32_t)refusal->size : UINT32_MAX;
+	close_record(capture);
+}
+
 void capture_end(struct capture *capture)
 {
+	struct capture_current *current = &capture->current;
+	const uint64_t time = current->time;
+
 	close_record(capture);
+	current->is_open = false;
+	for (uint32_t i = 0; i < current->refusal_count; i++)
+		add_refusal(capture, NULL, &current->refusals[i], time);
+	current->refusal_count = 0;
 }
 
 void capture_refuse(struct capture *capture, int port, const struct frame *frame, size_t size, uint64_t id,
 		    uint64_t time, int reason)
 {
-	static const struct frame none;
-	struct capture_crossing *crossing;
+	struct capture_current *current = &capture->current;
+	const struct capture_refusal refusal = {.port = port, .reason = reason, .size = size, .id = id};
 
 	if (port < 0)
 		return; /* It is not captured. */
-	capture_begin(capture, frame ? frame : &none, id, time);
-	crossing = add_crossing(capture, port, capture->current.frame);
-	if (!crossing)
-		return;
-	crossing->drop = (uint8_t)(reason + 1);
-	capture->current.record->size = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
-	close_record(capture);
+	if (!current->is_open)
+		add_refusal(capture, frame, &refusal, time);
+	else if (current->refusal_count < CAPTURE_REFUSALS_MAX)
+		current->refusals[current->refusal_count++] = refusal;
+	else
+		count_lost(capture, port);
 }
 
 /* A record that is no frame, or NULL when the ring is full. */

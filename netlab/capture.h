@@ -98,7 +98,8 @@ void capture_drop_sent(struct capture *capture, int reason, uint32_t limit);
 void capture_end(struct capture *capture);
 
 /* A frame that never was on the wire: it died at the port that should have sent it.  'frame' is NULL when there are no
- * bytes of it, and 'size' what it would have had. */
+ * bytes of it, and 'size' what it would have had.  While another frame is on its way, it is kept for that one's end,
+ * without its bytes. */
 void capture_refuse(struct capture *capture, int port, const struct frame *frame, size_t size, uint64_t id,
 		    uint64_t time, int reason);
 

@@ -51,6 +51,15 @@ struct capture_names {
 	struct pcapng_name *names; /* Behind it, with their texts. */
 };
 
+/* A frame that never was on the wire, and was refused while another was on its way. */
+struct capture_refusal {
+	int port, reason;
+	size_t size;
+	uint64_t id;
+};
+
+#define CAPTURE_REFUSALS_MAX 64
+
 /* The producer's record that is being written. */
 struct capture_current {
 	const struct frame *frame;
@@ -58,6 +67,9 @@ struct capture_current {
 	struct capture_crossing *crossings, *sent;
 	uint64_t time, id;
 	uint32_t count;
+	bool is_open; /* A frame was begun, and has not ended. */
+	uint32_t refusal_count;
+	struct capture_refusal refusals[CAPTURE_REFUSALS_MAX];
 };
 
 struct capture {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Captures as they are read live or from the recorder, and the lab's file: what each reader is given, and what it is told
- * of what it is not given. */
+/* Captures as they are read live or from the recorder, and the lab's file: what each reader is given, and what it is
+ * told of what it is not given. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

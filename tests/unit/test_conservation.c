@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Nothing is lost without a reason: random labs, with random rules, stations that take frames, filter them or have no
+ * room, and random frames, good and bad.  Then the capture of the lab and the ports' counters are compared.
+ *
+ * CONSERVATION_SEED chooses other labs than the usual ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/loop.h"
+#include "netlab/capture.h"
+#include "netlab/dataplane.h"
+#include "netlab/pcapng_reader.h"
+#include "netlab/port_rules.h"
+
+#define LABS 60
+#define FRAMES 400u
+#define PORTS_MAX 24
+#define NETWORKS_MAX 3
+#define IDS_MAX 2000000u
+
+/* Stands for a NIC. */
+struct station {
+	struct lab *lab;
+	struct port *port;
+	unsigned int answers; /* One frame in so many, 0: none. */
+	uint8_t address[6];
+	struct port_rules rules;
+	struct in_addr ipv4;
+	uint64_t lost; /* To the capture: answers to answers, of which there were too many. */
+};
+
+struct lab {
+	char folder[64];
+	uint64_t random;
+	struct dataplane *dataplane;
+	struct capture *capture;
+	struct network *networks[NETWORKS_MAX];
+	struct station stations[PORTS_MAX];
+	unsigned int port_count, network_count;
+};
+
+static uint32_t choose(struct lab *lab, uint32_t below)
+{
+	lab->random = lab->random * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(lab->random >> 33) % below;
+}
+
+static void transmit(struct station *station, size_t size)
+{
+	static const uint16_t types[] = {0x0800, 0x0806, 0x86dd, 0x8100, 0x88cc};
+	struct lab *lab = station->lab;
+	uint8_t *bytes = calloc(1, size + FRAME_HEADER_SIZE);
+	const struct station *to = &lab->stations[choose(lab, lab->port_count)];
+	uint16_t type = types[choose(lab, 5)];
+	struct frame frame;
+	struct iovec rest;
+
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (uint8_t)choose(lab, 256);
+	memcpy(bytes, to->address, 6);
+	if (choose(lab, 4) == 0)
+		memset(bytes, 0xff, 6);
+	else if (choose(lab, 20) == 0)
+		memcpy(bytes, (const uint8_t[]){0x01, 0x80, 0xc2, 0, 0, 0}, 6);
+	if (choose(lab, 10) > 0)
+		memcpy(bytes + 6, station->address, 6);
+	bytes[12] = (uint8_t)(type >> 8);
+	bytes[13] = (uint8_t)type;
+	if (type == 0x8100) {
+		bytes[14] = 0;
+		bytes[15] = (uint8_t)(10 * choose(lab, 4));
+	}
+	frame_set(&frame, &rest, bytes, size);
+	port_transmit(station->port, &frame);
+	free(bytes);
+}
+
+static enum port_result deliver(void *opaque, const struct frame *frame)
+{
+	static const enum port_result others[] = {PORT_FILTERED, PORT_RING_FULL, PORT_NOT_READY,
+						  PORT_TOO_LONG, PORT_MTU,       PORT_QUEUE_FULL};
+	struct station *station = opaque;
+	struct lab *lab = station->lab;
+
+	(void)frame;
+	if (station->answers > 0 && choose(lab, station->answers) == 0)
+		transmit(station, 60 + choose(lab, 40));
+	return choose(lab, 4) ? PORT_DELIVERED : others[choose(lab, 6)];
+}
+
+static uint32_t limit(void *opaque, enum port_result result)
+{
+	(void)opaque;
+	return (uint32_t)result;
+}
+
+static const struct port_ops ops = {.deliver = deliver, .limit = limit};
+
+static void choose_rules(struct lab *lab, struct station *station)
+{
+	struct port_rules *rules = &station->rules;
+
+	*rules = port_rules_default;
+	memcpy(rules->mac, station->address, 6);
+	rules->ipv4 = &station->ipv4;
+	rules->ipv4_count = 1;
+	rules->is_isolated = choose(lab, 5) == 0;
+	rules->is_mirror = choose(lab, 12) == 0;
+	if (choose(lab, 6) == 0)
+		rules->guard = choose(lab, 8);
+	if (choose(lab, 6) == 0)
+		rules->storm = 1 + choose(lab, 50);
+	rules->vlan = (uint16_t)(10 * choose(lab, 4));
+	if (choose(lab, 3) == 0)
+		port_rules_add_trunk(rules, 10, (uint16_t)(10 + 10 * choose(lab, 3)));
+	port_set_rules(station->port, rules);
+}
+
+static void add_ports(struct lab *lab)
+{
+	for (unsigned int i = 0; i < lab->port_count; i++) {
+		struct station *station = &lab->stations[i];
+		char name[24];
+
+		snprintf(name, sizeof(name), "h%u:eth0", i);
+		*station = (struct station){.lab = lab, .address = {0x52, 0x54, 0, 0, 0, (uint8_t)i}};
+		station->port = dataplane_add_port(lab->dataplane, name);
+		station->answers = choose(lab, 3) ? 0 : 2 + choose(lab, 6);
+		choose_rules(lab, station);
+		if (choose(lab, 12) > 0)
+			port_plug(station->port, &ops, station);
+	}
+}
+
+/* Links between neighbours, networks, and ports on nothing. */
+static void join_ports(struct lab *lab)
+{
+	for (unsigned int i = 0; i < lab->port_count; i++) {
+		struct station *station = &lab->stations[i];
+		uint32_t kind = choose(lab, 8);
+
+		if (station->rules.is_mirror)
+			for (unsigned int j = 0; j < 3; j++)
+				port_add_mirror(lab->stations[choose(lab, lab->port_count)].port, station->port);
+		else if (kind == 0 && i > 0 && !lab->stations[i - 1].rules.is_mirror)
+			port_join_port(station->port, lab->stations[i - 1].port);
+		else if (kind > 1)
+			port_join_network(station->port, lab->networks[choose(lab, lab->network_count)]);
+	}
+}
+
+static void make_lab(struct lab *lab, uint64_t seed)
+{
+	const struct capture_options options = {.folder = lab->folder, .has_lab_file = true, .snap_len = 100};
+
+	*lab = (struct lab){.random = seed * 2 + 1};
+	snprintf(lab->folder, sizeof(lab->folder), "/tmp/test-conservation-XXXXXX");
+	assert_non_null(mkdtemp(lab->folder));
+	lab->dataplane = dataplane_create(NULL);
+	lab->capture = capture_create(&options, NULL);
+	assert_non_null(lab->capture);
+	dataplane_set_capture(lab->dataplane, lab->capture);
+	lab->port_count = 2 + choose(lab, PORTS_MAX - 1);
+	lab->network_count = 1 + choose(lab, NETWORKS_MAX);
+	for (unsigned int i = 0; i < lab->network_count; i++) {
+		const struct network_options network = {.has_vlans = choose(lab, 2),
+							.is_hub = choose(lab, 5) == 0,
+							.passes_reserved = choose(lab, 2)};
+
+		lab->networks[i] = dataplane_add_network(lab->dataplane, "lan", 8, 300);
+		network_set_options(lab->networks[i], &network);
+	}
+	add_ports(lab);
+	join_ports(lab);
+	/* Adds the ports to the capture.  Frames are sent by this thread. */
+	assert_int_equal(dataplane_start(lab->dataplane, NULL), 0);
+	dataplane_stop(lab->dataplane);
+}
+
+static void send_frames(struct lab *lab)
+{
+	for (unsigned int i = 0; i < FRAMES; i++) {
+		struct station *station = &lab->stations[choose(lab, lab->port_count)];
+
+		if (choose(lab, 20) == 0)
+			transmit(station, choose(lab, 14)); /* Too short. */
+		else if (choose(lab, 20) == 0)
+			port_refused(station->port, choose(lab, 100000));
+		else
+			transmit(station, 14 + choose(lab, choose(lab, 30) ? 1500 : 65000));
+		if (choose(lab, 30) == 0) {
+			dataplane_hold(lab->dataplane, true);
+			transmit(station, 60);
+			dataplane_hold(lab->dataplane, false);
+		}
+		if (choose(lab, 16) == 0)
+			dataplane_end_turn(lab->dataplane);
+	}
+	dataplane_end_turn(lab->dataplane);
+}
+
+/* What the capture has of a port, and of a frame. */
+struct seen {
+	uint64_t sent, received, dropped[DROP_REASON_COUNT];
+};
+
+struct fate {
+	uint16_t entered, left, died_sent, died_received;
+};
+
+static int reason_of(const char *comment)
+{
+	static const char prefix[] = "netlab: drop=";
+
+	if (!comment || strncmp(comment, prefix, sizeof(prefix) - 1) != 0)
+		return -1;
+	comment += sizeof(prefix) - 1;
+	for (int reason = 0; reason < DROP_REASON_COUNT; reason++) {
+		const char *name = drop_reason_name(reason);
+
+		if (!strncmp(comment, name, strlen(name)) && comment[strlen(name)] == ' ')
+			return reason;
+	}
+	fail_msg("%s is no reason", comment);
+	return -1;
+}
+
+/* Whether a frame that died at its sender was never on the wire. */
+static bool is_before_wire(int reason)
+{
+	return reason == DROP_MALFORMED || reason == DROP_QUEUE_FULL || reason == DROP_NOT_READY;
+}
+
+static void look_at(const struct pcapng_reader_packet *packet, struct seen *seen, struct fate *fate)
+{
+	int reason = reason_of(packet->comments[0]);
+
+	if (packet->direction == 2) {
+		fate->entered++;
+		fate->died_sent += reason >= 0;
+		seen->sent += reason < 0 || !is_before_wire(reason);
+	} else {
+		assert_int_equal(packet->direction, 1);
+		fate->left += reason < 0;
+		fate->died_received += reason >= 0;
+		seen->received += reason < 0;
+	}
+	if (reason >= 0) {
+		seen->dropped[reason]++;
+		assert_int_equal(packet->verdict, reason + 1);
+	}
+}
+
+/* Every frame entered once, and left, or died: at a receiver, or at its sender and then reached nobody but mirrors. */
+static void check_fates(const struct lab *lab, const struct fate *fates, uint64_t count)
+{
+	bool is_lossy = false;
+
+	for (unsigned int i = 0; i < lab->port_count; i++)
+		is_lossy |= lab->stations[i].lost > 0;
+	for (uint64_t id = 1; id <= count; id++) {
+		assert_in_range(fates[id].entered, is_lossy ? 0 : 1, 1);
+		assert_true(fates[id].entered == 0 ||
+			    fates[id].left + fates[id].died_received + fates[id].died_sent > 0);
+	}
+}
+
+static void check_port(const struct station *station, const struct seen *seen)
+{
+	struct port_counters counters;
+
+	port_read_counters(station->port, &counters);
+	assert_int_equal(seen->sent, counters.transmitted_frames);
+	assert_int_equal(seen->received, counters.received_frames);
+	for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
+		assert_int_equal(seen->dropped[reason] + (reason == DROP_QUEUE_FULL ? station->lost : 0),
+				 counters.dropped[reason]);
+}
+
+static void read_capture(const struct lab *lab, const char *path)
+{
+	struct seen seen[PORTS_MAX] = {0};
+	struct fate *fates = calloc(IDS_MAX, sizeof(*fates));
+	FILE *stream = fopen(path, "r");
+	struct pcapng_reader *reader = pcapng_reader_create(stream);
+	struct pcapng_reader_packet packet;
+	uint64_t last = 0, before = 0;
+	unsigned int port;
+	int result;
+
+	while ((result = pcapng_reader_next(reader, &packet)) == 1) {
+		assert_true(packet.time >= before && packet.id < IDS_MAX);
+		before = packet.time;
+		last = packet.id > last ? packet.id : last;
+		assert_int_equal(sscanf(packet.interface->name, "h%u:eth0", &port), 1);
+		look_at(&packet, &seen[port], &fates[packet.id]);
+	}
+	assert_int_equal(result, 0);
+	check_fates(lab, fates, last);
+	for (unsigned int i = 0; i < lab->port_count; i++)
+		check_port(&lab->stations[i], &seen[i]);
+	pcapng_reader_destroy(reader);
+	fclose(stream);
+	free(fates);
+}
+
+static void conserve(uint64_t seed)
+{
+	struct lab lab;
+	char path[96];
+
+	make_lab(&lab, seed);
+	send_frames(&lab);
+	snprintf(path, sizeof(path), "%s", capture_lab_path(lab.capture));
+	for (unsigned int i = 0; i < lab.port_count; i++)
+		lab.stations[i].lost = capture_lost(lab.capture, (int)i);
+	/* The counters are looked at afterwards. */
+	dataplane_set_capture(lab.dataplane, NULL);
+	capture_destroy(lab.capture);
+	read_capture(&lab, path);
+	dataplane_destroy(lab.dataplane);
+	unlink(path);
+	rmdir(lab.folder);
+}
+
+static void frames_are_delivered_or_explained(void **state)
+{
+	const char *given = getenv("CONSERVATION_SEED");
+	uint64_t seed = given ? strtoull(given, NULL, 10) : 1;
+
+	(void)state;
+	for (uint64_t i = 0; i < LABS; i++)
+		conserve(seed + i);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(frames_are_delivered_or_explained)};
+
+	return cmocka_run_group_tests_name("conservation", tests, NULL, NULL);
+}

@@ -73,6 +73,7 @@ void attachment_start(struct attachment *attachment)
 void attachment_describe(const struct attachment *attachment, struct attachment_status *status)
 {
 	status->detail[0] = '\0';
+	status->queued = 0;
 	attachment->ops->describe(attachment, status);
 }
 

@@ -16,6 +16,8 @@
  * fail or take a while is done; from attachment_plug() to attachment_unplug() it belongs to the data plane.
  */
 
+#include <stddef.h>
+
 #include "core/error.h"
 
 struct attachment;
@@ -29,6 +31,7 @@ struct topology_attachment;
 struct attachment_status {
 	const char *state; /* A word: "listening", "connected", "replaying", "failed". */
 	char detail[ATTACHMENT_DETAIL_SIZE];
+	size_t queued; /* Bytes kept for the other side, which has not taken them yet. */
 };
 
 /* Opens what 'topology', which must outlive it, describes, by 'bridge_client' where that takes a privilege, and sets

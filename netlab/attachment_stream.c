@@ -264,6 +264,7 @@ static void describe(const struct attachment *attachment, struct attachment_stat
 	status->state = stream->peer.fd >= 0           ? "connected" :
 			attachment->topology->connects ? "connecting" :
 							 "listening";
+	frame_writer_bytes(&stream->writer, &status->queued);
 }
 
 const struct attachment_ops attachment_stream_ops = {

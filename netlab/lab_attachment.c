@@ -142,6 +142,6 @@ void lab_attachment_describe(const struct lab_attachment *attachment, struct att
 		in_dataplane(attachment, describe, &request);
 		return;
 	}
-	status->state = "failed";
+	*status = (struct attachment_status){.state = "failed"};
 	snprintf(status->detail, sizeof(status->detail), "%s", attachment->failure);
 }

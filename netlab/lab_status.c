@@ -270,9 +270,10 @@ static json_t *attachment_status(const struct lab *lab, size_t index)
 	json_t *json;
 
 	lab_attachment_describe(lab->attachments[index], &status);
-	json = json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "name", topology->name, "kind",
+	json = json_pack("{s:s, s:s, s:o, s:s, s:o, s:I, s:o}", "name", topology->name, "kind",
 			 topology_attachment_word(topology->kind), "target", json_text(target), "state", status.state,
-			 "detail", json_text(status.detail), "link", link_status(lab, topology->link, topology->name));
+			 "detail", json_text(status.detail), "queued", (json_int_t)status.queued, "link",
+			 link_status(lab, topology->link, topology->name));
 	free(target);
 	return json;
 }

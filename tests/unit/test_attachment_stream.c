@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "attachment_fixture.h"
+#include "netlab/frame_stream.h"
 
 #define SMALL 60
 
@@ -162,6 +163,7 @@ static void peer_that_does_not_read_loses_frames(void **state)
 {
 	struct fixture *fixture = *state;
 	unsigned int sent = 0;
+	struct attachment_status status;
 	struct port_counters counters;
 	uint8_t *bytes = malloc(4 + FRAME_SIZE_MAX);
 	int fd;
@@ -177,6 +179,8 @@ static void peer_that_does_not_read_loses_frames(void **state)
 	}
 	port_read_counters(fixture->port, &counters);
 	assert_int_equal(counters.received_frames + 10, sent);
+	attachment_describe(fixture->attachment, &status);
+	assert_in_range(status.queued, 4 + FRAME_SIZE_MAX, sizeof(struct frame_writer));
 	for (uint64_t i = 0; i < counters.received_frames; i++) {
 		size_t got = 0;
 
@@ -193,6 +197,8 @@ static void peer_that_does_not_read_loses_frames(void **state)
 	fixture_transmit(fixture, 7, SMALL);
 	fixture_turn(fixture);
 	expect_frame(fd, 7);
+	attachment_describe(fixture->attachment, &status);
+	assert_int_equal(status.queued, 0);
 	close(fd);
 	free(bytes);
 }

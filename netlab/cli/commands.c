@@ -67,6 +67,46 @@ const struct cli_command cli_commands[] = {
 			"  netlab status office --format json | jq '.ports[] | {name, drops}'",
 	},
 	{
+		.name = "top",
+		.run = cli_top,
+		.summary = "show what crosses the ports of a lab, as it happens",
+		.usage = "netlab top [OPTIONS] [LAB] [PORT...]",
+		.help = "Shows frames and bits a second of each port, sent (TX) and received, and frames\n"
+			"that were dropped, with the reasons, of the last interval; QUEUED are bytes that\n"
+			"wait for a peer outside of the lab, UNCAPTURED frames that a capture lost. PORT is\n"
+			"as in \"netlab status\"; a node stands for all of its ports.\n"
+			"\n"
+			"On a terminal the table is drawn again and again; b, f, d and n, or left and right,\n"
+			"sort it by bits, frames, drops or names, up and down move it, and q leaves.\n"
+			"Otherwise there is a table for each interval.\n"
+			"\n"
+			"  -i, --interval TIME  how long the intervals are (default: 1s)\n"
+			"  -n, --iterations N   end after N of them\n"
+			"\n"
+			"\"--format json\" prints an object a line for each; docs/control-protocol.md describes\n"
+			"it.\n"
+			"\n"
+			"Examples:\n"
+			"  netlab top\n"
+			"  netlab top r1 --interval 5s\n"
+			"  netlab top -n 10 --format json | jq -c '.ports[] | [.name, .tx_bits_per_second]'",
+	},
+	{
+		.name = "stats",
+		.run = cli_stats,
+		.summary = "print the counters of a lab, also for Prometheus",
+		.usage = "netlab stats [LAB]",
+		.help = "Prints what is counted of ports, nodes and networks. \"--format prometheus\" is the\n"
+			"text that Prometheus reads, as of a file that its node exporter collects.\n"
+			"docs/control-protocol.md describes that and the JSON form.\n"
+			"\n"
+			"Examples:\n"
+			"  netlab stats\n"
+			"  netlab stats --format json | jq '[.ports[].drops | add] | add'\n"
+			"  netlab stats --format prometheus >/var/lib/node_exporter/office.prom",
+		.format = "prometheus",
+	},
+	{
 		.name = "list",
 		.run = cli_list,
 		.summary = "list running labs",

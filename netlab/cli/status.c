@@ -4,6 +4,7 @@
 
 #include "netlab/cli/cli.h"
 #include "netlab/cli/client.h"
+#include "netlab/cli/status.h"
 #include "netlab/cli/table.h"
 
 /* netlab status: a lab as its netlabd sees it. */
@@ -36,7 +37,7 @@ static void add_size(struct table *table, const json_t *node, const char *name)
 	table_add(table, "%s", json_object_get(node, name) ? cli_size(integer(node, name), text) : "-");
 }
 
-static void put_nodes(const json_t *nodes)
+void status_put_nodes(const json_t *nodes)
 {
 	struct table table = {.columns = 8, .right = 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6};
 	static const char *const heads[] = {"NODE", "STATE", "AFTER", "MEMORY", "PRIVATE", "SHARED", "CPUS", "REASON"};
@@ -59,7 +60,7 @@ static void put_nodes(const json_t *nodes)
 	table_print(&table, stdout, 0);
 }
 
-static void put_memory(const json_t *memory)
+void status_put_memory(const json_t *memory)
 {
 	char private[32], shared[32], netlabd[32];
 
@@ -89,7 +90,7 @@ char *cli_describe_drops(json_t *drops)
 	return text;
 }
 
-static void put_ports(const json_t *ports)
+void status_put_ports(const json_t *ports)
 {
 	static const char *const heads[] = {"PORT",     "TX FRAMES", "TX BYTES",   "RX FRAMES",
 					    "RX BYTES", "FILTERED",  "UNCAPTURED", "DROPPED"};
@@ -118,7 +119,7 @@ static void put_ports(const json_t *ports)
 	table_print(&table, stdout, 0);
 }
 
-static void put_attachments(const json_t *attachments)
+void status_put_attachments(const json_t *attachments)
 {
 	static const char *const heads[] = {"ATTACHMENT", "STATE", "LINK", "TO"};
 	const size_t columns = sizeof(heads) / sizeof(heads[0]);
@@ -175,41 +176,38 @@ static void put_troubles(const json_t *nodes)
 	}
 }
 
-static json_t *ask(const char *lab, struct error *error)
-{
-	json_t *status = NULL;
-	struct client client;
-
-	if (client_open(&client, lab, error) == 0) {
-		status = client_call(&client, json_pack("{s:s, s:b}", "command", "status", "memory", 1), error);
-		client_close(&client);
-	}
-	return status;
-}
-
-int cli_status(struct cli *cli, int argc, char **argv)
+int status_ask(struct cli *cli, int argc, char **argv, json_t **status)
 {
 	struct error error = {0};
-	json_t *status;
 	char *lab;
 
 	if (cli_option(cli, argc, argv, "", NULL) == '?')
 		return ERROR_USAGE;
 	if (argc - optind > 1)
 		return cli_usage(cli, "one lab at a time");
+	*status = NULL;
 	lab = cli_find_lab(cli, argv[optind], &error);
-	status = lab ? ask(lab, &error) : NULL;
+	if (lab)
+		*status = client_call_once(lab, json_pack("{s:s, s:b}", "command", "status", "memory", 1), &error);
 	free(lab);
-	if (!status)
-		return cli_fail(&error);
+	return *status ? 0 : cli_fail(&error);
+}
+
+int cli_status(struct cli *cli, int argc, char **argv)
+{
+	json_t *status;
+	int code = status_ask(cli, argc, argv, &status);
+
+	if (code)
+		return code;
 	if (cli->json) {
 		cli_put_json(status);
 	} else {
 		put_head(status);
-		put_nodes(json_object_get(status, "nodes"));
-		put_memory(json_object_get(status, "memory"));
-		put_ports(json_object_get(status, "ports"));
-		put_attachments(json_object_get(status, "attachments"));
+		status_put_nodes(json_object_get(status, "nodes"));
+		status_put_memory(json_object_get(status, "memory"));
+		status_put_ports(json_object_get(status, "ports"));
+		status_put_attachments(json_object_get(status, "attachments"));
 		put_troubles(json_object_get(status, "nodes"));
 	}
 	json_decref(status);

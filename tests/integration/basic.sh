@@ -253,6 +253,10 @@ completion() {
 	expect_equal "$(candidates up --captures t)" ""
 	expect_equal "$(candidates status --format '')" "json text"
 	expect_equal "$(candidates validate --format '')" "json junit text"
+	expect_equal "$(candidates stats --format p)" prometheus
+	expect_equal "$(candidates top t)" two-hosts
+	expect_equal "$(candidates top two-hosts h2 :)" eth0
+	expect_equal "$(candidates top --interval 5s --it)" --iterations
 	expect_equal "$(candidates validate p)" "ping ping6"
 	expect_equal "$(candidates image '')" "build list prune warm"
 	expect_equal "$(candidates cp h)" "h1: h2:"

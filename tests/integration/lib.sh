@@ -213,6 +213,22 @@ no_daemons() {
 	[ -z "$(daemons)" ]
 }
 
+# ---- A terminal ------------------------------------------------------------------------------------------------------
+
+# on_terminal COMMAND FILE: the command's status, and what a terminal of 30 rows would show.  Keys come from standard input.
+on_terminal() {
+	script -qfec "stty rows 30 columns 90; $1" "$2" >/dev/null
+}
+
+# begin COMMAND FILE: the same in the background, as $pid; what is written to descriptor 9 is typed.
+begin() {
+	rm -f keys "$2"
+	mkfifo keys
+	on_terminal "$1" "$2" <keys &
+	pid=$!
+	exec 9>keys
+}
+
 # ---- Asking and comparing --------------------------------------------------------------------------------------------
 
 # expect_status STATUS COMMAND...: runs it, output and all.

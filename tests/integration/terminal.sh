@@ -17,20 +17,6 @@ nodes:
   h1: {startup: ["sleep 3"]}
 Y
 
-# on_terminal COMMAND FILE: the command's status, and what a terminal of 30 rows would show.  Keys come from standard input.
-on_terminal() {
-	script -qfec "stty rows 30 columns 90; $1" "$2" >/dev/null
-}
-
-# begin COMMAND FILE: the same in the background, as $pid; what is written to descriptor 9 is typed.
-begin() {
-	rm -f keys
-	mkfifo keys
-	on_terminal "$1" "$2" <keys &
-	pid=$!
-	exec 9>keys
-}
-
 up_is_live() {
 	on_terminal "$bin/netlab up --timeout $patience lab" shown || fail "$(cat shown)"
 	# Lines are drawn again and again, in colours, with the time that goes by.

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a capture costs the thread of the data plane, and what the disk takes.
+ *
+ *      build/bench/capture [FOLDER [SECONDS]]     FOLDER is for the captures, default /tmp; needs up to 5 GB there.
+ *
+ * The first table has a frame's way over a link (tests/bench/stations.h) without a capture, with the recorder alone, and
+ * with files.  Settings take turns, in ROUNDS rounds; runs are short enough for the ring, with a pause between them that
+ * is not counted.  A frame from one station to another is two records, so "a record" is half of what is more than
+ * without a capture: medians of the differences within a round.
+ *
+ * The second table sends frames as fast as this thread can for SECONDS (30), with the lab's file in pieces of 1 GiB, of
+ * which the last four are kept.  What the disk did not take is counted as lost.
+ */
+#include <inttypes.h>
+
+#include "tests/bench/stations.h"
+
+#define ROUNDS 9
+#define GIBIBYTE (1ull << 30)
+
+enum setting { NONE, RECORDER, LAB_FILE, ALL_FILES, SETTINGS };
+
+static const char *const setting_names[] = {"none", "recorder", "and the lab's file", "and the ports' files"};
+
+static double measure_once(const char *folder, enum setting setting, size_t size, uint64_t *lost)
+{
+	const struct capture_options options = {.folder = folder,
+						.has_lab_file = setting >= LAB_FILE,
+						.has_port_files = setting == ALL_FILES};
+	struct bench bench;
+	double result;
+
+	set_up(&bench, false, setting == NONE ? NULL : &options);
+	result = measure(&bench, size);
+	*lost += count_lost(&bench);
+	tear_down(&bench);
+	return result;
+}
+
+static double median(double *results)
+{
+	qsort(results, ROUNDS, sizeof(results[0]), compare);
+	return results[ROUNDS / 2];
+}
+
+static void measure_cost(const char *folder, size_t size)
+{
+	double frames[SETTINGS][ROUNDS], records[SETTINGS][ROUNDS];
+	uint64_t lost[SETTINGS] = {0};
+
+	for (int round = 0; round < ROUNDS; round++)
+		for (enum setting setting = NONE; setting < SETTINGS; setting++) {
+			frames[setting][round] = measure_once(folder, setting, size, &lost[setting]);
+			records[setting][round] = (frames[setting][round] - frames[NONE][round]) / 2;
+		}
+	for (enum setting setting = NONE; setting < SETTINGS; setting++) {
+		double frame = median(frames[setting]), record = median(records[setting]);
+
+		printf("| %5zu | %-20s | %8.1f | %8.1f [%.1f-%.1f] | %" PRIu64 " |\n", size, setting_names[setting],
+		       frame, record, records[setting][0], records[setting][ROUNDS - 1], lost[setting]);
+	}
+	fflush(stdout);
+}
+
+static void remove_pieces(const char *folder)
+{
+	char path[4200];
+
+	for (unsigned int i = 1; i < 100000; i++) {
+		snprintf(path, sizeof(path), "%s/lab-%05u.pcapng", folder, i);
+		unlink(path);
+	}
+}
+
+static void fill_disk(const char *folder, size_t size, uint64_t seconds)
+{
+	const struct capture_options options = {.folder = folder,
+						.has_lab_file = true,
+						.rotation = {.size = GIBIBYTE, .files = 4}};
+	uint64_t start, now, sent = 0, lost;
+	struct bench bench;
+
+	set_up(&bench, false, &options);
+	start = loop_now();
+	do {
+		send_bursts(&bench, size, 16);
+		sent += 16 * BURST;
+		now = loop_now();
+	} while (now - start < seconds * SECOND);
+	lost = count_lost(&bench);
+	printf("| %5zu | %9.2f | %6.2f | %11" PRIu64 " | %11" PRIu64 " | %5.1f %% |\n", size,
+	       (double)sent * 1e3 / (double)(now - start), (double)sent * (double)size * 8 / (double)(now - start),
+	       2 * sent, lost, (double)lost * 100 / (double)(2 * sent));
+	fflush(stdout);
+	tear_down(&bench);
+	remove_pieces(folder);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t seconds = argc > 2 ? strtoull(argv[2], NULL, 10) : 30;
+	char folder[4096];
+
+	snprintf(folder, sizeof(folder), "%s/bench-capture-XXXXXX", argc > 1 ? argv[1] : "/tmp");
+	if (!mkdtemp(folder)) {
+		perror(folder);
+		return 1;
+	}
+	puts("| bytes | capture              | ns/frame | ns/record, median [range] | lost |\n|---|---|---|---|---|");
+	measure_cost(folder, 64);
+	measure_cost(folder, 1514);
+	puts("\n| bytes | Mframes/s | Gb/s | records | lost | |\n|---|---|---|---|---|---|");
+	fill_disk(folder, 64, seconds);
+	fill_disk(folder, 1514, seconds);
+	rmdir(folder);
+	return 0;
+}

@@ -711,12 +711,19 @@ void capture_wake(struct capture *capture)
 	capture_ring_announce(capture->ring);
 }
 
-uint64_t capture_lost(const struct capture *capture, int port)
+uint64_t capture_lost(const struct capture *capture, int number)
 {
-	if (port < 0 || port >= capture->port_count)
+	const struct capture_port *port;
+	uint64_t by_port_file, by_lab_file;
+
+	if (number < 0 || number >= capture->port_count)
 		return 0;
-	return atomic_load_explicit(&capture->ports[port]->lost, memory_order_relaxed) +
-	       (capture->ports[port]->file ? capture_file_lost(capture->ports[port]->file) : 0);
+	port = capture->ports[number];
+	by_port_file = port->file ? capture_file_lost(port->file) : 0;
+	by_lab_file = atomic_load_explicit(&port->given_up, memory_order_relaxed);
+	/* Of two files on one disk both lack about the same. */
+	return atomic_load_explicit(&port->lost, memory_order_relaxed) +
+	       (by_port_file > by_lab_file ? by_port_file : by_lab_file);
 }
 
 const char *capture_file(const struct capture *capture, int port)

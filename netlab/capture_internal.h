@@ -36,8 +36,9 @@ struct capture_port {
 	_Atomic(const char *) description; /* Of a struct capture_text, or NULL. */
 	struct capture_file *file;         /* NULL: it has none. */
 	_Atomic enum capture_port_state state;
-	_Atomic uint64_t lost;   /* By the ring, counted by the producer. */
-	uint64_t added, evicted; /* The writer's: crossings that went into the recorder, and out of it. */
+	_Atomic uint64_t lost;     /* By the ring, counted by the producer. */
+	_Atomic uint64_t given_up; /* By the lab's file, as it could not be written. */
+	uint64_t added, evicted;   /* The writer's: crossings that went into the recorder, and out of it. */
 };
 
 /* Text, or names, that may still be read though there are others by now: freed at the end. */

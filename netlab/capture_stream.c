@@ -35,7 +35,7 @@ struct stream_port {
 	uint64_t told;      /* Of what the ring lost. */
 	uint64_t missed;    /* Beside that, and not told yet. */
 	uint64_t crossed, died, written, lost;
-	uint64_t unsafe; /* Frames in the buffer of this number, and losses that they tell of. */
+	uint64_t unsafe, unsafe_told; /* Frames in the buffer of this number, and losses that they tell of. */
 	uint64_t buffer;
 };
 
@@ -138,14 +138,28 @@ void capture_stream_taken(struct capture_stream *stream, size_t size)
 	}
 }
 
+/* The port, something of which is about to be in the buffer. */
+static struct stream_port *use_port(struct capture_stream *stream, uint32_t number)
+{
+	struct stream_port *port = &stream->ports[number];
+
+	if (port->buffer != stream->buffers) {
+		port->buffer = stream->buffers;
+		port->unsafe = port->unsafe_told = 0;
+	}
+	return port;
+}
+
 void capture_stream_give_up(struct capture_stream *stream)
 {
 	uint32_t count = (uint32_t)atomic_load(&stream->capture->port_count);
 
 	for (uint32_t i = 0; i < count; i++) {
-		if (stream->ports[i].buffer == stream->buffers)
-			stream->ports[i].missed += stream->ports[i].unsafe;
-		stream->ports[i].unsafe = 0;
+		struct stream_port *port = use_port(stream, i);
+
+		port->missed += port->unsafe + port->unsafe_told;
+		atomic_fetch_add(&stream->capture->ports[i]->given_up, port->unsafe);
+		port->unsafe = port->unsafe_told = 0;
 	}
 	stream->size = stream->start = 0;
 	stream->buffers++;
@@ -293,18 +307,6 @@ static bool is_wanted(const struct capture_stream *stream, const struct capture_
 	return !stream->options.filter || frame_filter_passes(stream->options.filter, &header, record->bytes);
 }
 
-/* The port, something of which is about to be in the buffer. */
-static struct stream_port *use_port(struct capture_stream *stream, uint32_t number)
-{
-	struct stream_port *port = &stream->ports[number];
-
-	if (port->buffer != stream->buffers) {
-		port->buffer = stream->buffers;
-		port->unsafe = 0;
-	}
-	return port;
-}
-
 /* What the frame says is missing before it, of its port. */
 static uint64_t tell_losses(struct capture_stream *stream, uint32_t number)
 {
@@ -315,7 +317,7 @@ static uint64_t tell_losses(struct capture_stream *stream, uint32_t number)
 	port->told = by_ring;
 	port->missed = 0;
 	port->lost += lost;
-	port->unsafe += lost;
+	port->unsafe_told += lost;
 	stream->lost += lost;
 	return lost;
 }

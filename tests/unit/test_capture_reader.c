@@ -488,7 +488,7 @@ static void full_disk_is_survived(void **state)
 	const struct capture_options options = {.folder = fixture->folder, .has_lab_file = true};
 	struct rlimit before, small;
 	struct contents *contents;
-	uint64_t seen;
+	uint64_t seen, lost;
 
 	create(fixture, &options);
 	send_frame(fixture, 4000, -1);
@@ -504,12 +504,14 @@ static void full_disk_is_survived(void **state)
 	setrlimit(RLIMIT_FSIZE, &before);
 	send_frame(fixture, 4000, -1);
 	wait_for_writer(fixture);
+	lost = capture_lost(fixture->capture, 0) + capture_lost(fixture->capture, 1);
 	capture_destroy(fixture->capture);
 	fixture->capture = NULL;
 	contents = read_file(fixture, "lab.pcapng");
 	seen = contents->count;
 	assert_in_range(seen, 10, 100);
 	assert_int_equal(contents->ids[seen - 1], 202);
+	assert_int_equal(contents->lost, lost);
 	assert_int_equal(seen + contents->lost, 2 * 202);
 	free_contents(contents);
 }

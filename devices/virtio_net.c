@@ -406,6 +406,11 @@ enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct f
 	return count > 0 ? fill_buffers(net, frame, count) : result;
 }
 
+uint16_t virtio_net_receive_ring_size(const struct virtio_net *net)
+{
+	return net->device.queues[QUEUE_RECEIVE].ring.size;
+}
+
 void virtio_net_flush(struct virtio_net *net)
 {
 	virtio_device_publish(&net->device, QUEUE_RECEIVE);

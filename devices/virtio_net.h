@@ -69,6 +69,9 @@ struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
 /* Copies a frame into the guest's receive ring.  The guest learns of it at virtio_net_flush(). */
 enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct frame *frame);
 
+/* Buffers that the guest's receive ring can have, at most. */
+uint16_t virtio_net_receive_ring_size(const struct virtio_net *net);
+
 /* Publishes the frames received since the last call and interrupts the guest when it wants to know. */
 void virtio_net_flush(struct virtio_net *net);
 

@@ -230,7 +230,17 @@ static void flush(void *opaque)
 		send_frames(stream);
 }
 
-static const struct port_ops port_ops = {.deliver = deliver, .flush = flush};
+/* Bytes that wait for the peer. */
+static uint32_t limit(void *opaque, enum port_result result)
+{
+	const struct stream *stream = opaque;
+	size_t size;
+
+	frame_writer_bytes(&stream->writer, &size);
+	return result == PORT_QUEUE_FULL ? (uint32_t)size : 0;
+}
+
+static const struct port_ops port_ops = {.deliver = deliver, .flush = flush, .limit = limit};
 
 /* Life. */
 

@@ -113,7 +113,9 @@ static uint32_t limit(void *opaque, enum port_result result)
 {
 	const struct node_interface *interface = opaque;
 
-	return result == PORT_MTU ? interface->topology->mtu : 0;
+	if (result == PORT_MTU)
+		return interface->topology->mtu;
+	return result == PORT_RING_FULL ? virtio_net_receive_ring_size(interface->net) : 0;
 }
 
 static const struct port_ops port_ops = {.deliver = deliver, .flush = flush, .limit = limit};

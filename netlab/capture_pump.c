@@ -42,9 +42,9 @@ struct pump {
 
 	uint8_t *header; /* What each file begins with. */
 	size_t header_size;
-	uint64_t seen, seen_lost; /* Frames in all that was walked over ... */
-	uint64_t file_frames;     /* ... and of the file that is open. */
-	bool rotates;             /* The next block belongs into another file. */
+	struct pcapng_blocks seen; /* All that was walked over. */
+	uint64_t file_frames;      /* Of the file that is open. */
+	bool rotates;              /* The next block belongs into another file. */
 };
 
 static int64_t milliseconds_now(void)
@@ -85,13 +85,10 @@ static int keep_header(struct pump *pump, const uint8_t *block, size_t size)
 /* Takes one whole block for this file. */
 static int take_block(struct pump *pump, const uint8_t *block, size_t size)
 {
-	if (pcapng_block_type(block) == PCAPNG_BLOCK_PACKET) {
-		pump->seen++;
-		pump->seen_lost += pcapng_block_lost(block);
-		pump->file_frames++;
-		if (pump->public->frames_max && pump->seen == pump->public->frames_max)
-			pump->state = PUMP_HAS_ALL;
-	}
+	pcapng_blocks_add(&pump->seen, block, size);
+	pump->file_frames += pcapng_block_type(block) == PCAPNG_BLOCK_PACKET;
+	if (pump->public->frames_max && pump->seen.frames == pump->public->frames_max)
+		pump->state = PUMP_HAS_ALL;
 	pump->walked += size;
 	return keep_header(pump, block, size);
 }
@@ -130,10 +127,12 @@ static int fail_to_write(struct pump *pump, int result, size_t begun)
 	written = pcapng_blocks_count(pump->bytes + begun, pump->start - begun);
 	capture_output_cut(pump->public->output, pump->start - begun - written.size);
 	left = pcapng_blocks_count(pump->bytes + begun + written.size, pump->walked - begun - written.size);
-	pump->seen -= left.frames;
-	pump->seen_lost -= left.lost;
+	pump->seen.frames -= left.frames;
+	pump->seen.lost -= left.lost;
+	pump->seen.lost_of_totals -= left.lost_of_totals;
 	return error_set(pump->error, ERROR_FAILED, -result, "%s: %s; it has the capture up to there, %llu frame%s",
-			 output->path, strerror(-result), (unsigned long long)pump->seen, pump->seen == 1 ? "" : "s");
+			 output->path, strerror(-result), (unsigned long long)pump->seen.frames,
+			 pump->seen.frames == 1 ? "" : "s");
 }
 
 /* Writes what can be written now. */
@@ -288,7 +287,7 @@ static int run(struct pump *pump)
 		return error_set(pump->error, ERROR_FAILED, EPROTO,
 				 "netlabd ended the connection in the middle of a frame; the capture ends before that, "
 				 "with %llu frame%s",
-				 (unsigned long long)pump->seen, pump->seen == 1 ? "" : "s");
+				 (unsigned long long)pump->seen.frames, pump->seen.frames == 1 ? "" : "s");
 	return 0;
 }
 
@@ -327,8 +326,8 @@ int capture_pump_run(struct capture_pump *public, struct error *error)
 		close(pump.signals);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	public->frames = pump.seen;
-	public->lost = pump.seen_lost;
+	public->frames = pump.seen.frames;
+	public->lost = pcapng_blocks_lost(&pump.seen);
 	free(pump.bytes);
 	free(pump.header);
 	return result;

@@ -12,6 +12,8 @@
 #define PACKET_CAPTURED_AT 20u
 #define OPTION_HEAD_SIZE 4u
 #define OPTION_DROPCOUNT 4u
+#define STATISTICS_HEAD_SIZE 20u
+#define OPTION_OSDROP 7u
 
 static uint32_t get_32(const uint8_t *at)
 {
@@ -59,23 +61,33 @@ ssize_t pcapng_block_size(const uint8_t *bytes, size_t size)
 	return total;
 }
 
-uint64_t pcapng_block_lost(const uint8_t *block)
+/* The value of an option with 64 bits, among those of a block that begin at 'at'; 0 if there is none. */
+static uint64_t get_option(const uint8_t *block, size_t at, uint16_t code)
 {
-	size_t end = get_32(block + 4) - 4, at, length;
-	uint64_t lost;
+	size_t end = get_32(block + 4) - 4, length;
+	uint64_t value;
 
-	if (pcapng_block_type(block) != PCAPNG_BLOCK_PACKET || end < PACKET_HEAD_SIZE)
-		return 0;
-	for (at = PACKET_HEAD_SIZE + padded(get_32(block + PACKET_CAPTURED_AT)); at + OPTION_HEAD_SIZE <= end;
-	     at += OPTION_HEAD_SIZE + padded(length)) {
+	for (; at + OPTION_HEAD_SIZE <= end; at += OPTION_HEAD_SIZE + padded(length)) {
 		length = get_16(block + at + 2);
-		if (get_16(block + at) == OPTION_DROPCOUNT && length == sizeof(lost) &&
-		    at + OPTION_HEAD_SIZE + length <= end) {
-			memcpy(&lost, block + at + OPTION_HEAD_SIZE, sizeof(lost));
-			return lost;
+		if (get_16(block + at) == code && length == sizeof(value) && at + OPTION_HEAD_SIZE + length <= end) {
+			memcpy(&value, block + at + OPTION_HEAD_SIZE, sizeof(value));
+			return value;
 		}
 	}
 	return 0;
+}
+
+void pcapng_blocks_add(struct pcapng_blocks *blocks, const uint8_t *block, size_t size)
+{
+	uint32_t type = pcapng_block_type(block);
+
+	blocks->size += size;
+	blocks->frames += type == PCAPNG_BLOCK_PACKET;
+	if (type == PCAPNG_BLOCK_PACKET && size > PACKET_HEAD_SIZE)
+		blocks->lost += get_option(block, PACKET_HEAD_SIZE + padded(get_32(block + PACKET_CAPTURED_AT)),
+					   OPTION_DROPCOUNT);
+	else if (type == PCAPNG_BLOCK_STATISTICS)
+		blocks->lost_of_totals += get_option(block, STATISTICS_HEAD_SIZE, OPTION_OSDROP);
 }
 
 struct pcapng_blocks pcapng_blocks_count(const uint8_t *bytes, size_t size)
@@ -84,10 +96,12 @@ struct pcapng_blocks pcapng_blocks_count(const uint8_t *bytes, size_t size)
 	ssize_t next;
 
 	while ((next = pcapng_block_size(bytes + blocks.size, size - blocks.size)) > 0 &&
-	       (size_t)next <= size - blocks.size) {
-		blocks.frames += pcapng_block_type(bytes + blocks.size) == PCAPNG_BLOCK_PACKET;
-		blocks.lost += pcapng_block_lost(bytes + blocks.size);
-		blocks.size += (size_t)next;
-	}
+	       (size_t)next <= size - blocks.size)
+		pcapng_blocks_add(&blocks, bytes + blocks.size, (size_t)next);
 	return blocks;
+}
+
+uint64_t pcapng_blocks_lost(const struct pcapng_blocks *blocks)
+{
+	return blocks->lost_of_totals > blocks->lost ? blocks->lost_of_totals : blocks->lost;
 }

@@ -30,17 +30,25 @@ enum pcapng_block_type {
  * there to tell; -EINVAL when no block begins so. */
 ssize_t pcapng_block_size(const uint8_t *bytes, size_t size);
 
-/* Of a whole block: its type; and epb_dropcount of an Enhanced Packet Block, 0 when it has none. */
+/* Of a whole block: its type. */
 uint32_t pcapng_block_type(const uint8_t *block);
-uint64_t pcapng_block_lost(const uint8_t *block);
 
-/* What is in the whole blocks at the beginning of 'size' bytes. */
+/* What is in blocks. */
 struct pcapng_blocks {
 	size_t size; /* Of the blocks, together. */
 	uint64_t frames;
-	uint64_t lost; /* Sum of epb_dropcount. */
+	uint64_t lost;           /* That frames say are missing before them, the sum of epb_dropcount ... */
+	uint64_t lost_of_totals; /* ... and that statistics say are missing in all, the sum of isb_osdrop. */
 };
 
+/* Adds a whole block of 'size' bytes. */
+void pcapng_blocks_add(struct pcapng_blocks *blocks, const uint8_t *block, size_t size);
+
+/* Counts the whole blocks at the beginning of 'size' bytes. */
 struct pcapng_blocks pcapng_blocks_count(const uint8_t *bytes, size_t size);
+
+/* How many frames are missing, as far as the blocks say.  netlabd writes the statistics of each interface once, at the
+ * section's end: what was lost after an interface's last frame is said there alone. */
+uint64_t pcapng_blocks_lost(const struct pcapng_blocks *blocks);
 
 #endif /* pcapng_blocks.h */

@@ -92,9 +92,10 @@ static void put_frame(struct stream *stream, uint32_t size, uint64_t lost)
 	put_block(stream, PCAPNG_BLOCK_PACKET, body, 4 * words);
 }
 
-static void put_statistics(struct stream *stream)
+/* That of the interface so many frames are missing in all. */
+static void put_statistics(struct stream *stream, uint32_t lost)
 {
-	static const uint32_t statistics[] = {0, 0, 0};
+	const uint32_t statistics[] = {0, 0, 0, 7 | 8u << 16, lost, 0, 0};
 
 	put_block(stream, PCAPNG_BLOCK_STATISTICS, statistics, sizeof(statistics));
 }
@@ -230,17 +231,20 @@ static void test_frames_are_counted(void **state)
 	struct fixture *fixture = *state;
 	struct stream *stream = &fixture->stream;
 	struct pcapng_blocks blocks;
+	size_t size;
 
 	put_frame(stream, 61, 0);
 	put_frame(stream, 62, 7);
 	put_frame(stream, 0, 1ull << 40);
-	put_statistics(stream);
+	put_statistics(stream, 0);
 	blocks = pcapng_blocks_count(stream->bytes, stream->size);
 	assert_int_equal(blocks.size, stream->size);
 	assert_int_equal(blocks.frames, 3);
-	assert_int_equal(blocks.lost, 7 + (1ull << 40));
-	blocks = pcapng_blocks_count(stream->bytes, stream->size - 25); /* One byte of a frame's block is missing. */
-	assert_int_equal(blocks.frames, 2);
+	assert_int_equal(pcapng_blocks_lost(&blocks), 7 + (1ull << 40));
+	size = stream->size;
+	put_frame(stream, 60, 0);
+	assert_int_equal(pcapng_blocks_count(stream->bytes, stream->size - 1).size, size);
+	assert_int_equal(pcapng_blocks_count(stream->bytes, stream->size - 1).frames, 3);
 }
 
 /* Lengths within a block that lead out of it. */
@@ -251,14 +255,29 @@ static void test_options_end_with_the_block(void **state)
 	uint8_t *block = stream->bytes + stream->size;
 
 	put_frame(stream, 60, 9);
-	assert_int_equal(pcapng_block_lost(block), 9);
+	assert_int_equal(pcapng_blocks_count(stream->bytes, stream->size).lost, 9);
 	block[20] = 0xff; /* Captured bytes. */
 	block[23] = 0xff;
-	assert_int_equal(pcapng_block_lost(block), 0);
+	assert_int_equal(pcapng_blocks_count(stream->bytes, stream->size).lost, 0);
 	block[20] = 60;
 	block[23] = 0;
 	block[28 + 60 + 3] = 0x7f; /* The comment's length. */
-	assert_int_equal(pcapng_block_lost(block), 0);
+	assert_int_equal(pcapng_blocks_count(stream->bytes, stream->size).lost, 0);
+}
+
+/* Frames that are missing after an interface's last one. */
+static void test_statistics_have_what_no_frame_says(void **state)
+{
+	struct fixture *fixture = *state;
+	struct stream *stream = &fixture->stream;
+
+	put_frame(stream, 60, 7);
+	put_statistics(stream, 9);
+	put_statistics(stream, 1);
+	send_all(fixture, stream->size);
+	end(fixture);
+	assert_int_equal(pass_on(fixture), 0);
+	assert_int_equal(fixture->pump.lost, 10);
 }
 
 /* Passing on. */
@@ -269,7 +288,7 @@ static void test_what_comes_is_in_the_file(void **state)
 
 	put_frame(&fixture->stream, 60, 0);
 	put_frame(&fixture->stream, 1500, 3);
-	put_statistics(&fixture->stream);
+	put_statistics(&fixture->stream, 0);
 	send_all(fixture, fixture->stream.size);
 	end(fixture);
 	assert_int_equal(pass_on(fixture), 0);
@@ -381,7 +400,7 @@ static void test_a_signal_lets_netlabd_finish(void **state)
 	sigaddset(&mask, SIGTERM);
 	sigprocmask(SIG_BLOCK, &mask, &before); /* It may come before the pump waits for it. */
 	put_frame(&fixture->stream, 60, 0);
-	put_statistics(&fixture->stream);
+	put_statistics(&fixture->stream, 0);
 	pid = meanwhile(fixture, send_until_told);
 	assert_int_equal(pass_on(fixture), 0);
 	sigprocmask(SIG_SETMASK, &before, NULL);
@@ -537,7 +556,7 @@ static void send_seven(struct fixture *fixture)
 {
 	for (int i = 0; i < 7; i++)
 		put_frame(&fixture->stream, 60, 0);
-	put_statistics(&fixture->stream);
+	put_statistics(&fixture->stream, 0);
 	send_all(fixture, fixture->stream.size);
 	end(fixture);
 	fixture->to.rotate_size = HEADER_SIZE + 2 * (32 + 60) + 10;
@@ -598,6 +617,7 @@ int main(void)
 		TEST(test_what_begins_a_block),
 		TEST(test_frames_are_counted),
 		TEST(test_options_end_with_the_block),
+		TEST(test_statistics_have_what_no_frame_says),
 		TEST(test_what_comes_is_in_the_file),
 		TEST(test_blocks_come_in_pieces),
 		TEST(test_a_block_that_is_cut_short_is_left_out),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A capture from anybody is read.  Each packet that is in it is written, with its interface, and must be the same when
- * that is read again. */
+ * that is read again, and be one frame to those who only pass it on. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "netlab/pcapng.h"
+#include "netlab/pcapng_blocks.h"
 #include "netlab/pcapng_reader.h"
 
 #define COMMENTS 3
@@ -73,6 +74,13 @@ static void check_same(const struct pcapng_reader_packet *packet, const struct p
 		check_comment(packet->comments[i], expected->comments[i]);
 }
 
+static void check_count(const uint8_t *file, size_t size, const struct pcapng_reader_packet *expected)
+{
+	struct pcapng_blocks blocks = pcapng_blocks_count(file, size);
+
+	check(blocks.size == size && blocks.frames == 1 && pcapng_blocks_lost(&blocks) == expected->lost);
+}
+
 static void write_and_read_again(const struct pcapng_reader_packet *packet)
 {
 	const size_t room = 2 * PCAPNG_BLOCK_MAX + packet->captured + PCAPNG_PACKET_MAX;
@@ -84,6 +92,7 @@ static void write_and_read_again(const struct pcapng_reader_packet *packet)
 
 	check(file != NULL);
 	size = write_file(file, room, packet);
+	check_count(file, size, packet);
 	stream = fmemopen(file, size, "r");
 	check(stream != NULL);
 	reader = pcapng_reader_create(stream);
@@ -108,6 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
+	check(pcapng_blocks_count(data, size).size <= size);
 	stream = fmemopen((void *)(uintptr_t)data, size, "r");
 	check(stream != NULL);
 	reader = pcapng_reader_create(stream);

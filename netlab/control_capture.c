@@ -117,8 +117,9 @@ static const char *code_of(int result)
 	}
 }
 
-static void start(const struct control_request *request, struct capture_reader_options *options)
+static void start(const struct control_request *request, const struct capture_reader_options *wanted)
 {
+	struct capture_reader_options options = *wanted;
 	struct control_client *client = request->client;
 	int fd = fcntl(client->fd, F_DUPFD_CLOEXEC, 0);
 	struct error error = {.text = "out of file descriptors"};
@@ -129,9 +130,9 @@ static void start(const struct control_request *request, struct capture_reader_o
 		snprintf(answer, sizeof(answer), "{\"id\":%lld,\"result\":{}}\n", (long long)request->id);
 	else
 		snprintf(answer, sizeof(answer), "{\"result\":{}}\n");
-	options->preamble = answer;
+	options.preamble = answer;
 	if (fd >= 0)
-		result = lab_read_capture(client->control->lab, fd, options, &error);
+		result = lab_read_capture(client->control->lab, fd, &options, &error);
 	if (result == 0) {
 		control_leave(client);
 		return;

@@ -195,7 +195,7 @@ int status_ask(struct cli *cli, int argc, char **argv, json_t **status)
 
 int cli_status(struct cli *cli, int argc, char **argv)
 {
-	json_t *status;
+	json_t *status = NULL;
 	int code = status_ask(cli, argc, argv, &status);
 
 	if (code)

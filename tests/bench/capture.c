@@ -3,14 +3,13 @@
  *
  *      build/bench/capture [FOLDER [SECONDS]]     FOLDER is for the captures, default /tmp; needs up to 5 GB there.
  *
- * The first table has a frame's way over a link (tests/bench/stations.h) without a capture, with the recorder alone, and
- * with files.  Settings take turns, in ROUNDS rounds; runs are short enough for the ring, with a pause between them that
- * is not counted.  A frame from one station to another is two records, so "a record" is half of what is more than
- * without a capture: medians of the differences within a round.
+ * The first table has a frame's way over a link (tests/bench/stations.h) without a capture, with the recorder alone,
+ * and with files.  Settings take turns, in ROUNDS rounds; runs are short enough for the ring, with a pause between
+ * them that is not counted.  A frame from one station to another is two records, so "a record" is half of what is
+ * more than without a capture: medians of the differences within a round.
  *
- * The second table sends frames as fast as this thread can for SECONDS (30), with the lab's file in pieces of 1 GiB, of
- * which the last four are kept.  What the disk did not take is counted as lost.
- */
+ * The second table sends frames as fast as this thread can for SECONDS (30), with the lab's file in pieces of 1 GiB,
+ * of which the last four are kept.  What the disk did not take is counted as lost. / */
 #include <inttypes.h>
 
 #include "tests/bench/stations.h"

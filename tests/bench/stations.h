@@ -2,11 +2,11 @@
 #ifndef TESTS_BENCH_STATIONS_H
 #define TESTS_BENCH_STATIONS_H 1
 
-/* Stations at a data plane that this thread runs: the path of a frame, as a NIC has it.  Its header is copied out of the
- * sender's memory, it goes through port_transmit(), and the receiver copies it from the sender's memory to the next of
- * its buffers.  All ports together have 512 buffers to send and 512 to receive, whatever their number, so that it is not
- * the cache that is compared.  Virtqueues, notifications and interrupts are not in it.  Frames come in bursts of 64,
- * each followed by the end of the turn. */
+/* Stations at a data plane that this thread runs: the path of a frame, as a NIC has it.  Its header is copied out of
+ * the sender's memory, it goes through port_transmit(), and the receiver copies it from the sender's memory to the
+ * next of its buffers.  All ports together have 512 buffers to send and 512 to receive, whatever their number, so
+ * that it is not the cache that is compared.  Virtqueues, notifications and interrupts are not in it.  Frames come
+ * in bursts of 64, each followed by the end of the turn. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,13 +3,12 @@
  *
  *      build/bench/switch [FOLDER]     FOLDER is for the captures, default /tmp; needs some 300 MB there.
  *
- * The first table is the path of a frame between stations (tests/bench/stations.h).  With capture, both ports' files and
- * the lab's are written meanwhile; runs are short enough for the ring, with a pause between them that is not counted, so that the
- * price of a captured frame is measured and not that of a lost one.
+ * The first table is the path of a frame between stations (tests/bench/stations.h).  With capture, both ports' files
+ * and the lab's are written meanwhile; runs are short enough for the ring, with a pause between them that is not
+ * counted, so that the price of a captured frame is measured and not that of a lost one.
  *
- * The second table is a steady load on a link with both ports captured: what a frame costs then, and how
- * many records were lost.  It wants two processors with nothing else to do.
- */
+ * The second table is a steady load on a link with both ports captured: what a frame costs then, and how many
+ * records were lost.  It wants two processors with nothing else to do. / */
 #include <inttypes.h>
 
 #include "tests/bench/stations.h"

@@ -12,8 +12,11 @@
 /* Theory of operation
  * -------------------
  * A section is made in steps, and the stream remembers which one is next, so that a full buffer can interrupt it
- * anywhere: the header, names by the hundred, one interface after the other, one crossing of a record after the other,
+ * anywhere: the header, one interface after the other, names by the hundred, one crossing of a record after the other,
  * one interface's statistics after the other.
+ *
+ * Interfaces come right behind the header: editcap and mergecap of Wireshark 4.0 look no further than the first block
+ * that is none to learn what a file has, and write nothing of one of which they do not know it.
  *
  * What the ring lost of a port is counted by the capture, and what a reader lost since it was too slow by the stream
  * itself; the next frame of that port says the sum (epb_dropcount), and the statistics say it again.
@@ -39,7 +42,7 @@ struct stream_port {
 	uint64_t buffer;
 };
 
-enum step { STEP_SECTION, STEP_NAMES, STEP_INTERFACES, STEP_RECORDS, STEP_STATISTICS };
+enum step { STEP_SECTION, STEP_INTERFACES, STEP_NAMES, STEP_RECORDS, STEP_STATISTICS };
 
 struct capture_stream {
 	const struct capture *capture;
@@ -248,7 +251,7 @@ static bool put_interfaces(struct capture_stream *stream)
 /* Goes through the steps before records. */
 static bool put_beginning(struct capture_stream *stream)
 {
-	static bool (*const steps[])(struct capture_stream *) = {put_section, put_names, put_interfaces};
+	static bool (*const steps[])(struct capture_stream *) = {put_section, put_interfaces, put_names};
 
 	while (stream->step < STEP_RECORDS) {
 		if (!steps[stream->step](stream))

@@ -5,8 +5,8 @@
 /* Records as pcapng
  * =================
  *
- * A stream makes one section of a pcapng file of records: its header, the names of addresses, each port's interface
- * before its first frame, frames as they cross ports, and in the end statistics.  It fills a buffer; whoever owns it
+ * A stream makes one section of a pcapng file of records: its header, each port's interface before its first frame,
+ * the names of addresses, frames as they cross ports, and in the end statistics.  It fills a buffer; whoever owns it
  * empties that to wherever it goes, and then calls again.
  *
  * Nothing is allocated after creation, and nothing is called that may not be called in a signal handler, so a

@@ -4,7 +4,7 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-need_tool jq tshark capinfos
+need_tool jq tshark capinfos editcap mergecap
 need_image
 
 file=captures/story/lab.pcapng
@@ -215,6 +215,28 @@ few_files() {
 	done <files
 }
 
+# What Wireshark's own programs make of the files: a clean one, written again, has ports, ids, directions and times as before;
+# any other can become a plain pcap.  Those of Wireshark 4.0 learn of the first blocks alone what a file has.
+programs_write_it_again() {
+	local fields=(-T fields -e frame.interface_name -e frame.packet_id -e frame.packet_flags_direction -e frame.time_epoch)
+	readers_say editcap -F nsecpcap "$file" plain.pcap
+	readers_say mergecap -w merged.pcapng "$file"
+	readers_say tshark -r "$file" -w again.pcapng
+	readers_say tshark -r "$file" "${fields[@]}" >before
+	readers_say tshark -r merged.pcapng "${fields[@]}" >merged
+	readers_say tshark -r again.pcapng "${fields[@]}" >again
+	[ -s before ] && diff before merged && diff before again
+	expect_equal "$(readers_say tshark -r plain.pcap | wc -l)" "$(wc -l <before)"
+}
+
+# One in which frames died cannot be written again as pcapng by Wireshark 4.0, but without those.
+dead_frames_can_be_left_out() {
+	readers_say tshark -r "$file" -Y '!frame.verdict' -w alive.pcapng
+	expect_equal "$(readers_say tshark -r alive.pcapng | wc -l)" "$(lab_frames '!frame.verdict' frame.number | wc -l)"
+	readers_say editcap -F nsecpcap "$file" plain.pcap
+	expect_equal "$(readers_say tshark -r plain.pcap | wc -l)" "$(lab_frames frame frame.number | wc -l)"
+}
+
 none_are_dropped() {
 	netlab down --all
 	sed 's/^capture:.*/capture: {files: lab, clean: on, snaplen: 256}/' story.yaml >clean.yaml
@@ -244,9 +266,11 @@ check "checksums are those of a wire" checksums_are_true
 check "time never runs backwards" time_goes_on
 check "events are told" events_are_told
 check "the file ends with statistics, and nothing else was written" ends_with_statistics
+check "tshark and editcap write it again without dead frames, or as a pcap" dead_frames_can_be_left_out
 check "kill -9 leaves a file that can be read" survives_kill
 check "a fault of netlabd leaves what was recorded" leaves_recorder SEGV
 check "an abort of netlabd leaves what was recorded" leaves_recorder ABRT
 check "rotation leaves as many files as were asked for" few_files
 check "a clean capture is without what was dropped" none_are_dropped
+check "Wireshark's programs write a clean capture again as it was" programs_write_it_again
 finish

@@ -296,6 +296,7 @@ install: all  ## Install below PREFIX (and DESTDIR)
 	$(Q)$(INSTALL) -D -m 755 $(B)/netlab-bridge-helper $(DESTDIR)$(LIBEXECDIR)/netlab-kvm/netlab-bridge-helper
 	$(Q)$(INSTALL) -D -m 644 $(B)/netlab.bash-completion $(DESTDIR)$(DATADIR)/bash-completion/completions/netlab
 	$(Q)$(INSTALL) -D -m 644 -t $(DESTDIR)$(DATADIR)/doc/netlab-kvm README.md LICENSE $(wildcard docs/*.md)
+	$(Q)$(INSTALL) -D -m 644 -t $(DESTDIR)$(DATADIR)/doc/netlab-kvm/images $(wildcard docs/images/*)
 	$(Q)for file in $(SHARED); do \
 		if test -x $$file; then mode=755; else mode=644; fi; \
 		$(INSTALL) -D -m $$mode $$file $(DESTDIR)$(DATADIR)/netlab-kvm/$$file || exit 1; \

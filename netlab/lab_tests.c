@@ -86,7 +86,7 @@ static int check(const struct lab *lab, const char *port, struct error *error)
 	if (!lab->captures || !lab->topology->capture.has_port_files)
 		return error_set(error, ERROR_FAILED, ENOENT,
 				 "lab %s captures no ports; take it down and start it without --no-capture, and "
-				 "without a \"capture: files\" that has no \"ports\"",
+				 "with \"ports\" among the files of \"capture:\", if it has some",
 				 lab_name(lab));
 	if (!dataplane_is_running(lab->context.dataplane))
 		return error_set(error, ERROR_FAILED, EAGAIN, "lab %s does not run", lab_name(lab));

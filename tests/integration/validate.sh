@@ -215,7 +215,7 @@ no_capture() {
 	echo 'validate: {quiet: {capture: {port: "a:eth0", count: 0, within: 1h}, wait: 1h}}' >>alone.yaml
 	netlab up --yes --no-capture alone.yaml
 	expect_status 1 netlab validate >said
-	expect_match 'lab alone captures nothing' "$(cat said)"
+	expect_match 'lab alone captures no ports' "$(cat said)"
 	netlab down
 }
 

@@ -742,13 +742,12 @@ static void ring_stands_two_threads(void **state)
 {
 	struct capture_ring *ring = capture_ring_create(4096, 8, NULL);
 	uint32_t expected = 0;
-	enum capture_ring_event event;
 	uint8_t bytes[256];
 	pthread_t thread;
 
 	(void)state;
 	assert_int_equal(pthread_create(&thread, NULL, produce, ring), 0);
-	while ((event = wait_for_record(ring)) != CAPTURE_RING_CLOSED) {
+	while (wait_for_record(ring) != CAPTURE_RING_CLOSED) {
 		const uint8_t *record;
 		uint32_t number;
 		size_t size;

@@ -51,7 +51,7 @@ struct lab {
 static uint32_t choose(struct lab *lab, uint32_t below)
 {
 	lab->random = lab->random * 6364136223846793005ull + 1442695040888963407ull;
-	return (uint32_t)(lab->random >> 33) % below;
+	return below > 0 ? (uint32_t)(lab->random >> 33) % below : 0;
 }
 
 static void transmit(struct station *station, size_t size)
@@ -315,7 +315,7 @@ static void read_capture(const struct lab *lab, const char *path)
 
 static void conserve(uint64_t seed)
 {
-	struct lab lab;
+	struct lab lab = {0};
 	char path[96];
 
 	make_lab(&lab, seed);

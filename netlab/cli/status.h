@@ -9,8 +9,8 @@
 
 struct cli;
 
-/* For a command that takes nothing but [LAB]: reads its arguments and sets '*status' to the STATUS object of that lab, with
- * memory.  Returns 0, or what to exit with, having said why. */
+/* For a command that takes nothing but [LAB]: reads its arguments and sets '*status' to the STATUS object of that lab,
+ * with memory.  Returns 0, or what to exit with, having said why. */
 int status_ask(struct cli *cli, int argc, char **argv, json_t **status);
 
 void status_put_nodes(const json_t *nodes);

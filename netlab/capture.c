@@ -19,6 +19,7 @@
 #include "netlab/capture_crash.h"
 #include "netlab/capture_internal.h"
 #include "netlab/capture_reader.h"
+#include "netlab/folder.h"
 
 /* Theory of operation
  * -------------------
@@ -90,20 +91,13 @@ static void raise_file_limit(void)
 static int make_folders(char *path)
 {
 	struct stat status;
+	int result;
 
 	if (*path == '\0')
 		return -ENOENT;
-	for (char *at = path + 1; *at; at++) {
-		int result;
-
-		if (*at != '/')
-			continue;
-		*at = '\0';
-		result = mkdir(path, 0777);
-		*at = '/';
-		if (result < 0 && errno != EEXIST)
-			return -errno;
-	}
+	result = folder_make_above(path, 0777);
+	if (result < 0)
+		return result;
 	if (mkdir(path, 0777) < 0 && errno != EEXIST)
 		return -errno;
 	if (stat(path, &status) < 0)

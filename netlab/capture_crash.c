@@ -8,13 +8,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/thread.h"
 #include "netlab/capture_internal.h"
 #include "netlab/capture_stream.h"
+#include "netlab/folder.h"
 
 /* Theory of operation
  * -------------------
@@ -61,17 +61,6 @@ static void freeze(struct capture *capture)
 		wait_a_little();
 }
 
-static void make_folders(char *path)
-{
-	for (char *at = path + 1; *at; at++) {
-		if (*at != '/')
-			continue;
-		*at = '\0';
-		mkdir(path, 0777);
-		*at = '/';
-	}
-}
-
 static void write_out(int fd, struct capture_stream *stream)
 {
 	size_t size;
@@ -95,7 +84,7 @@ static void dump(const struct capture_crash *crash)
 	const struct capture_record *record;
 	int fd;
 
-	make_folders(crash->path);
+	folder_make_above(crash->path, 0777); /* If one cannot be made, the file cannot either. */
 	fd = open(crash->path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return;

@@ -5,21 +5,28 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int make_one(const char *path)
+static int make_one(const char *path, mode_t mode)
 {
-	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+	return mkdir(path, mode) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-int folder_make(char *path)
+int folder_make_above(char *path, mode_t mode)
 {
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		int result;
 
 		*slash = '\0';
-		result = make_one(path);
+		result = make_one(path, mode);
 		*slash = '/';
 		if (result < 0)
 			return result;
 	}
-	return make_one(path);
+	return 0;
+}
+
+int folder_make(char *path)
+{
+	int result = folder_make_above(path, 0700);
+
+	return result < 0 ? result : make_one(path, 0700);
 }

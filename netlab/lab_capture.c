@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "netlab/capture_file.h"
 #include "netlab/capture_reader.h"
 #include "netlab/dataplane.h"
+#include "netlab/folder.h"
 #include "netlab/lab_attachment.h"
 #include "netlab/lab_internal.h"
 #include "netlab/lab_network.h"
@@ -35,12 +35,13 @@ static const char *host_kind(enum host_backend backend)
 int lab_create_capture(struct lab *lab, const struct lab_options *options, struct error *error)
 {
 	const struct topology_capture *wanted = &lab->topology->capture;
+	const bool has_files = options->captures && !options->no_capture;
 	struct utsname kernel;
 	char hardware[128], system[512], comment[TOPOLOGY_NAME_MAX + 16];
 	struct capture_options capture = {
 		.folder = options->captures,
-		.has_port_files = wanted->has_port_files && !options->no_capture,
-		.has_lab_file = wanted->has_lab_file && !options->no_capture,
+		.has_port_files = wanted->has_port_files && has_files,
+		.has_lab_file = wanted->has_lab_file && has_files,
 		.snap_len = wanted->snap_len,
 		.is_clean = wanted->is_clean,
 		.has_events = wanted->has_events,
@@ -191,17 +192,6 @@ static void crash_written(void *opaque, uint64_t written, uint64_t lost, int err
 	free(path);
 }
 
-static void make_folders(char *path)
-{
-	for (char *at = path + 1; *at; at++) {
-		if (*at != '/')
-			continue;
-		*at = '\0';
-		mkdir(path, 0777); /* If it cannot be made, opening the file says so. */
-		*at = '/';
-	}
-}
-
 static void write_crash(const struct lab *lab, const struct node *node)
 {
 	char *path = allocate_text("%s/crash-%s.pcapng", lab->folder, node_name(node));
@@ -214,7 +204,7 @@ static void write_crash(const struct lab *lab, const struct node *node)
 
 	if (!path)
 		return;
-	make_folders(path);
+	folder_make_above(path, 0777); /* If one cannot be made, the file cannot either. */
 	fd = capture_file_open_regular(path, O_WRONLY);
 	if (fd < 0)
 		capture_file_cannot_open(path, -fd, &error);
@@ -244,6 +234,6 @@ void lab_capture_node(const struct lab *lab, const struct node *node)
 	if (!dataplane_is_running(lab->context.dataplane))
 		return;
 	lab_tell_capture(lab, "%s %s", node_name(node), node_state_name(node_state(node)));
-	if (node_state(node) == NODE_CRASHED && !lab->stopping)
+	if (node_state(node) == NODE_CRASHED && !lab->stopping && lab->folder)
 		write_crash(lab, node);
 }

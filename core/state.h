@@ -23,7 +23,7 @@
 #include "core/error.h"
 
 /* Of the sections and what is in them.  A state with another one is not read. */
-#define STATE_VERSION 3
+#define STATE_VERSION 4
 
 /* Bytes of the largest state that is read from a file: that of a lab with some hundred nodes. */
 #define STATE_SIZE_MAX (64u << 20)

@@ -712,6 +712,11 @@ const char *drop_reason_name(enum drop_reason reason)
 		[DROP_SPOOFED_MAC] = "spoofed-mac",
 		[DROP_SPOOFED_ARP] = "spoofed-arp",
 		[DROP_SPOOFED_IP] = "spoofed-ip",
+		[DROP_LINK_DOWN] = "link-down",
+		[DROP_LOSS] = "loss",
+		[DROP_LINK_QUEUE_FULL] = "link-queue-full",
+		[DROP_EARLY] = "early",
+		[DROP_IN_FLIGHT_FULL] = "in-flight-full",
 	};
 
 	return (unsigned int)reason < DROP_REASON_COUNT ? names[reason] : "unknown";

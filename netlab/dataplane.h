@@ -43,6 +43,7 @@
 #include "devices/frame.h"
 
 struct capture;
+struct impairment;
 struct loop;
 struct port_rules;
 struct state;
@@ -65,7 +66,18 @@ enum drop_reason {
 	DROP_SPOOFED_MAC,       /* Its source address, ... */
 	DROP_SPOOFED_ARP,       /* ... what it says of its sender in ARP, ... */
 	DROP_SPOOFED_IP,        /* ... or the source of its packet is not the port's, and that has a guard. */
+	DROP_LINK_DOWN,         /* The link has no carrier, or is cut in this direction. */
+	DROP_LOSS,              /* The link's impairments lose it. */
+	DROP_LINK_QUEUE_FULL,   /* Too much waits for its turn at the link's rate. */
+	DROP_EARLY,             /* The link's queue has RED or CoDel, which dropped it. */
+	DROP_IN_FLIGHT_FULL,    /* Too much is on its way on the link. */
 	DROP_REASON_COUNT,
+};
+
+/* Of the wire at a port, as seen from it. */
+enum port_direction {
+	PORT_SENDS,    /* From it, to the other end of its link or its network. */
+	PORT_RECEIVES, /* To it. */
 };
 
 /* What the receiving end of a port did with a frame. */
@@ -188,6 +200,14 @@ struct network_options {
 
 /* Forgets what was learnt if it may be otherwise now. */
 void network_set_options(struct network *network, const struct network_options *options);
+
+/* Has frames that cross the wire in this direction from now on meet this.  'seed' decides their fates if the impairment
+ * has no seed of its own: the n-th frame after this has the same one each time.  Frames that are on their way stay so,
+ * with the times they have.  Returns 0, or a negative errno value and changes nothing: -ENOMEM, or -EINVAL: its filter
+ * is none. */
+int port_impair(struct port *port, enum port_direction direction, const struct impairment *impairment, uint64_t seed);
+/* What it meets now. */
+const struct impairment *port_impairment(const struct port *port, enum port_direction direction);
 
 /* Plugs something in ('ops' NULL unplugs it, and the port's network forgets what it learnt there).  'ops'
  * and 'opaque' stay the caller's, and are not used any more once something else, or nothing, is plugged in. */

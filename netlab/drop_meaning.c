@@ -25,6 +25,11 @@ const char *drop_meaning(const char *reason)
 		[DROP_SPOOFED_MAC] = "had a source address that is not its port's, which has a guard",
 		[DROP_SPOOFED_ARP] = "said of its sender in ARP what is not so, and its port has a guard",
 		[DROP_SPOOFED_IP] = "had a packet whose source is not an address of its port, which has a guard",
+		[DROP_LINK_DOWN] = "was on a link without carrier, or cut in that direction",
+		[DROP_LOSS] = "was lost, as the link's impairments have it",
+		[DROP_LINK_QUEUE_FULL] = "found the queue full in which frames wait for their turn at the link's rate",
+		[DROP_EARLY] = "was dropped by RED or CoDel, which keep the queue of the link short",
+		[DROP_IN_FLIGHT_FULL] = "was more than can be on its way on the link, for its delay",
 	};
 
 	for (int i = 0; i < DROP_REASON_COUNT; i++)

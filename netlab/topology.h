@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 
 #include "netlab/bridge/request.h"
+#include "netlab/impairment.h"
 #include "netlab/nat.h"
 #include "netlab/port_rules.h"
 #include "netlab/topology_units.h"
@@ -100,6 +101,8 @@ struct topology_network {
 	bool is_hub;              /* "hub". */
 	bool passes_reserved;     /* "reserved-addresses: pass". */
 	struct port_rules *rules; /* Of its outer port, or NULL: it has none. */
+	/* "impair": of frames that the outer port sends into the lab, and of those it takes out of it. */
+	struct impairment impairments[2];
 	/* With "mode: nat". */
 	struct in_addr subnet; /* "subnet"; default 10.0.2.0/24, the next such network with 10.0.3.0/24, and so on. */
 	unsigned int prefix_length;
@@ -173,8 +176,22 @@ struct topology_endpoint {
 	size_t mirrored_count;
 };
 
+enum topology_carrier { TOPOLOGY_CARRIER_STAYS, TOPOLOGY_CARRIER_DOWN, TOPOLOGY_CARRIER_UP };
+
+/* An item of "schedule:": what becomes of a link at that time. */
+struct topology_event {
+	uint64_t at; /* Nanoseconds after all nodes are ready. */
+	enum topology_carrier carrier;
+	bool is_impaired[2]; /* Whether the link is given, in this direction, */
+	struct impairment impairments[2];
+};
+
 struct topology_link {
 	struct topology_endpoint endpoints[2]; /* Neither two networks nor two attachments. */
+	/* Of frames that the first endpoint sends, and of those that the second one does. */
+	struct impairment impairments[2];
+	struct topology_event *events; /* In the order of their times. */
+	size_t event_count;
 };
 
 /* "capture:" of a test: how many frames that match a filter cross a port. */

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETLAB_IMPAIRMENT_H
+#define NETLAB_IMPAIRMENT_H 1
+
+/* What is wrong with one direction of a link
+ * ==========================================
+ *
+ * A plain description, without state: what a topology, "netlab tc" and schedules set, and what a wire (netlab/wire.h)
+ * carries out.  All zero is a link without impairments.
+ *
+ * A frame meets them in this order.  It is too long (mtu), or lost.  It waits in the queue for its turn at the rate,
+ * where the queue may drop it.  Then it is on its way for as long as delay and jitter say, is overtaken or overtakes
+ * (reorder), and arrives, with one bit changed (corrupt), or twice (duplicate).
+ *
+ * Words are those of tc-netem(8), tc-tbf(8), tc-red(8) and RFC 8289 (CoDel).  Unlike in netem, jitter alone never
+ * changes the order of frames, and a correlation never changes how many are lost.
+ *
+ * Thread-safety: none needed; it is plain data, equal if all bytes are. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A share of all frames, or a correlation: of so many. */
+#define IMPAIRMENT_ALL 1000000000u
+
+#define IMPAIRMENT_TIME_MAX 600000000000ull    /* Nanoseconds of delay or jitter. */
+#define IMPAIRMENT_RATE_MIN 1000ull            /* Bits a second. */
+#define IMPAIRMENT_RATE_MAX 400000000000ull    /* The same. */
+#define IMPAIRMENT_BURST_MAX (64u << 20)       /* Bytes. */
+#define IMPAIRMENT_QUEUE_FRAMES 1000u          /* That wait for their turn, unless another limit is given. */
+#define IMPAIRMENT_QUEUE_FRAMES_MAX 100000u    /* The highest such limit. */
+#define IMPAIRMENT_QUEUE_BYTES_MAX (64u << 20) /* The highest one in bytes. */
+#define IMPAIRMENT_IN_FLIGHT_MAX (64u << 20)   /* Bytes that are on their way at a time: what is beyond is dropped. */
+#define IMPAIRMENT_CODEL_TARGET 5000000ull     /* Nanoseconds (RFC 8289, 4.4). */
+#define IMPAIRMENT_CODEL_INTERVAL 100000000ull /* The same. */
+#define IMPAIRMENT_MATCH_SIZE 256              /* Bytes of a filter's text, with its end. */
+
+enum impairment_distribution {
+	IMPAIRMENT_UNIFORM, /* From delay - jitter to delay + jitter. */
+	IMPAIRMENT_NORMAL,  /* With a standard deviation of jitter. */
+	IMPAIRMENT_PARETO,  /* The same: of shape 3, moved so that its mean is the delay. */
+};
+
+/* How a queue chooses what it drops. */
+enum impairment_discipline {
+	IMPAIRMENT_TAIL, /* What comes when it is full. */
+	IMPAIRMENT_RED,
+	IMPAIRMENT_CODEL,
+};
+
+/* Losses in bursts: a chain of two states, which changes before each frame. */
+struct impairment_gilbert_elliott {
+	uint32_t to_bad, to_good;     /* How likely it is to go from the good state to the bad one, and back. */
+	uint32_t loss_bad, loss_good; /* Frames lost in each. */
+};
+
+struct impairment {
+	uint64_t delay, jitter; /* Nanoseconds. */
+	enum impairment_distribution distribution;
+	uint32_t jitter_correlation; /* With the frame before; the same below. */
+	uint32_t loss, loss_correlation;
+	uint32_t loss_every; /* Each n-th frame is lost; 0: none. */
+	struct impairment_gilbert_elliott gilbert_elliott;
+	uint32_t duplicate, duplicate_correlation;
+	uint32_t corrupt, corrupt_correlation;
+	uint32_t reorder, reorder_correlation; /* Frames that are not delayed, and so overtake others. */
+	uint32_t reorder_gap;                  /* Only each n-th frame can be one of them; 0 and 1: each. */
+	uint32_t mtu;                          /* Bytes after the Ethernet header and VLAN tags; 0: no limit. */
+	uint64_t rate;                         /* Bits of frames (without FCS) a second; 0: no limit. */
+	uint32_t burst;                        /* Bytes that may pass at once after a silence. */
+	uint32_t queue_frames, queue_bytes;    /* That may wait; both 0: IMPAIRMENT_QUEUE_FRAMES. */
+	enum impairment_discipline discipline;
+	uint32_t red_probability;              /* 0: IMPAIRMENT_ALL / 50. */
+	uint32_t red_min, red_max;             /* Frames; 0: a quarter and three quarters of the queue. */
+	uint64_t codel_target, codel_interval; /* Nanoseconds; 0: IMPAIRMENT_CODEL_TARGET, _INTERVAL. */
+	uint64_t seed;
+	bool has_seed;                          /* Else it follows from the names of the lab and the port. */
+	char loss_match[IMPAIRMENT_MATCH_SIZE]; /* Frames that match are lost; in libpcap's language.  "": none. */
+};
+
+/* The names of presets, up to NULL. */
+extern const char *const impairment_preset_names[];
+/* Sets what the preset has, and leaves the rest.  Returns false when there is none of that name. */
+bool impairment_apply_preset(struct impairment *impairment, const char *name);
+
+/* Whether it does anything. */
+bool impairment_is_any(const struct impairment *impairment);
+bool impairment_is_equal(const struct impairment *a, const struct impairment *b);
+/* In words, as a topology has it: "delay: 20ms, loss: 0.5%", or "none"; to be freed.  NULL when out of memory. */
+char *impairment_text(const struct impairment *impairment);
+
+#endif /* impairment.h */

@@ -15,9 +15,13 @@
  * Words are those of tc-netem(8), tc-tbf(8), tc-red(8) and RFC 8289 (CoDel).  Unlike in netem, jitter alone never
  * changes the order of frames, and a correlation never changes how many are lost.
  *
- * Thread-safety: none needed; it is plain data, equal if all bytes are. */
+ * Each key of a topology that describes one is a field in the table below, which what reads, prints and compares
+ * impairments goes by.
+ *
+ * Thread-safety: none needed; it is plain data. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A share of all frames, or a correlation: of so many. */
@@ -78,9 +82,34 @@ struct impairment {
 	char loss_match[IMPAIRMENT_MATCH_SIZE]; /* Frames that match are lost; in libpcap's language.  "": none. */
 };
 
+enum impairment_kind {
+	IMPAIRMENT_KIND_TIME,    /* uint64_t: nanoseconds. */
+	IMPAIRMENT_KIND_SHARE,   /* uint32_t: of IMPAIRMENT_ALL. */
+	IMPAIRMENT_KIND_NUMBER,  /* uint32_t */
+	IMPAIRMENT_KIND_SIZE,    /* uint32_t: bytes. */
+	IMPAIRMENT_KIND_RATE,    /* uint64_t: bits a second. */
+	IMPAIRMENT_KIND_WORD,    /* An enum, the index into 'words'. */
+	IMPAIRMENT_KIND_QUEUE,   /* queue_frames and queue_bytes, of which one is 0. */
+	IMPAIRMENT_KIND_GILBERT, /* struct impairment_gilbert_elliott */
+	IMPAIRMENT_KIND_SEED,    /* seed and has_seed. */
+	IMPAIRMENT_KIND_FILTER,  /* loss_match */
+};
+
+struct impairment_field {
+	const char *name; /* The key in a topology. */
+	enum impairment_kind kind;
+	size_t offset;             /* In struct impairment. */
+	uint64_t minimum, maximum; /* Of what is given, in its unit; where all is zero, nothing is given. */
+	const char *const *words;  /* IMPAIRMENT_KIND_WORD: up to NULL. */
+};
+
+#define IMPAIRMENT_FIELD_COUNT 27
+extern const struct impairment_field impairment_fields[IMPAIRMENT_FIELD_COUNT];
+
 /* The names of presets, up to NULL. */
 extern const char *const impairment_preset_names[];
-/* Sets what the preset has, and leaves the rest.  Returns false when there is none of that name. */
+/* Sets what presets have: delay, jitter, its distribution and correlation, loss, its correlation, gilbert_elliott,
+ * rate, burst, the queue's limit and discipline.  The rest stays.  Returns false when there is none of that name. */
 bool impairment_apply_preset(struct impairment *impairment, const char *name);
 
 /* Whether it does anything. */

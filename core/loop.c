@@ -2,15 +2,17 @@
 #include "core/loop.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "core/polling.h"
 
 /* Theory of operation
  * -------------------
@@ -18,10 +20,21 @@
  * due timers, queued tasks, and posted functions, then the turn's end.  Posted functions come through a list under a
  * mutex and an eventfd, which is written only when the list was empty, so that a burst costs one system call.
  *
- * Timers stand in a list sorted by deadline: a loop has a handful.
+ * Timers stand in two lists sorted by deadline, one of precise timers and one of others: a loop has a handful.
+ *
+ * A sleep until an ordinary timer is rounded up, so as not to turn just before its deadline.  One until a precise timer
+ * ends before it, and the loop turns without sleeping from then on.  The kernel lets a sleep end late, by 50
+ * microseconds or by a thousandth (select_estimate_accuracy() in Linux), whichever is more, so that it can wake threads
+ * together: the first of these is turned off, and for the second long sleeps are made in two.
  */
 
 #define EVENTS_PER_TURN 64
+
+#define SECOND 1000000000ull
+#define MILLISECOND 1000000ull
+#define FOREVER UINT64_MAX
+/* As long as any sleep needs to be, a hundred days. */
+#define SLEEP_MAX (1ull << 53)
 
 struct posted {
 	loop_function *function;
@@ -36,7 +49,10 @@ struct loop {
 	_Atomic bool stop;
 	_Atomic bool running;
 	pthread_t thread;
-	struct loop_timer *timers;
+	struct loop_timer *timers[2]; /* Ordinary and precise ones. */
+	bool has_no_slack;            /* The thread's sleeps end when they should. */
+	bool has_no_pwait2;           /* The kernel is older than 5.11. */
+	struct polling polling;
 	struct loop_task *tasks, **tasks_end;
 	loop_function *turn_end;
 	void *turn_end_opaque;
@@ -63,6 +79,7 @@ struct loop *loop_create(struct error *error)
 		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 		return NULL;
 	}
+	polling_init(&loop->polling, 0);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->epoll_fd < 0 || loop->event_fd < 0 ||
@@ -88,6 +105,7 @@ void loop_destroy(struct loop *loop)
 		if (posted->on_heap)
 			free(posted);
 	}
+	polling_release(&loop->polling);
 	if (loop->epoll_fd >= 0)
 		close(loop->epoll_fd);
 	if (loop->event_fd >= 0)
@@ -205,7 +223,7 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 {
 	if (!timer->armed)
 		return;
-	for (struct loop_timer **at = &loop->timers; *at; at = &(*at)->next) {
+	for (struct loop_timer **at = &loop->timers[timer->is_precise]; *at; at = &(*at)->next) {
 		if (*at == timer) {
 			*at = timer->next;
 			break;
@@ -220,7 +238,7 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadli
 
 	loop_timer_cancel(loop, timer);
 	timer->deadline = deadline;
-	for (at = &loop->timers; *at && (*at)->deadline <= deadline; at = &(*at)->next)
+	for (at = &loop->timers[timer->is_precise]; *at && (*at)->deadline <= deadline; at = &(*at)->next)
 		;
 	timer->next = *at;
 	*at = timer;
@@ -259,21 +277,32 @@ void loop_set_turn_end(struct loop *loop, loop_function *function, void *opaque)
 	loop->turn_end_opaque = opaque;
 }
 
-static void run_timers(struct loop *loop)
+/* The timer whose deadline comes first, or NULL. */
+static struct loop_timer *first_timer(const struct loop *loop)
 {
-	uint64_t now = loop->timers ? loop_now() : 0;
+	struct loop_timer *ordinary = loop->timers[false], *precise = loop->timers[true];
 
-	while (loop->timers && loop->timers->deadline <= now) {
-		struct loop_timer *timer = loop->timers;
+	return !precise || (ordinary && ordinary->deadline <= precise->deadline) ? ordinary : precise;
+}
 
+/* This and the following return whether there was anything. */
+static bool run_timers(struct loop *loop)
+{
+	struct loop_timer *timer = first_timer(loop);
+	uint64_t now = timer ? loop_now() : 0;
+	bool found = timer && timer->deadline <= now;
+
+	for (; timer && timer->deadline <= now; timer = first_timer(loop)) {
 		loop_timer_cancel(loop, timer);
 		timer->function(timer->opaque);
 	}
+	return found;
 }
 
 /* Runs the tasks queued before now; those they queue wait for the next turn, so that watches get theirs. */
-static void run_tasks(struct loop *loop)
+static bool run_tasks(struct loop *loop)
 {
+	bool found = loop->tasks != NULL;
 	size_t count = 0;
 
 	for (struct loop_task *task = loop->tasks; task; task = task->next)
@@ -284,6 +313,7 @@ static void run_tasks(struct loop *loop)
 		loop_task_cancel(loop, task);
 		task->function(task->opaque);
 	}
+	return found;
 }
 
 static void run_posted(struct loop *loop)
@@ -306,26 +336,78 @@ static void run_posted(struct loop *loop)
 	}
 }
 
-/* How long to sleep at most, as milliseconds for epoll, rounded up so as not to spin just before a deadline. */
-static int timeout(const struct loop *loop)
+static uint64_t until(uint64_t deadline, uint64_t now)
 {
-	uint64_t now, milliseconds;
+	return deadline > now ? deadline - now : 0;
+}
+
+/* Nanoseconds to sleep at most. */
+static uint64_t sleep_limit(const struct loop *loop)
+{
+	const struct loop_timer *ordinary = loop->timers[false], *precise = loop->timers[true];
+	uint64_t now, limit = FOREVER, left;
 
 	if (loop->tasks)
 		return 0;
-	if (!loop->timers)
-		return -1;
+	if (!ordinary && !precise)
+		return FOREVER;
 	now = loop_now();
-	if (loop->timers->deadline <= now)
-		return 0;
-	milliseconds = (loop->timers->deadline - now - 1) / 1000000 + 1;
-	return milliseconds < INT_MAX ? (int)milliseconds : INT_MAX;
+	if (ordinary) {
+		left = until(ordinary->deadline, now);
+		limit = left < SLEEP_MAX ? (left + MILLISECOND - 1) / MILLISECOND * MILLISECOND : SLEEP_MAX;
+	}
+	if (precise) {
+		left = until(precise->deadline, now + LOOP_PRECISE_MARGIN);
+		left -= left / 512;
+		if (left < limit)
+			limit = left;
+	}
+	return limit;
 }
 
-static void run_watches(struct loop *loop, int milliseconds)
+/* Kernels before 5.11 count sleeps in milliseconds; then it is polled for longer before a precise timer. */
+static int wait_milliseconds(const struct loop *loop, struct epoll_event *events, uint64_t limit)
+{
+	uint64_t milliseconds = limit / MILLISECOND;
+
+	return epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN,
+			  limit == FOREVER         ? -1 :
+			  milliseconds < INT32_MAX ? (int)milliseconds :
+						     INT32_MAX);
+}
+
+static int wait_nanoseconds(struct loop *loop, struct epoll_event *events, uint64_t limit)
+{
+	const struct timespec time = {.tv_sec = (time_t)(limit / SECOND), .tv_nsec = (long)(limit % SECOND)};
+	int count;
+
+	if (loop->timers[true] && !loop->has_no_slack) {
+		/* Where it is refused, precise timers are 50 microseconds less so. */
+		(void)prctl(PR_SET_TIMERSLACK, 1);
+		loop->has_no_slack = true;
+	}
+	count = epoll_pwait2(loop->epoll_fd, events, EVENTS_PER_TURN, &time, NULL);
+	if (count >= 0 || errno == EINTR)
+		return count;
+	loop->has_no_pwait2 = true;
+	return 0;
+}
+
+/* Waits for events, and tells the polling what woke the thread. */
+static int wait_for_events(struct loop *loop, struct epoll_event *events, uint64_t limit)
+{
+	int count = limit == 0 || limit == FOREVER || loop->has_no_pwait2 ? wait_milliseconds(loop, events, limit) :
+									    wait_nanoseconds(loop, events, limit);
+
+	if (count > 0 && limit > 0 && loop->polling.longest > 0)
+		polling_woken(&loop->polling, loop_now());
+	return count;
+}
+
+static bool run_watches(struct loop *loop, uint64_t limit)
 {
 	struct epoll_event events[EVENTS_PER_TURN];
-	int count = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, milliseconds);
+	int count = wait_for_events(loop, events, limit);
 
 	loop->batch = events;
 	loop->batch_count = count > 0 ? count : 0;
@@ -340,21 +422,42 @@ static void run_watches(struct loop *loop, int milliseconds)
 	}
 	loop->batch_count = 0;
 	loop->batch = NULL;
+	return count > 0;
 }
 
-static void turn(struct loop *loop, int milliseconds)
+static bool turn(struct loop *loop, uint64_t limit)
 {
-	run_watches(loop, milliseconds);
-	run_timers(loop);
-	run_tasks(loop);
-	run_posted(loop);
+	bool found = run_watches(loop, limit);
+
+	found |= run_timers(loop);
+	found |= run_tasks(loop);
+	run_posted(loop); /* They come with an event. */
 	if (loop->turn_end)
 		loop->turn_end(loop->turn_end_opaque);
+	return found;
+}
+
+/* The same, polling before it sleeps. */
+static void turn_polling(struct loop *loop)
+{
+	uint64_t limit = sleep_limit(loop);
+
+	if (limit > 0 && polling_goes_on(&loop->polling, loop_now()))
+		limit = 0;
+	if (turn(loop, limit))
+		polling_found(&loop->polling, loop_now());
+}
+
+void loop_set_polling(struct loop *loop, uint64_t longest)
+{
+	polling_release(&loop->polling);
+	polling_init(&loop->polling, longest);
 }
 
 void loop_adopt(struct loop *loop)
 {
 	loop->thread = pthread_self();
+	loop->has_no_slack = false;
 	loop->running = true;
 }
 
@@ -366,8 +469,12 @@ void loop_turn(struct loop *loop)
 void loop_run(struct loop *loop)
 {
 	loop_adopt(loop);
-	while (!loop->stop)
-		turn(loop, timeout(loop));
+	while (!loop->stop) {
+		if (loop->polling.longest > 0)
+			turn_polling(loop);
+		else
+			turn(loop, sleep_limit(loop));
+	}
 	run_posted(loop);
 	loop->running = false;
 	loop->stop = false;

@@ -13,6 +13,11 @@
  * A callback may add, change and remove any watch, timer or task of its loop, its own included, and free the
  * object that holds it after removing it.
  *
+ * Time: a timer is as late as the thread is woken late, which can be some hundred microseconds on a virtual machine.  A
+ * precise timer's thread sleeps until shortly before the deadline and then turns without sleeping, so that it costs
+ * LOOP_PRECISE_MARGIN of a processor each time.  A loop that polls (loop_set_polling()) does the same for what it
+ * cannot foresee.
+ *
  * Thread-safety: loop_post(), loop_call() and loop_stop() may be called by any thread; all else by the thread that
  * runs the loop, or by any one thread before it runs.
  */
@@ -65,13 +70,18 @@ int loop_watch_change(struct loop *loop, struct loop_watch *watch, uint32_t even
 /* Does nothing for a watch that was not added. */
 void loop_watch_remove(struct loop *loop, struct loop_watch *watch);
 
-/* A timer that fires once.  Zero-initialise it and set 'function' and 'opaque'. */
+/* How long before the deadline of a precise timer the loop stops sleeping, nanoseconds. */
+#define LOOP_PRECISE_MARGIN 150000
+
+/* A timer that fires once.  Zero-initialise it and set 'function' and 'opaque'.  It fires at its deadline or up to a
+ * millisecond later; a precise one within microseconds when the thread has a processor. */
 struct loop_timer {
 	loop_function *function;
 	void *opaque;
-	uint64_t deadline; /* The loop's: CLOCK_MONOTONIC, nanoseconds. */
+	bool is_precise;   /* The caller's, constant while it is armed. */
+	bool armed;        /* This and what follows are the loop's. */
+	uint64_t deadline; /* CLOCK_MONOTONIC, nanoseconds. */
 	struct loop_timer *next;
-	bool armed;
 };
 
 /* Arms or re-arms 'timer' to fire at 'deadline' (nanoseconds of CLOCK_MONOTONIC). */
@@ -94,6 +104,14 @@ void loop_task_cancel(struct loop *loop, struct loop_task *task);
 /* Called before the loop sleeps or turns again, once per turn; one function per loop.  For work that is
  * best done once for a batch. */
 void loop_set_turn_end(struct loop *loop, loop_function *function, void *opaque);
+
+/* Longest time worth polling for what would wake the thread, nanoseconds: two of the slowest wake-ups there are. */
+#define LOOP_POLLING_MAX 200000
+
+/* Has the loop poll before it sleeps: after something happened it turns on without sleeping for up to 'longest'
+ * nanoseconds, or less when that did not pay lately.  It does not when there are no more processors than threads that
+ * want one.  0, as at first, ends it.  'longest' should not be more than LOOP_POLLING_MAX. */
+void loop_set_polling(struct loop *loop, uint64_t longest);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t loop_now(void);

@@ -296,6 +296,88 @@ static void far_deadlines_are_slept_for(void **state)
 	loop_timer_cancel(fixture->loop, &far);
 }
 
+/* Of two kinds, in one order; and none fires before its deadline. */
+static void precise_timers_are_timers(void **state)
+{
+	struct fixture *fixture = *state;
+	struct note letters[] = {{fixture, 'a'}, {fixture, 'b'}, {fixture, 'c'}, {fixture, 'd'}, {fixture, 'x'}};
+	struct loop_timer timers[5], last = {.function = stop, .opaque = fixture, .is_precise = true};
+	uint64_t now = loop_now();
+
+	for (unsigned int i = 0; i < 5; i++) {
+		timers[i] = (struct loop_timer){.function = note, .opaque = &letters[i], .is_precise = i % 2 == 1};
+		loop_timer_set(fixture->loop, &timers[i], now + (i + 1) * MILLISECOND / 2);
+	}
+	loop_timer_cancel(fixture->loop, &timers[4]);
+	loop_timer_set(fixture->loop, &timers[0], now + MILLISECOND / 4);
+	loop_timer_set(fixture->loop, &last, now + 4 * MILLISECOND);
+	loop_run(fixture->loop);
+	assert_string_equal(fixture->order, "abcd");
+	assert_true(loop_now() >= now + 4 * MILLISECOND);
+	assert_false(last.armed);
+}
+
+/* What a loop that did not sleep would turn in the time is far more than this. */
+static void precise_timers_are_slept_for(void **state)
+{
+	struct fixture *fixture = *state;
+	struct loop_timer end = {.function = stop, .opaque = fixture, .is_precise = true};
+	uint64_t deadline = loop_now() + 200 * MILLISECOND;
+	unsigned int turns = 0;
+
+	loop_set_turn_end(fixture->loop, count_turn, &turns);
+	loop_timer_set(fixture->loop, &end, deadline);
+	loop_run(fixture->loop);
+	assert_true(loop_now() >= deadline);
+	assert_in_range(turns, 1, 20000);
+}
+
+/* Beside timers that are always nearer. */
+static void far_precise_deadlines_are_slept_for(void **state)
+{
+	struct fixture *fixture = *state;
+	struct note x = {fixture, 'x'};
+	struct loop_timer far = {.function = note, .opaque = &x, .is_precise = true},
+			  end = {.function = stop, .opaque = fixture};
+	unsigned int turns = 0;
+
+	loop_set_turn_end(fixture->loop, count_turn, &turns);
+	loop_timer_set(fixture->loop, &far, UINT64_MAX);
+	loop_timer_set(fixture->loop, &end, loop_now() + 20 * MILLISECOND);
+	loop_run(fixture->loop);
+	assert_in_range(turns, 1, 100);
+	assert_string_equal(fixture->order, "");
+}
+
+static void polling_loops_sleep_when_nothing_comes(void **state)
+{
+	struct fixture *fixture = *state;
+	struct note letters[] = {{fixture, 'a'}, {fixture, 'b'}};
+	struct loop_timer end = {.function = stop, .opaque = fixture};
+	unsigned int turns = 0;
+
+	loop_set_turn_end(fixture->loop, count_turn, &turns);
+	loop_set_polling(fixture->loop, LOOP_POLLING_MAX);
+	loop_post(fixture->loop, note, &letters[0]);
+	loop_post(fixture->loop, note, &letters[1]);
+	loop_timer_set(fixture->loop, &end, loop_now() + 200 * MILLISECOND);
+	loop_run(fixture->loop);
+	assert_string_equal(fixture->order, "ab");
+	assert_in_range(turns, 1, 20000);
+	loop_set_polling(fixture->loop, 0);
+	loop_post(fixture->loop, stop, fixture);
+	loop_run(fixture->loop);
+}
+
+/* A loop that polls hears of what comes as one that sleeps does. */
+static void calls_of_polling_loops(void **state)
+{
+	struct fixture *fixture = *state;
+
+	loop_set_polling(fixture->loop, LOOP_POLLING_MAX);
+	calls_from_many_threads(state);
+}
+
 struct worker {
 	struct fixture *fixture;
 	struct loop_task task;
@@ -447,6 +529,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(timers_fire_by_deadline, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(timers_change_timers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(far_deadlines_are_slept_for, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(precise_timers_are_timers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(precise_timers_are_slept_for, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(far_precise_deadlines_are_slept_for, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(polling_loops_sleep_when_nothing_comes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(calls_of_polling_loops, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tasks_take_turns, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cancelled_tasks_do_not_run, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(removed_watch_is_not_called, set_up, tear_down),

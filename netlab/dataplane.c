@@ -379,6 +379,8 @@ void port_plug(struct port *port, const struct port_ops *ops, void *opaque)
 		switch_forget_port(port->network->table, &port->learnt);
 	port->ops = ops;
 	port->opaque = opaque;
+	if (ops && ops->set_carrier && !port_has_carrier(port))
+		ops->set_carrier(opaque, false);
 }
 
 static enum drop_reason reason_of(enum port_result result)
@@ -408,8 +410,13 @@ __attribute__((noinline)) static void copy_to_mirrors(const struct port *port, c
 
 static void deliver(struct port *port, const struct frame *frame, uint64_t now)
 {
-	enum port_result result = port->ops ? port->ops->deliver(port->opaque, frame) : PORT_NOT_READY;
+	enum port_result result;
 
+	if (port_is_blocked(port, PORT_RECEIVES)) {
+		drop_received(port, frame, DROP_LINK_DOWN, 0);
+		return;
+	}
+	result = port->ops ? port->ops->deliver(port->opaque, frame) : PORT_NOT_READY;
 	if (result != PORT_DELIVERED && result != PORT_FILTERED) {
 		drop_received(port, frame, reason_of(result),
 			      port->ops && port->ops->limit ? port->ops->limit(port->opaque, result) : 0);
@@ -572,6 +579,10 @@ static void pass_on(struct port *from, const struct frame *frame, uint64_t now)
 {
 	if (from->mirror_count > 0)
 		copy_to_mirrors(from, frame, now);
+	if (port_is_blocked(from, PORT_SENDS)) {
+		drop_sent(from, DROP_LINK_DOWN, 0);
+		return;
+	}
 	if (from->rules.guard && is_spoofed(from, frame))
 		return;
 	if (from->peer) {

@@ -28,6 +28,9 @@
  * other end.  A frame that enters and leaves a network with VLANs by ports of different kinds
  * has its tag taken off or put on in between, and each capture what that port's wire carried.
  *
+ * A port may lose its carrier, and either direction of its wire may be cut: then a frame ends at the first such port it
+ * meets, at its sender or at a receiver.
+ *
  * A port may have mirrors, other ports that are given a copy of all its capture would have, as it would have it.
  * Copies are counted as received by the mirror, which has no mirrors itself.
  *
@@ -105,6 +108,9 @@ struct port_ops {
 	/* What a frame that was not delivered was above, for this reason: an MTU, a queue's length, or 0.  May be
 	 * NULL. */
 	uint32_t (*limit)(void *opaque, enum port_result result);
+	/* The port's carrier has come or gone.  One that is plugged in knows without being told that there is one.  May
+	 * be NULL. */
+	void (*set_carrier)(void *opaque, bool is_up);
 };
 
 /* Frames transmitted from within deliver functions between one frame from outside and the next. */
@@ -209,6 +215,16 @@ int port_impair(struct port *port, enum port_direction direction, const struct i
 /* What it meets now. */
 const struct impairment *port_impairment(const struct port *port, enum port_direction direction);
 
+/* Carrier: it comes, or goes, at both ends of the port's link, or, where that is on a network or on nothing, at the
+ * port alone.  Frames that meet a port without carrier die there (DROP_LINK_DOWN), and its network forgets what it
+ * learnt there.  A port has carrier at first; what it is joined to later changes nothing of that. */
+void port_set_carrier(struct port *port, bool is_up);
+/* Cuts one direction of the wire at the port, or mends it: frames die as without carrier, and nobody is told. */
+void port_cut(struct port *port, enum port_direction direction, bool is_cut);
+/* Any thread. */
+bool port_has_carrier(const struct port *port);
+bool port_is_cut(const struct port *port, enum port_direction direction);
+
 /* Plugs something in ('ops' NULL unplugs it, and the port's network forgets what it learnt there).  'ops'
  * and 'opaque' stay the caller's, and are not used any more once something else, or nothing, is plugged in. */
 void port_plug(struct port *port, const struct port_ops *ops, void *opaque);
@@ -218,8 +234,8 @@ void port_transmit(struct port *port, const struct frame *frame);
 /* It sent something that is no frame, of 'size' bytes. */
 void port_refused(struct port *port, size_t size);
 
-/* Counters of all ports, and the addresses all networks remember.  What is restored must have all ports and networks
- * that were saved, by their names; the state is bad when it has not.  In the data plane's thread.
+/* Counters, carrier and cuts of all ports, and the addresses all networks remember.  What is restored must have all
+ * ports and networks that were saved, by their names; the state is bad when it has not.  In the data plane's thread.
  *
  * Saving ends the turn first: guests that are saved after it have been told of all frames they were given. */
 void dataplane_save(struct dataplane *dataplane, struct state *state);

@@ -3,7 +3,7 @@
 #define NETLAB_DATAPLANE_INTERNAL_H 1
 
 /* What netlab/dataplane.c, netlab/dataplane_rules.c (rules of ports, mirrors, what is learnt),
- * netlab/dataplane_capture.c (what the capture knows of ports) and
+ * netlab/dataplane_link.c (carrier and cuts), netlab/dataplane_capture.c (what the capture knows of ports) and
  * netlab/dataplane_state.c (saving and restoring) share.  Thread-safety: as netlab/dataplane.h. */
 
 #include <pthread.h>
@@ -23,6 +23,11 @@ struct counter {
 	_Atomic uint64_t value;
 };
 
+/* What keeps frames from crossing a port. */
+#define PORT_NO_CARRIER 1u
+#define PORT_CUT(direction) (2u << (direction))
+#define PORT_BLOCKED_ALL (PORT_NO_CARRIER | PORT_CUT(PORT_SENDS) | PORT_CUT(PORT_RECEIVES))
+
 struct port {
 	struct dataplane *dataplane;
 	char *name;
@@ -35,8 +40,9 @@ struct port {
 	char *description; /* What captures say of it, or NULL. */
 	bool has_mac;
 	uint8_t mac[6];
-	bool unflushed; /* It is on that list. */
-	bool is_mirror; /* It is one of another's. */
+	bool unflushed;          /* It is on that list. */
+	bool is_mirror;          /* It is one of another's. */
+	_Atomic uint8_t blocked; /* PORT_NO_CARRIER and others; 0: frames pass. */
 	unsigned int mirror_count;
 	struct port_rules rules; /* Its beginning is looked at for each frame, as is what stands before it. */
 	struct port *mirrors[PORT_MIRRORS_MAX]; /* Which are given a copy of what crosses it. */
@@ -84,6 +90,14 @@ struct dataplane {
 /* netlab/dataplane_capture.c: adds all ports to the capture, if there is one, and starts it.  Returns 0 or a negative
  * errno value with 'error' set. */
 int dataplane_start_capture(struct dataplane *dataplane, struct error *error);
+
+/* netlab/dataplane_link.c: has the port be blocked by these alone, and tells what is plugged in. */
+void port_set_blocked(struct port *port, unsigned int blocked);
+
+static inline bool port_is_blocked(const struct port *port, enum port_direction direction)
+{
+	return atomic_load_explicit(&port->blocked, memory_order_relaxed) & (PORT_NO_CARRIER | PORT_CUT(direction));
+}
 
 static inline uint64_t read_counter(const struct counter *counter)
 {

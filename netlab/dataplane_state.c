@@ -5,8 +5,8 @@
 #include "core/state.h"
 #include "netlab/dataplane_internal.h"
 
-/* The data plane in a snapshot: counters of ports, and what networks have learnt.  All is by name, since the ports of
- * a lab that was changed are in another order than those of one that was built so. */
+/* The data plane in a snapshot: counters, carrier and cuts of ports, and what networks have learnt.  All is by name,
+ * since the ports of a lab that was changed are in another order than those of one that was built so. */
 
 #define TAG_PORT STATE_TAG('p', 'o', 'r', 't')
 #define TAG_NETWORK STATE_TAG('n', 'e', 't', 'w')
@@ -19,6 +19,7 @@ struct port_state {
 	char name[SAVED_NAME_SIZE];
 	uint64_t transmitted_frames, transmitted_bytes, received_frames, received_bytes, filtered_frames;
 	uint64_t dropped[DROP_REASON_COUNT];
+	uint64_t blocked; /* As struct port has it. */
 };
 
 struct network_state {
@@ -45,6 +46,7 @@ static void save_port(const struct port *port, struct state *state)
 		.received_frames = read_counter(&port->received_frames),
 		.received_bytes = read_counter(&port->received_bytes),
 		.filtered_frames = read_counter(&port->filtered_frames),
+		.blocked = atomic_load_explicit(&port->blocked, memory_order_relaxed),
 	};
 
 	snprintf(saved.name, sizeof(saved.name), "%s", port->name);
@@ -113,8 +115,10 @@ static bool restore_port(struct dataplane *dataplane, struct state *state)
 	struct port_state saved;
 	struct port *port;
 
-	if (!state_get(state, TAG_PORT, &saved, sizeof(saved)) || !(port = find_port(dataplane, saved.name)))
+	if (!state_get(state, TAG_PORT, &saved, sizeof(saved)) || !(port = find_port(dataplane, saved.name)) ||
+	    saved.blocked & ~(uint64_t)PORT_BLOCKED_ALL)
 		return false;
+	port_set_blocked(port, (unsigned int)saved.blocked);
 	set_counter(&port->transmitted_frames, saved.transmitted_frames);
 	set_counter(&port->transmitted_bytes, saved.transmitted_bytes);
 	set_counter(&port->received_frames, saved.received_frames);

@@ -118,7 +118,17 @@ static uint32_t limit(void *opaque, enum port_result result)
 	return result == PORT_RING_FULL ? virtio_net_receive_ring_size(interface->net) : 0;
 }
 
-static const struct port_ops port_ops = {.deliver = deliver, .flush = flush, .limit = limit};
+static void set_carrier(void *opaque, bool is_up)
+{
+	const struct node_interface *interface = opaque;
+
+	virtio_net_set_link(interface->net, is_up);
+}
+
+static const struct port_ops port_ops = {.deliver = deliver,
+					 .flush = flush,
+					 .limit = limit,
+					 .set_carrier = set_carrier};
 
 /* loop_function: plugs the NICs of a new machine in. */
 static void plug(void *opaque)

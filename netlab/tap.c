@@ -2,6 +2,7 @@
 #include "netlab/tap.h"
 
 #include <errno.h>
+#include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -132,7 +134,17 @@ static uint32_t limit(void *opaque, enum port_result result)
 	return result == PORT_MTU ? tap->mtu : 0;
 }
 
-static const struct port_ops port_ops = {.deliver = deliver, .limit = limit};
+/* A macvtap cannot: it has that of the interface it is on. */
+static void set_carrier(void *opaque, bool is_up)
+{
+	const struct tap *tap = opaque;
+	int carrier = is_up;
+
+	if (ioctl(tap->watch.fd, TUNSETCARRIER, &carrier) < 0 && errno != EINVAL)
+		log_line("%s: %s keeps its carrier: %s", port_name(tap->port), tap->device, strerror(errno));
+}
+
+static const struct port_ops port_ops = {.deliver = deliver, .limit = limit, .set_carrier = set_carrier};
 
 struct tap *tap_create(struct loop *loop, struct port *port, int fd, const char *device, unsigned int mtu,
 		       struct error *error)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nothing is lost without a reason: random labs, with random rules, stations that take frames, filter them or have no
- * room, and random frames, good and bad.  Then the capture of the lab and the ports' counters are compared.
+ * room, links that go down and come up, and random frames, good and bad.  Then the capture of the lab and the ports'
+ * counters are compared.
  *
  * CONSERVATION_SEED chooses other labs than the usual ones. */
 #include <setjmp.h>
@@ -23,6 +24,7 @@
 
 #define LABS 60
 #define FRAMES 400u
+#define FLAPS 1000u
 #define PORTS_MAX 24
 #define NETWORKS_MAX 3
 #define IDS_MAX 2000000u
@@ -46,6 +48,7 @@ struct lab {
 	struct network *networks[NETWORKS_MAX];
 	struct station stations[PORTS_MAX];
 	unsigned int port_count, network_count;
+	unsigned int flaps; /* Links that are to go down and come up. */
 };
 
 static uint32_t choose(struct lab *lab, uint32_t below)
@@ -186,8 +189,33 @@ static void make_lab(struct lab *lab, uint64_t seed)
 	dataplane_stop(lab->dataplane);
 }
 
+/* A link loses its carrier or has it again, or a direction is cut or mended. */
+static void change_a_link(struct lab *lab)
+{
+	struct port *port = lab->stations[choose(lab, lab->port_count)].port;
+	enum port_direction direction = choose(lab, 2) ? PORT_SENDS : PORT_RECEIVES;
+
+	if (choose(lab, 2))
+		port_set_carrier(port, !port_has_carrier(port));
+	else
+		port_cut(port, direction, !port_is_cut(port, direction));
+}
+
+/* Down, some frames, and up. */
+static void flap(struct lab *lab)
+{
+	struct port *port = lab->stations[choose(lab, lab->port_count)].port;
+
+	port_set_carrier(port, false);
+	for (unsigned int i = choose(lab, 4); i > 0; i--)
+		transmit(&lab->stations[choose(lab, lab->port_count)], 60);
+	port_set_carrier(port, true);
+}
+
 static void send_frames(struct lab *lab)
 {
+	for (; lab->flaps > 0; lab->flaps--)
+		flap(lab);
 	for (unsigned int i = 0; i < FRAMES; i++) {
 		struct station *station = &lab->stations[choose(lab, lab->port_count)];
 
@@ -202,6 +230,8 @@ static void send_frames(struct lab *lab)
 			transmit(station, 60);
 			dataplane_hold(lab->dataplane, false);
 		}
+		if (choose(lab, 16) == 0)
+			change_a_link(lab);
 		if (choose(lab, 16) == 0)
 			dataplane_end_turn(lab->dataplane);
 	}
@@ -313,12 +343,13 @@ static void read_capture(const struct lab *lab, const char *path)
 	free(fates);
 }
 
-static void conserve(uint64_t seed)
+static void conserve(uint64_t seed, unsigned int flaps)
 {
 	struct lab lab = {0};
 	char path[96];
 
 	make_lab(&lab, seed);
+	lab.flaps = flaps;
 	send_frames(&lab);
 	snprintf(path, sizeof(path), "%s", capture_lab_path(lab.capture));
 	for (unsigned int i = 0; i < lab.port_count; i++)
@@ -332,19 +363,30 @@ static void conserve(uint64_t seed)
 	rmdir(lab.folder);
 }
 
-static void frames_are_delivered_or_explained(void **state)
+static uint64_t first_seed(void)
 {
 	const char *given = getenv("CONSERVATION_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 10) : 1;
 
+	return given ? strtoull(given, NULL, 10) : 1;
+}
+
+static void frames_are_delivered_or_explained(void **state)
+{
 	(void)state;
 	for (uint64_t i = 0; i < LABS; i++)
-		conserve(seed + i);
+		conserve(first_seed() + i, 0);
+}
+
+static void so_they_are_while_links_flap(void **state)
+{
+	(void)state;
+	conserve(first_seed() + LABS, FLAPS);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(frames_are_delivered_or_explained)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(frames_are_delivered_or_explained),
+					   cmocka_unit_test(so_they_are_while_links_flap)};
 
 	return cmocka_run_group_tests_name("conservation", tests, NULL, NULL);
 }

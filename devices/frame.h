@@ -10,8 +10,12 @@
  * switch, the capture, the receiver) takes them from here; the rest is only ever copied, never interpreted.
  *
  * A frame has no FCS and no virtio-net header.  It lives until the function it was given to returns.
+ *
+ * A sender may leave work to others (struct frame_offload): then the frame is not what a wire would carry, but stands
+ * for it, as long as all who get it can take that.  For those who cannot, devices/offload.h does the work.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -29,11 +33,27 @@
 /* The longest frame: the largest MTU and an Ethernet header with two VLAN tags. */
 #define FRAME_SIZE_MAX (65535 + 14 + 8)
 
+/* A frame that is still to be cut into segments. */
+enum frame_segmentation { FRAME_TCPV4 = 1, FRAME_TCPV6 };
+
+/* What the sender has left undone; all zero: nothing, and the frame is what a wire would carry.  It is known to fit the
+ * frame (offload_check()), and so is what it says of headers that are in private memory.  Offsets count from the
+ * frame's first byte. */
+struct frame_offload {
+	uint16_t checksum_start;  /* The checksum is of all from here on; 0: it is complete. */
+	uint16_t checksum_offset; /* Of the checksum's two bytes, from there on. */
+	uint16_t segment_size;    /* Bytes of payload of a segment, at most; 0: the frame is one. */
+	uint16_t header_size;     /* With segments: all headers of each, in private memory. */
+	uint8_t segmentation;     /* With segments: enum frame_segmentation. */
+	uint8_t has_ecn;          /* With segments: the first one has CWR set (RFC 3168, 6.1.2). */
+};
+
 struct frame {
 	uint8_t header[FRAME_HEADER_SIZE + FRAME_TAG_SIZE];
 	size_t header_size;       /* min(size, FRAME_HEADER_SIZE), and a tag more or less once it was forwarded. */
 	const struct iovec *rest; /* The bytes after the header. */
 	unsigned int rest_count;
+	struct frame_offload offload;
 	size_t size; /* All bytes, FRAME_SIZE_MIN to FRAME_SIZE_MAX. */
 };
 
@@ -42,12 +62,19 @@ struct frame {
 static inline void frame_set(struct frame *frame, struct iovec *rest, const uint8_t *bytes, size_t size)
 {
 	frame->size = size;
+	frame->offload = (struct frame_offload){0};
 	frame->header_size = size < FRAME_HEADER_SIZE ? size : FRAME_HEADER_SIZE;
 	memcpy(frame->header, bytes, frame->header_size);
 	rest->iov_base = (uint8_t *)(uintptr_t)bytes + frame->header_size;
 	rest->iov_len = size - frame->header_size;
 	frame->rest = rest;
 	frame->rest_count = rest->iov_len > 0;
+}
+
+/* Whether something was left undone: whoever cannot take that must not get the frame as it is. */
+static inline bool frame_is_offloaded(const struct frame *frame)
+{
+	return frame->offload.checksum_start != 0;
 }
 
 /* Copies the first 'count' bytes of the frame (at most 'size') to 'to'. */

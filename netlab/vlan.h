@@ -47,6 +47,16 @@ static inline uint16_t vlan_control(const struct frame *frame)
 	return (uint16_t)(frame->header[VLAN_TAG_AT + 2] << 8 | frame->header[VLAN_TAG_AT + 3]);
 }
 
+/* What is behind the addresses is further on by so many bytes, modulo 2^16. */
+static inline void vlan_shift(struct frame *frame, uint16_t by)
+{
+	if (!frame_is_offloaded(frame))
+		return;
+	frame->offload.checksum_start = (uint16_t)(frame->offload.checksum_start + by);
+	if (frame->offload.segment_size > 0)
+		frame->offload.header_size = (uint16_t)(frame->offload.header_size + by);
+}
+
 /* Takes off the tag, which is whole. */
 static inline void vlan_pop(struct frame *frame)
 {
@@ -55,6 +65,7 @@ static inline void vlan_pop(struct frame *frame)
 	memmove(tag, tag + FRAME_TAG_SIZE, frame->header_size - VLAN_TAG_AT - FRAME_TAG_SIZE);
 	frame->header_size -= FRAME_TAG_SIZE;
 	frame->size -= FRAME_TAG_SIZE;
+	vlan_shift(frame, (uint16_t)-FRAME_TAG_SIZE);
 }
 
 /* Puts one on a frame that came without, or whose tag was taken off. */
@@ -69,6 +80,7 @@ static inline void vlan_push(struct frame *frame, uint16_t control)
 	tag[3] = (uint8_t)control;
 	frame->header_size += FRAME_TAG_SIZE;
 	frame->size += FRAME_TAG_SIZE;
+	vlan_shift(frame, FRAME_TAG_SIZE);
 }
 
 #endif /* vlan.h */

@@ -35,6 +35,7 @@
 #include "netlab/pcapng.h"
 
 struct capture;
+struct capture_impairment;
 
 /* Bytes of the ring.  It bridges stalls of the writer of some 80 milliseconds at 750 MB/s, which is two
  * ports at 3 Gb/s each; with all processors busy, the writer waits ten or more for its turn.  All but the
@@ -86,6 +87,10 @@ int capture_start(struct capture *capture, struct error *error);
  * a time.  'time' is from capture_time(), and should not be less than that of the frame before.  The frame must last
  * until capture_end().  No port has a negative number: what happens there is ignored. */
 void capture_begin(struct capture *capture, const struct frame *frame, uint64_t id, uint64_t time);
+/* One that was sent before, by this port, comes out of a wire, which did this to it: as capture_begin() and
+ * capture_send(), but it does not cross the port again. */
+void capture_resume(struct capture *capture, const struct frame *frame, uint64_t id, uint64_t time, int port,
+		    const struct capture_impairment *impairment);
 /* It went into the wire at this port, the first one. */
 void capture_send(struct capture *capture, int port);
 /* It came out of the wire at this port, and in this form: 'frame' may be another with other tags. */

@@ -2,9 +2,9 @@
 #ifndef NETLAB_CAPTURE_INTERNAL_H
 #define NETLAB_CAPTURE_INTERNAL_H 1
 
-/* What the files of the capture share: capture.c (ports, the producer's side, the writer's thread), capture_stream.c
- * (records as pcapng), capture_lab_file.c (the lab's file), capture_reader.c (those who read live or what was
- * recorded) and capture_crash.c (what is written when the process dies).
+/* What the files of the capture share: capture.c (ports, the writer's thread), capture_producer.c (the producer's
+ * side), capture_stream.c (records as pcapng), capture_lab_file.c (the lab's file), capture_reader.c (those who read
+ * live or what was recorded) and capture_crash.c (what is written when the process dies).
  *
  * Thread-safety: as said with each member. */
 
@@ -69,6 +69,9 @@ struct capture_current {
 	uint64_t time, id;
 	uint32_t count;
 	bool is_open; /* A frame was begun, and has not ended. */
+	int resumed;  /* The port by which it was sent before it was in a wire; negative: it is sent now. */
+	bool is_impaired;
+	struct capture_impairment impairment;
 	uint32_t refusal_count;
 	struct capture_refusal refusals[CAPTURE_REFUSALS_MAX];
 };

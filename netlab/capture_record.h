@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define CAPTURE_CROSSINGS_MAX 64
 
@@ -33,17 +34,26 @@ struct capture_crossing {
 	uint8_t unused;
 };
 
+/* What a wire with impairments did to a frame before it came to these crossings. */
+struct capture_impairment {
+	uint64_t delay; /* Nanoseconds from its sending to here, ... */
+	uint64_t late;  /* ... of which so many are not the wire's, but since nobody came to let it out. */
+	uint32_t corrupted_bit;
+	uint8_t is_corrupted, is_duplicate, has_overtaken, unused;
+};
+
 struct capture_record {
 	uint64_t time; /* Nanoseconds since the epoch. */
 	uint64_t id;
-	uint32_t kind;
+	uint16_t kind;
+	uint16_t is_impaired;    /* There is a struct capture_impairment behind the crossings. */
 	uint32_t size;           /* Of the frame. */
 	uint32_t captured;       /* Bytes that are here ... */
 	uint32_t crossing_count; /* ... and crossings behind them. */
 	uint8_t bytes[];
 };
 
-/* Bytes of a record of so many. */
+/* Bytes of a record of so many, without an impairment. */
 static inline size_t capture_record_size(uint32_t captured, uint32_t crossing_count)
 {
 	return sizeof(struct capture_record) + ((size_t)captured + 3) / 4 * 4 +
@@ -53,6 +63,12 @@ static inline size_t capture_record_size(uint32_t captured, uint32_t crossing_co
 static inline const struct capture_crossing *capture_record_crossings(const struct capture_record *record)
 {
 	return (const struct capture_crossing *)(const void *)(record->bytes + ((size_t)record->captured + 3) / 4 * 4);
+}
+
+/* Copies what a wire did to the frame of a record that has such; it has no alignment of its own. */
+static inline void capture_record_impairment(const struct capture_record *record, struct capture_impairment *impairment)
+{
+	memcpy(impairment, capture_record_crossings(record) + record->crossing_count, sizeof(*impairment));
 }
 
 #endif /* capture_record.h */

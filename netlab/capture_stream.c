@@ -301,6 +301,37 @@ static void describe_drop(const struct capture_record *record, const struct capt
 	append_number(text, at, COMMENT_MAX, crossing->limit);
 }
 
+/* Milliseconds with all their digits. */
+static size_t append_time(char *text, size_t at, uint64_t nanoseconds)
+{
+	uint32_t rest = (uint32_t)(nanoseconds % 1000000);
+
+	at = append_number(text, at, COMMENT_MAX, (uint32_t)(nanoseconds / 1000000));
+	at = append(text, at, COMMENT_MAX, ".");
+	for (uint32_t digit = 100000; digit > 0; digit /= 10)
+		at = append_number(text, at, COMMENT_MAX, rest / digit % 10);
+	return append(text, at, COMMENT_MAX, "ms");
+}
+
+static void describe_impairment(const struct capture_record *record, char *text)
+{
+	struct capture_impairment impairment;
+	size_t at = append(text, 0, COMMENT_MAX, "netlab: delay=");
+
+	capture_record_impairment(record, &impairment);
+	at = append_time(text, at, impairment.delay);
+	at = append(text, at, COMMENT_MAX, " late=");
+	at = append_time(text, at, impairment.late);
+	if (impairment.is_corrupted) {
+		at = append(text, at, COMMENT_MAX, " corrupted-bit=");
+		at = append_number(text, at, COMMENT_MAX, impairment.corrupted_bit);
+	}
+	if (impairment.is_duplicate)
+		at = append(text, at, COMMENT_MAX, " duplicate");
+	if (impairment.has_overtaken)
+		append(text, at, COMMENT_MAX, " reordered");
+}
+
 /* Records. */
 
 static bool is_wanted(const struct capture_stream *stream, const struct capture_record *record)
@@ -344,7 +375,7 @@ static bool put_crossing(struct capture_stream *stream, const struct capture_rec
 {
 	uint32_t snap_len = stream->options.snap_len ? stream->options.snap_len : UINT32_MAX;
 	bool is_clean = stream->options.is_clean;
-	char drop[COMMENT_MAX];
+	char drop[COMMENT_MAX], impairment[COMMENT_MAX];
 	unsigned int comments = 0;
 	struct pcapng_packet packet = {
 		.interface = stream->ports[crossing->port].interface - 1,
@@ -366,6 +397,10 @@ static bool put_crossing(struct capture_stream *stream, const struct capture_rec
 	if (!is_clean && crossing->drop) {
 		describe_drop(record, crossing, drop);
 		packet.comments[comments++] = drop;
+	}
+	if (!is_clean && record->is_impaired) {
+		describe_impairment(record, impairment);
+		packet.comments[comments++] = impairment;
 	}
 	if (stream->events_size > 0)
 		packet.comments[comments++] = stream->events;

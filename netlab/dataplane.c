@@ -37,29 +37,27 @@
  * addition and store each.
  */
 
-static void count(struct counter *counter, uint64_t number)
+void dataplane_count(struct counter *counter, uint64_t number)
 {
 	uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);
 
 	atomic_store_explicit(&counter->value, value + number, memory_order_relaxed);
 }
 
-/* A frame ends behind the port that it came from, which captured it already. */
-static void drop_sent(struct port *port, enum drop_reason reason, uint32_t limit)
+void port_drop_sent(struct port *port, enum drop_reason reason, uint32_t limit)
 {
 	struct capture *capture = port->dataplane->capture;
 
-	count(&port->dropped[reason], 1);
+	dataplane_count(&port->dropped[reason], 1);
 	if (capture)
 		capture_drop_sent(capture, reason, limit);
 }
 
-/* A frame ends at the port that was to receive it. */
-static void drop_received(struct port *port, const struct frame *frame, enum drop_reason reason, uint32_t limit)
+void port_drop_received(struct port *port, const struct frame *frame, enum drop_reason reason, uint32_t limit)
 {
 	struct capture *capture = port->dataplane->capture;
 
-	count(&port->dropped[reason], 1);
+	dataplane_count(&port->dropped[reason], 1);
 	if (capture)
 		capture_drop_received(capture, port->capture_port, frame, reason, limit);
 }
@@ -69,7 +67,7 @@ static void refuse(struct port *port, const struct frame *frame, size_t size, en
 {
 	struct dataplane *dataplane = port->dataplane;
 
-	count(&port->dropped[reason], 1);
+	dataplane_count(&port->dropped[reason], 1);
 	if (dataplane->capture)
 		capture_refuse(dataplane->capture, port->capture_port, frame, size, ++dataplane->frame_count,
 			       capture_time(dataplane->capture, loop_now()), reason);
@@ -98,6 +96,12 @@ struct dataplane *dataplane_create(struct error *error)
 		return NULL;
 	}
 	loop_set_turn_end(dataplane->loop, run_turn_end, dataplane);
+	if (dataplane_create_wires(dataplane) < 0) {
+		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		loop_destroy(dataplane->loop);
+		free(dataplane);
+		return NULL;
+	}
 	return dataplane;
 }
 
@@ -152,6 +156,7 @@ static void free_port(struct port *port)
 {
 	if (!port)
 		return;
+	port_free_wires(port);
 	free(port->name);
 	free(port->description);
 	free(port);
@@ -174,7 +179,6 @@ void dataplane_destroy(struct dataplane *dataplane)
 	if (!dataplane)
 		return;
 	dataplane_stop(dataplane);
-	loop_destroy(dataplane->loop);
 	while ((port = TAILQ_FIRST(&dataplane->ports))) {
 		TAILQ_REMOVE(&dataplane->ports, port, next);
 		free_port(port);
@@ -183,6 +187,8 @@ void dataplane_destroy(struct dataplane *dataplane)
 		SLIST_REMOVE_HEAD(&dataplane->networks, next);
 		free_network(network);
 	}
+	dataplane_destroy_wires(dataplane);
+	loop_destroy(dataplane->loop);
 	free(dataplane);
 }
 
@@ -223,13 +229,19 @@ void dataplane_call(struct dataplane *dataplane, loop_function *function, void *
 /* loop_function */
 static void hold(void *opaque)
 {
-	((struct dataplane *)opaque)->is_held = true;
+	struct dataplane *dataplane = opaque;
+
+	dataplane->is_held = true;
+	dataplane_hold_wires(dataplane);
 }
 
 /* loop_function */
 static void release(void *opaque)
 {
-	((struct dataplane *)opaque)->is_held = false;
+	struct dataplane *dataplane = opaque;
+
+	dataplane->is_held = false;
+	dataplane_release_wires(dataplane);
 }
 
 void dataplane_hold(struct dataplane *dataplane, bool is_held)
@@ -309,8 +321,12 @@ struct port *dataplane_add_port(struct dataplane *dataplane, const char *name)
 
 void port_part(struct port *port)
 {
-	if (port->peer)
+	port_lose_in_flight(port, PORT_SENDS);
+	port_lose_in_flight(port, PORT_RECEIVES);
+	if (port->peer) {
+		port_lose_in_flight(port->peer, PORT_SENDS);
 		port->peer->peer = NULL;
+	}
 	port->peer = NULL;
 	if (!port->network)
 		return;
@@ -399,43 +415,48 @@ static enum drop_reason reason_of(enum port_result result)
 	}
 }
 
-static void deliver(struct port *port, const struct frame *frame, uint64_t now);
-
 /* A mirror has none. */
 __attribute__((noinline)) static void copy_to_mirrors(const struct port *port, const struct frame *frame, uint64_t now)
 {
 	for (unsigned int i = 0; i < port->mirror_count; i++)
-		deliver(port->mirrors[i], frame, now);
+		port_deliver(port->mirrors[i], frame, now);
 }
 
-static void deliver(struct port *port, const struct frame *frame, uint64_t now)
+void port_deliver(struct port *port, const struct frame *frame, uint64_t now)
 {
 	enum port_result result;
 
 	if (port_is_blocked(port, PORT_RECEIVES)) {
-		drop_received(port, frame, DROP_LINK_DOWN, 0);
+		port_drop_received(port, frame, DROP_LINK_DOWN, 0);
 		return;
 	}
 	result = port->ops ? port->ops->deliver(port->opaque, frame) : PORT_NOT_READY;
 	if (result != PORT_DELIVERED && result != PORT_FILTERED) {
-		drop_received(port, frame, reason_of(result),
-			      port->ops && port->ops->limit ? port->ops->limit(port->opaque, result) : 0);
+		port_drop_received(port, frame, reason_of(result),
+				   port->ops && port->ops->limit ? port->ops->limit(port->opaque, result) : 0);
 		return;
 	}
-	count(&port->received_frames, 1);
-	count(&port->received_bytes, frame->size);
+	dataplane_count(&port->received_frames, 1);
+	dataplane_count(&port->received_bytes, frame->size);
 	if (port->dataplane->capture)
 		capture_receive(port->dataplane->capture, port->capture_port, frame);
 	if (port->mirror_count > 0)
 		copy_to_mirrors(port, frame, now);
 	if (result == PORT_FILTERED) {
-		count(&port->filtered_frames, 1);
+		dataplane_count(&port->filtered_frames, 1);
 		return;
 	}
 	if (!port->unflushed && port->ops->flush) {
 		TAILQ_INSERT_TAIL(&port->dataplane->unflushed, port, next_unflushed);
 		port->unflushed = true;
 	}
+}
+
+/* The same, by way of the wire to the port. */
+static void deliver_by_wire(struct port *port, const struct frame *frame, uint64_t now)
+{
+	if (!port->wires[PORT_RECEIVES] || port_wire_passes(port, PORT_RECEIVES, frame, now))
+		port_deliver(port, frame, now);
 }
 
 /* A frame on its way through a network. */
@@ -457,9 +478,9 @@ static void send_out(const struct transit *transit, struct port *to)
 	const struct frame *frame = transit->vlan == to->rules.vlan ? transit->untagged : transit->tagged;
 
 	if (frame->size > FRAME_SIZE_MAX)
-		drop_received(to, frame, DROP_TOO_LONG, FRAME_SIZE_MAX); /* With its tag. */
+		port_drop_received(to, frame, DROP_TOO_LONG, FRAME_SIZE_MAX); /* With its tag. */
 	else
-		deliver(to, frame, transit->now);
+		deliver_by_wire(to, frame, transit->now);
 }
 
 /* Takes the frame out of the account of those the port may flood.  Each costs its part of a second, and a second may be
@@ -483,7 +504,7 @@ static void flood(const struct transit *transit)
 	unsigned int reached = 0;
 
 	if (!may_flood(from, transit->now)) {
-		drop_sent(from, DROP_STORM, from->rules.storm);
+		port_drop_sent(from, DROP_STORM, from->rules.storm);
 		return;
 	}
 	TAILQ_FOREACH(port, &from->network->ports, next_in_network) {
@@ -493,7 +514,7 @@ static void flood(const struct transit *transit)
 		reached++;
 	}
 	if (reached == 0)
-		drop_sent(from, DROP_NO_DESTINATION, 0);
+		port_drop_sent(from, DROP_NO_DESTINATION, 0);
 }
 
 static void send_to(const struct transit *transit, struct port *to)
@@ -501,8 +522,9 @@ static void send_to(const struct transit *transit, struct port *to)
 	if (may_reach(transit, to))
 		send_out(transit, to);
 	else
-		drop_sent(transit->from,
-			  transit->from->rules.is_isolated && to->rules.is_isolated ? DROP_ISOLATED : DROP_VLAN, 0);
+		port_drop_sent(transit->from,
+			       transit->from->rules.is_isolated && to->rules.is_isolated ? DROP_ISOLATED : DROP_VLAN,
+			       0);
 }
 
 static void pass_network(const struct transit *transit)
@@ -524,13 +546,13 @@ static void pass_network(const struct transit *transit)
 		flood(transit);
 		break;
 	case SWITCH_SAME_PORT:
-		drop_sent(from, DROP_SAME_PORT, 0);
+		port_drop_sent(from, DROP_SAME_PORT, 0);
 		break;
 	case SWITCH_RESERVED:
 		if (network->options.passes_reserved)
 			flood(transit);
 		else
-			drop_sent(from, DROP_RESERVED_ADDRESS, 0);
+			port_drop_sent(from, DROP_RESERVED_ADDRESS, 0);
 		break;
 	}
 	if (!network->ageing.armed && switch_count(network->table) > 0)
@@ -547,7 +569,7 @@ __attribute__((noinline)) static void pass_vlans(struct port *from, const struct
 
 	transit.vlan = port_rules_classify(&from->rules, frame);
 	if (transit.vlan == 0) {
-		drop_sent(from, DROP_VLAN, 0);
+		port_drop_sent(from, DROP_VLAN, 0);
 		return;
 	}
 	if (vlan_has_tag(frame)) {
@@ -567,28 +589,20 @@ __attribute__((noinline)) static bool is_spoofed(struct port *port, const struct
 	unsigned int guard = port_rules_judge(&port->rules, frame);
 
 	if (guard)
-		drop_sent(port,
-			  guard == PORT_GUARD_MAC ? DROP_SPOOFED_MAC :
-			  guard == PORT_GUARD_ARP ? DROP_SPOOFED_ARP :
-						    DROP_SPOOFED_IP,
-			  0);
+		port_drop_sent(port,
+			       guard == PORT_GUARD_MAC ? DROP_SPOOFED_MAC :
+			       guard == PORT_GUARD_ARP ? DROP_SPOOFED_ARP :
+							 DROP_SPOOFED_IP,
+			       0);
 	return guard != 0;
 }
 
-static void pass_on(struct port *from, const struct frame *frame, uint64_t now)
+void port_pass_on(struct port *from, const struct frame *frame, uint64_t now)
 {
-	if (from->mirror_count > 0)
-		copy_to_mirrors(from, frame, now);
-	if (port_is_blocked(from, PORT_SENDS)) {
-		drop_sent(from, DROP_LINK_DOWN, 0);
-		return;
-	}
-	if (from->rules.guard && is_spoofed(from, frame))
-		return;
 	if (from->peer) {
-		deliver(from->peer, frame, now);
+		deliver_by_wire(from->peer, frame, now);
 	} else if (!from->network) {
-		drop_sent(from, from->rules.is_mirror ? DROP_MIRROR : DROP_NO_DESTINATION, 0);
+		port_drop_sent(from, from->rules.is_mirror ? DROP_MIRROR : DROP_NO_DESTINATION, 0);
 	} else if (from->network->options.has_vlans) {
 		pass_vlans(from, frame, now);
 	} else {
@@ -598,6 +612,21 @@ static void pass_on(struct port *from, const struct frame *frame, uint64_t now)
 	}
 }
 
+/* What happens to a frame from here on where it is sent. */
+static void send_by_wire(struct port *from, const struct frame *frame, uint64_t now)
+{
+	if (from->mirror_count > 0)
+		copy_to_mirrors(from, frame, now);
+	if (port_is_blocked(from, PORT_SENDS)) {
+		port_drop_sent(from, DROP_LINK_DOWN, 0);
+		return;
+	}
+	if (from->rules.guard && is_spoofed(from, frame))
+		return;
+	if (!from->wires[PORT_SENDS] || port_wire_passes(from, PORT_SENDS, frame, now))
+		port_pass_on(from, frame, now);
+}
+
 static void forward(struct port *from, const struct frame *frame)
 {
 	struct dataplane *dataplane = from->dataplane;
@@ -605,13 +634,14 @@ static void forward(struct port *from, const struct frame *frame)
 	/* A link that is not captured needs no clock. */
 	uint64_t now = from->network || capture ? loop_now() : 0;
 
-	count(&from->transmitted_frames, 1);
-	count(&from->transmitted_bytes, frame->size);
+	dataplane_count(&from->transmitted_frames, 1);
+	dataplane_count(&from->transmitted_bytes, frame->size);
 	if (capture) {
-		capture_begin(capture, frame, ++dataplane->frame_count, capture_time(capture, now));
+		dataplane->current = ++dataplane->frame_count;
+		capture_begin(capture, frame, dataplane->current, capture_time(capture, now));
 		capture_send(capture, from->capture_port);
 	}
-	pass_on(from, frame, now);
+	send_by_wire(from, frame, now);
 	if (capture)
 		capture_end(capture);
 }
@@ -643,7 +673,7 @@ static void forward_answer(const struct answer *answer)
 	forward(answer->from, &frame);
 }
 
-static void forward_answers(struct dataplane *dataplane)
+void dataplane_forward_answers(struct dataplane *dataplane)
 {
 	struct answer *answer;
 
@@ -673,7 +703,7 @@ void port_transmit(struct port *port, const struct frame *frame)
 	}
 	dataplane->forwarding = true;
 	forward(port, frame);
-	forward_answers(dataplane);
+	dataplane_forward_answers(dataplane);
 	dataplane->forwarding = false;
 }
 

@@ -50,6 +50,7 @@ struct impairment;
 struct loop;
 struct port_rules;
 struct state;
+struct wire_counters;
 
 /* Why a frame ended at a port.  Names (for JSON and captures) by drop_reason_name(), with hyphens. */
 enum drop_reason {
@@ -212,8 +213,10 @@ void network_set_options(struct network *network, const struct network_options *
  * with the times they have.  Returns 0, or a negative errno value and changes nothing: -ENOMEM, or -EINVAL: its filter
  * is none. */
 int port_impair(struct port *port, enum port_direction direction, const struct impairment *impairment, uint64_t seed);
-/* What it meets now. */
+/* What it meets now, or NULL: nothing.  The data plane's thread. */
 const struct impairment *port_impairment(const struct port *port, enum port_direction direction);
+/* Counters of its wire since it first met something; false if it never did.  Any thread that may look at the port. */
+bool port_read_wire(const struct port *port, enum port_direction direction, struct wire_counters *counters);
 
 /* Carrier: it comes, or goes, at both ends of the port's link, or, where that is on a network or on nothing, at the
  * port alone.  Frames that meet a port without carrier die there (DROP_LINK_DOWN), and its network forgets what it

@@ -12,9 +12,14 @@
 #include <sys/queue.h>
 
 #include "core/loop.h"
+#include "netlab/buffer_pool.h"
 #include "netlab/dataplane.h"
+#include "netlab/deadline_heap.h"
 #include "netlab/port_rules.h"
 #include "netlab/switch.h"
+
+struct state;
+struct wire;
 
 /* Shortest time between two rounds of ageing of a network's addresses. */
 #define AGEING_INTERVAL 1000000000ull
@@ -28,13 +33,22 @@ struct counter {
 #define PORT_CUT(direction) (2u << (direction))
 #define PORT_BLOCKED_ALL (PORT_NO_CARRIER | PORT_CUT(PORT_SENDS) | PORT_CUT(PORT_RECEIVES))
 
+/* A wire with impairments at a port, and when it has something to do. */
+struct port_wire {
+	struct deadline deadline; /* First. */
+	struct wire *wire;
+	struct port *port;
+	enum port_direction direction;
+};
+
 struct port {
 	struct dataplane *dataplane;
 	char *name;
 	const struct port_ops *ops;
 	void *opaque;
-	struct port *peer;       /* The other end of its link, or NULL. */
-	struct network *network; /* Or its network. */
+	struct port *peer;          /* The other end of its link, or NULL. */
+	struct network *network;    /* Or its network. */
+	struct port_wire *wires[2]; /* By enum port_direction; NULL: without impairments. */
 	struct switch_port learnt;
 	int capture_port;  /* Its number in the capture, or negative. */
 	char *description; /* What captures say of it, or NULL. */
@@ -81,6 +95,12 @@ struct dataplane {
 	STAILQ_HEAD(answers, answer) answers;
 	unsigned int answer_count; /* Since the last frame from outside. */
 	uint64_t frame_count;      /* That were transmitted, or refused: the last one's id. */
+	uint64_t current;          /* The id of the frame that is being forwarded. */
+	struct buffer_pool *pool;  /* Frames that wait in wires. */
+	size_t wire_count;
+	struct deadline_heap wires;  /* What is due in them ... */
+	struct loop_timer wires_due; /* ... the first of which this timer waits for. */
+	uint64_t held_since, held;   /* Nanoseconds in which wires stood still, and when they began to, or 0. */
 	bool forwarding;
 	bool is_held; /* Nobody transmits. */
 	pthread_t thread;
@@ -98,6 +118,34 @@ static inline bool port_is_blocked(const struct port *port, enum port_direction 
 {
 	return atomic_load_explicit(&port->blocked, memory_order_relaxed) & (PORT_NO_CARRIER | PORT_CUT(direction));
 }
+
+/* netlab/dataplane.c, for those frames that come out of wires. */
+
+void dataplane_count(struct counter *counter, uint64_t number);
+/* A frame ends behind the port that it came from, which captured it already. */
+void port_drop_sent(struct port *port, enum drop_reason reason, uint32_t limit);
+/* A frame ends at the port that was to receive it. */
+void port_drop_received(struct port *port, const struct frame *frame, enum drop_reason reason, uint32_t limit);
+/* The other end of its link, or its network, is given the frame. */
+void port_pass_on(struct port *from, const struct frame *frame, uint64_t now);
+/* What is plugged into the port is given the frame. */
+void port_deliver(struct port *port, const struct frame *frame, uint64_t now);
+void dataplane_forward_answers(struct dataplane *dataplane);
+
+/* netlab/dataplane_wire.c */
+
+int dataplane_create_wires(struct dataplane *dataplane);
+void dataplane_destroy_wires(struct dataplane *dataplane);
+/* Whether a frame goes on at once; else the wire has it, or it died, which was told. */
+bool port_wire_passes(struct port *port, enum port_direction direction, const struct frame *frame, uint64_t now);
+/* All frames that are in the wire die: the link is no more. */
+void port_lose_in_flight(struct port *port, enum port_direction direction);
+void port_free_wires(struct port *port);
+/* The clock of wires stands still, and goes on. */
+void dataplane_hold_wires(struct dataplane *dataplane);
+void dataplane_release_wires(struct dataplane *dataplane);
+void port_save_wires(const struct port *port, struct state *state);
+bool port_restore_wires(struct port *port, struct state *state);
 
 static inline uint64_t read_counter(const struct counter *counter)
 {

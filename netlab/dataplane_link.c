@@ -26,6 +26,10 @@ void port_set_blocked(struct port *port, unsigned int blocked)
 	bool had_carrier = port_has_carrier(port), has_carrier = !(blocked & PORT_NO_CARRIER);
 
 	atomic_store_explicit(&port->blocked, (uint8_t)blocked, memory_order_relaxed);
+	for (int direction = 0; direction < 2; direction++) {
+		if (port_is_blocked(port, (enum port_direction)direction))
+			port_lose_in_flight(port, (enum port_direction)direction);
+	}
 	if (had_carrier == has_carrier)
 		return;
 	if (!has_carrier && port->network)

@@ -53,6 +53,7 @@ static void save_port(const struct port *port, struct state *state)
 	for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
 		saved.dropped[reason] = read_counter(&port->dropped[reason]);
 	state_put(state, TAG_PORT, &saved, sizeof(saved));
+	port_save_wires(port, state);
 }
 
 struct saving {
@@ -126,7 +127,7 @@ static bool restore_port(struct dataplane *dataplane, struct state *state)
 	set_counter(&port->filtered_frames, saved.filtered_frames);
 	for (int reason = 0; reason < DROP_REASON_COUNT; reason++)
 		set_counter(&port->dropped[reason], saved.dropped[reason]);
-	return true;
+	return port_restore_wires(port, state);
 }
 
 static struct network *find_network(struct dataplane *dataplane, char name[SAVED_NAME_SIZE])

@@ -17,13 +17,13 @@ static const char *const distributions[] = {"uniform", "normal", "pareto", NULL}
 static const char *const disciplines[] = {"tail", "red", "codel", NULL};
 
 #define AT(member) offsetof(struct impairment, member)
-#define TIME(name, member) name, IMPAIRMENT_KIND_TIME, AT(member), 0, IMPAIRMENT_TIME_MAX, NULL
+#define TIME(name, member, low) name, IMPAIRMENT_KIND_TIME, AT(member), low, IMPAIRMENT_TIME_MAX, NULL
 #define SHARE(name, member) name, IMPAIRMENT_KIND_SHARE, AT(member), 0, IMPAIRMENT_ALL, NULL
 #define NUMBER(name, member, low, high) name, IMPAIRMENT_KIND_NUMBER, AT(member), low, high, NULL
 
 const struct impairment_field impairment_fields[IMPAIRMENT_FIELD_COUNT] = {
-	{TIME("delay", delay)},
-	{TIME("jitter", jitter)},
+	{TIME("delay", delay, 0)},
+	{TIME("jitter", jitter, 0)},
 	{"distribution", IMPAIRMENT_KIND_WORD, AT(distribution), 0, 0, distributions},
 	{SHARE("jitter-correlation", jitter_correlation)},
 	{SHARE("loss", loss)},
@@ -44,9 +44,9 @@ const struct impairment_field impairment_fields[IMPAIRMENT_FIELD_COUNT] = {
 	{"discipline", IMPAIRMENT_KIND_WORD, AT(discipline), 0, 0, disciplines},
 	{NUMBER("red-min", red_min, 1, IMPAIRMENT_QUEUE_FRAMES_MAX)},
 	{NUMBER("red-max", red_max, 1, IMPAIRMENT_QUEUE_FRAMES_MAX)},
-	{SHARE("red-probability", red_probability)},
-	{TIME("codel-target", codel_target)},
-	{TIME("codel-interval", codel_interval)},
+	{"red-probability", IMPAIRMENT_KIND_SHARE, AT(red_probability), 1, IMPAIRMENT_ALL, NULL},
+	{TIME("codel-target", codel_target, 1)},
+	{TIME("codel-interval", codel_interval, 1)},
 	{NUMBER("mtu", mtu, 68, 65535)},
 	{"seed", IMPAIRMENT_KIND_SEED, AT(seed), 0, UINT64_MAX, NULL},
 };
@@ -61,6 +61,7 @@ static const size_t kind_sizes[] = {
 	[IMPAIRMENT_KIND_WORD] = sizeof(uint32_t),
 	[IMPAIRMENT_KIND_QUEUE] = 2 * sizeof(uint32_t),
 	[IMPAIRMENT_KIND_GILBERT] = sizeof(struct impairment_gilbert_elliott),
+	[IMPAIRMENT_KIND_SEED] = sizeof(uint64_t),
 };
 
 _Static_assert(sizeof(enum impairment_distribution) == sizeof(uint32_t), "a word is read as a number");
@@ -180,6 +181,25 @@ static bool is_same(const struct impairment *a, const struct impairment *b, cons
 	if (field->kind == IMPAIRMENT_KIND_SEED)
 		return a->has_seed == b->has_seed && (!a->has_seed || a->seed == b->seed);
 	return !memcmp(field_of(a, field), field_of(b, field), kind_sizes[field->kind]);
+}
+
+static const struct impairment none;
+
+bool impairment_has(const struct impairment *impairment, const struct impairment_field *field)
+{
+	return !is_same(impairment, &none, field);
+}
+
+void impairment_set(struct impairment *impairment, const struct impairment_field *field, const struct impairment *from)
+{
+	if (!from)
+		from = &none;
+	if (field->kind == IMPAIRMENT_KIND_FILTER)
+		memcpy(impairment->loss_match, from->loss_match, sizeof(impairment->loss_match));
+	else
+		memcpy((char *)impairment + field->offset, field_of(from, field), kind_sizes[field->kind]);
+	if (field->kind == IMPAIRMENT_KIND_SEED)
+		impairment->has_seed = from->has_seed;
 }
 
 bool impairment_is_equal(const struct impairment *a, const struct impairment *b)
@@ -320,7 +340,6 @@ static void write_value(FILE *to, const struct impairment *impairment, const str
 
 char *impairment_text(const struct impairment *impairment)
 {
-	static const struct impairment none;
 	char *text = NULL;
 	size_t size = 0;
 	FILE *to = open_memstream(&text, &size);
@@ -331,7 +350,7 @@ char *impairment_text(const struct impairment *impairment)
 	for (size_t i = 0; i < IMPAIRMENT_FIELD_COUNT; i++) {
 		const struct impairment_field *field = &impairment_fields[i];
 
-		if (is_same(impairment, &none, field))
+		if (!impairment_has(impairment, field))
 			continue;
 		fprintf(to, "%s%s: ", is_first ? "" : ", ", field->name);
 		write_value(to, impairment, field);

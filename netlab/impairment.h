@@ -106,6 +106,11 @@ struct impairment_field {
 #define IMPAIRMENT_FIELD_COUNT 27
 extern const struct impairment_field impairment_fields[IMPAIRMENT_FIELD_COUNT];
 
+/* Whether the field is given: it is not zero. */
+bool impairment_has(const struct impairment *impairment, const struct impairment_field *field);
+/* Has the field as it is in 'from', or, if that is NULL, not given. */
+void impairment_set(struct impairment *impairment, const struct impairment_field *field, const struct impairment *from);
+
 /* The names of presets, up to NULL. */
 extern const char *const impairment_preset_names[];
 /* Sets what presets have: delay, jitter, its distribution and correlation, loss, its correlation, gilbert_elliott,

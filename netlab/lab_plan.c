@@ -23,9 +23,10 @@
  * added what became of the nodes. */
 
 /* Bytes that must be there before a file is read, for each byte of it, and beside that: several times what the tree of
- * a file, the topology, the plan and the new tables of a lab need. */
+ * a file, the topology, the plan and the new tables of a lab need.  What links and schedules take does not follow from
+ * the size of the file, but their number has a limit. */
 #define ROOM_PER_BYTE 64
-#define ROOM (16u << 20)
+#define ROOM (64u << 20)
 
 /* Reading ends the process when memory runs out (netlab/allocate.h), which must not happen to a lab that runs.  So all
  * of it is asked for once, and given back; pages that are not touched cost nothing. */

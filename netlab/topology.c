@@ -223,6 +223,7 @@ static void read_network_settings(struct topology_reader *reader, const struct y
 	topology_read_nat(reader, map, network);
 	topology_read_bridge(reader, map, network);
 	topology_read_switch(reader, map, network);
+	topology_read_network_impair(reader, map, network);
 	topology_check_offload(reader, map);
 }
 
@@ -379,8 +380,7 @@ static void resolve_path(struct topology_reader *reader, const char *path, const
 static void clear_reader(struct topology_reader *reader)
 {
 	for (size_t i = 0; i < reader->wire_count; i++)
-		for (size_t j = 0; j < 2; j++)
-			topology_clear_end(&reader->wires[i].ends[j]);
+		topology_clear_wire(&reader->wires[i]);
 	topology_clear_node(&reader->defaults);
 	for (size_t i = 0; i < reader->topology->attachment_count; i++)
 		free(reader->attachments[i].label);
@@ -512,6 +512,8 @@ void topology_free(struct topology *topology)
 	for (size_t i = 0; i < topology->link_count; i++)
 		for (size_t j = 0; j < 2; j++)
 			clear_endpoint(&topology->links[i].endpoints[j]);
+	for (size_t i = 0; i < topology->link_count; i++)
+		free(topology->links[i].events);
 	free(topology->nodes);
 	free(topology->networks);
 	free(topology->attachments);

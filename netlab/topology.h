@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "core/error.h"
 #include "netlab/bridge/request.h"
 #include "netlab/impairment.h"
 #include "netlab/nat.h"
@@ -40,6 +41,8 @@
 #define TOPOLOGY_FILE_SIZE_MAX (4u << 20) /* Bytes of YAML. */
 #define TOPOLOGY_TESTS_MAX 1024           /* Items of "validate:". */
 #define TOPOLOGY_COMMAND_MAX 8192         /* Bytes of a test's command. */
+#define TOPOLOGY_EVENTS_MAX 1024          /* Items of a "schedule:", */
+#define TOPOLOGY_LAB_EVENTS_MAX 16384     /* and of all of them. */
 
 struct topology_text { /* A key and value, in file order. */
 	char *key;
@@ -292,6 +295,11 @@ char *topology_attachment_target(const struct topology_attachment *attachment);
 const struct topology_attachment *topology_find_attachment(const struct topology *topology, const char *name);
 /* Whether one can stay in place of the other: all but where its link leads is the same. */
 bool topology_attachment_is_same(const struct topology_attachment *a, const struct topology_attachment *b);
+
+/* Changes what the text, a YAML map as it stands under "impair:", names, and leaves the rest of 'impairment'.  Any text
+ * will do, whoever wrote it.  Returns 0; or -EINVAL, with the first error and its help in 'error', and changes
+ * nothing. */
+int topology_read_impairment_text(const char *text, struct impairment *impairment, struct error *error);
 
 /* "isolated", "nat", "bridge", "macvtap". */
 const char *topology_mode_name(enum topology_mode mode);

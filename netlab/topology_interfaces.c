@@ -173,8 +173,16 @@ static void build_links(struct topology_reader *reader)
 	topology->links = allocate_zeroed(reader->wire_count, sizeof(topology->links[0]));
 	topology->link_count = reader->wire_count;
 	for (size_t i = 0; i < reader->wire_count; i++) {
+		struct topology_wire *wire = &reader->wires[i];
+
+		if (wire->impairments)
+			memcpy(topology->links[i].impairments, wire->impairments,
+			       sizeof(topology->links[i].impairments));
+		topology->links[i].events = wire->events;
+		topology->links[i].event_count = wire->event_count;
+		wire->events = NULL;
 		for (size_t side = 0; side < 2; side++) {
-			const struct topology_end *end = &reader->wires[i].ends[side];
+			const struct topology_end *end = &wire->ends[side];
 			struct topology_endpoint *endpoint = &topology->links[i].endpoints[side];
 			const struct topology_node *node;
 

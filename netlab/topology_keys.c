@@ -14,8 +14,11 @@
 
 #define IN_LAB_CAPTURE TOPOLOGY_IN_LAB_CAPTURE
 #define IN_ROTATE TOPOLOGY_IN_ROTATE
+#define IN_IMPAIR TOPOLOGY_IN_IMPAIR
+#define IN_GILBERT TOPOLOGY_IN_GILBERT
+#define IN_EVENT TOPOLOGY_IN_EVENT
 
-#define KEYS_MAX 104 /* At least as many as the table has. */
+#define KEYS_MAX 160 /* At least as many as the table has. */
 
 struct key {
 	const char *name;
@@ -73,7 +76,7 @@ static const struct key keys[] = {
 	{"netns", IN_ENDPOINT, 0},
 	{"ip", IN_LINK | IN_ENDPOINT, 0},
 	{"mac", IN_LINK | IN_ENDPOINT, 0},
-	{"mtu", IN_DEFAULTS | IN_LINK | IN_ENDPOINT, 0},
+	{"mtu", IN_DEFAULTS | IN_LINK | IN_ENDPOINT | IN_IMPAIR, 0},
 	{"offload", IN_LINK | IN_NETWORK, IN_DEFAULTS},
 
 	{"hub", IN_NETWORK, 0},
@@ -111,11 +114,45 @@ static const struct key keys[] = {
 	{"size", IN_ROTATE, 0},
 	{"time", IN_ROTATE, 0},
 
+	{"impair", IN_DEFAULTS | IN_NETWORK | IN_LINK | IN_ENDPOINT | IN_EVENT, 0},
+	{"impair-ab", IN_LINK | IN_EVENT, 0},
+	{"impair-ba", IN_LINK | IN_EVENT, 0},
+	{"schedule", IN_LINK, 0},
+	{"at", IN_EVENT, 0},
+	{"link", IN_EVENT, 0},
+	{"preset", IN_IMPAIR, 0},
+	{"delay", IN_IMPAIR, 0},
+	{"jitter", IN_IMPAIR, 0},
+	{"distribution", IN_IMPAIR, 0},
+	{"jitter-correlation", IN_IMPAIR, 0},
+	{"loss", IN_IMPAIR, 0},
+	{"loss-correlation", IN_IMPAIR, 0},
+	{"loss-every", IN_IMPAIR, 0},
+	{"loss-match", IN_IMPAIR, 0},
+	{"gilbert-elliott", IN_IMPAIR, 0},
+	{"to-bad", IN_GILBERT, 0},
+	{"to-good", IN_GILBERT, 0},
+	{"loss-bad", IN_GILBERT, 0},
+	{"loss-good", IN_GILBERT, 0},
+	{"duplicate", IN_IMPAIR, 0},
+	{"duplicate-correlation", IN_IMPAIR, 0},
+	{"corrupt", IN_IMPAIR, 0},
+	{"corrupt-correlation", IN_IMPAIR, 0},
+	{"reorder", IN_IMPAIR, 0},
+	{"reorder-correlation", IN_IMPAIR, 0},
+	{"reorder-gap", IN_IMPAIR, 0},
+	{"rate", IN_IMPAIR, 0},
+	{"burst", IN_IMPAIR, 0},
+	{"queue", IN_IMPAIR, 0},
+	{"discipline", IN_IMPAIR, 0},
+	{"red-min", IN_IMPAIR, 0},
+	{"red-max", IN_IMPAIR, 0},
+	{"red-probability", IN_IMPAIR, 0},
+	{"codel-target", IN_IMPAIR, 0},
+	{"codel-interval", IN_IMPAIR, 0},
+	{"seed", IN_IMPAIR, 0},
+
 	/* Not supported yet.  When a key comes to life, its places move to the left. */
-	{"schedule", 0, IN_LAB | IN_LINK},
-	{"impair", 0, IN_DEFAULTS | IN_NETWORK | IN_LINK | IN_ENDPOINT},
-	{"impair-ab", 0, IN_LINK},
-	{"impair-ba", 0, IN_LINK},
 	{"disk", 0, IN_DEFAULTS | IN_NODE},
 };
 
@@ -134,6 +171,9 @@ static const char *const place_names[] = {
 	"in \"capture:\" of a test",
 	"in \"capture:\" at the top level",
 	"in \"rotate:\"",
+	"in \"impair:\"",
+	"in \"gilbert-elliott:\"",
+	"in an item of \"schedule:\"",
 };
 
 static const struct key *find_key(const char *name)

@@ -260,6 +260,7 @@ static bool read_end_map(struct topology_reader *reader, const struct yaml_tree_
 	const struct topology_name *name;
 
 	topology_check_keys(reader, map, TOPOLOGY_IN_ENDPOINT, "an endpoint");
+	end->impair = yaml_tree_find(map, "impair");
 	if (topology_is_attachment(reader, map)) {
 		topology_read_rules(reader, map, &end->rules);
 		return topology_read_attachment(reader, map, end);
@@ -415,6 +416,7 @@ static void read_link_settings(struct topology_reader *reader, const struct yaml
 		if (wire->ends[side].kind != TOPOLOGY_END_NETWORK)
 			topology_read_rules(reader, map, &wire->ends[side].rules);
 	topology_check_offload(reader, map);
+	topology_read_link_impair(reader, map, wire);
 }
 
 /* Reports a link that is written as ipspace netlab has it: "{h1: ..., r1: ...}". */
@@ -485,6 +487,8 @@ static bool read_link(struct topology_reader *reader, const struct yaml_tree_nod
 	if (item->type == YAML_TREE_SCALAR) {
 		good = read_short_link(reader, item, wire);
 		wire->ends[0].mtu = wire->ends[1].mtu = reader->mtu;
+		if (good)
+			topology_read_link_impair(reader, item, wire);
 	} else if (item->type == YAML_TREE_MAP) {
 		good = read_long_link(reader, item, wire);
 	} else {
@@ -499,10 +503,14 @@ static bool read_link(struct topology_reader *reader, const struct yaml_tree_nod
 	return good && check_wire(reader, wire);
 }
 
-void topology_clear_end(struct topology_end *end)
+void topology_clear_wire(struct topology_wire *wire)
 {
-	free(end->addresses);
-	port_rules_free(end->rules.rules);
+	for (size_t side = 0; side < 2; side++) {
+		free(wire->ends[side].addresses);
+		port_rules_free(wire->ends[side].rules.rules);
+	}
+	free(wire->impairments);
+	free(wire->events);
 }
 
 void topology_read_links(struct topology_reader *reader, const struct yaml_tree_node *list)
@@ -524,7 +532,6 @@ void topology_read_links(struct topology_reader *reader, const struct yaml_tree_
 			reader->wire_count++;
 			continue;
 		}
-		for (size_t side = 0; side < 2; side++)
-			topology_clear_end(&wire->ends[side]);
+		topology_clear_wire(wire);
 	}
 }

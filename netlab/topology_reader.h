@@ -8,8 +8,8 @@
  * What the files that make up topology_read() share: topology.c (the file and its outermost keys), topology_keys.c
  * (which key belongs where), topology_nodes.c, topology_nat.c, topology_nat_services.c, topology_bridge.c,
  * topology_switch.c, topology_links.c (links as they are written), topology_attachments.c (ends of links that lead
- * out of the lab), topology_capture.c, topology_interfaces.c (numbers, MAC addresses, and the checks that need the
- * whole lab) and topology_validate.c.  Nobody else includes this.
+ * out of the lab), topology_impair.c, topology_schedule.c, topology_capture.c, topology_interfaces.c (numbers, MAC
+ * addresses, and the checks that need the whole lab) and topology_validate.c.  Nobody else includes this.
  *
  * Every step goes on after an error, adding what it understood, so that one run shows several errors.  The result is
  * thrown away when there was any.
@@ -60,6 +60,15 @@ struct topology_written_rules {
 	const struct yaml_tree_node *mirrored;       /* The value of "mirror". */
 };
 
+/* What is asked of one direction of a link, as far as it was read. */
+struct topology_written_impairment {
+	struct impairment values;
+	struct yaml_mark mark; /* Of the last map, or of what it is in. */
+	/* Where each key that made it what it is stands, by its index in impairment_fields; line 0: nowhere. */
+	struct yaml_mark marks[IMPAIRMENT_FIELD_COUNT];
+	bool is_own[IMPAIRMENT_FIELD_COUNT]; /* It is neither from "defaults:" nor from a preset. */
+};
+
 /* One end of a link as written. */
 struct topology_end {
 	struct yaml_mark mark;
@@ -75,6 +84,7 @@ struct topology_end {
 	struct topology_written_address *addresses;
 	size_t address_count;
 	struct topology_written_rules rules;
+	const struct yaml_tree_pair *impair; /* Of what it sends; or NULL. */
 };
 
 /* A forward as written. */
@@ -96,17 +106,30 @@ struct topology_written_attachment {
 struct topology_wire {
 	struct yaml_mark mark;
 	struct topology_end ends[2];
+	struct impairment *impairments; /* Of both directions, or NULL: none. */
+	struct topology_event *events;  /* Its schedule. */
+	size_t event_count;
+};
+
+/* What a message was about, and where. */
+struct topology_said {
+	const char *what;
+	struct yaml_mark mark;
 };
 
 struct topology_reader {
 	struct yaml_reader yaml;
 	struct topology *topology;
-	char *folder;                  /* Absolute; files are looked for from here. */
-	char *socket_folder;           /* Absolute, and so are sockets. */
-	bool is_kept;                  /* Files have been renamed to file-N. */
-	struct topology_node defaults; /* "defaults:", as far as it is about nodes. */
-	unsigned int mtu;              /* "mtu:" of "defaults:". */
-	struct topology_name *names;   /* In order of reading, then sorted by topology_sort_names(). */
+	char *folder;                                      /* Absolute; files are looked for from here. */
+	char *socket_folder;                               /* Absolute, and so are sockets. */
+	bool is_kept;                                      /* Files have been renamed to file-N. */
+	struct topology_node defaults;                     /* "defaults:", as far as it is about nodes. */
+	unsigned int mtu;                                  /* "mtu:" of "defaults:". */
+	struct topology_written_impairment impairment;     /* "impair:" of "defaults:". */
+	struct topology_said said[YAML_READER_ERRORS_MAX]; /* What is not to be said again. */
+	size_t said_count;
+	size_t event_count;          /* Items of all schedules. */
+	struct topology_name *names; /* In order of reading, then sorted by topology_sort_names(). */
 	size_t name_count;
 	struct topology_wire *wires;
 	size_t wire_count;
@@ -129,6 +152,9 @@ enum topology_place {
 	TOPOLOGY_IN_CAPTURE = 128, /* "capture:" of a test. */
 	TOPOLOGY_IN_LAB_CAPTURE = 256,
 	TOPOLOGY_IN_ROTATE = 512,
+	TOPOLOGY_IN_IMPAIR = 1024,
+	TOPOLOGY_IN_GILBERT = 2048, /* "gilbert-elliott:" */
+	TOPOLOGY_IN_EVENT = 4096,   /* An item of "schedule:". */
 };
 
 /* Reports every key of 'map' that does not belong in 'place': keys of later versions as not supported yet, keys that
@@ -193,8 +219,8 @@ void topology_name_attachments(struct topology_reader *reader);
 /* Frees what 'attachment' holds, not 'attachment' itself. */
 void topology_clear_attachment(struct topology_attachment *attachment);
 
-/* Frees what 'end' holds, not 'end' itself. */
-void topology_clear_end(struct topology_end *end);
+/* Frees what 'wire' holds, not 'wire' itself. */
+void topology_clear_wire(struct topology_wire *wire);
 
 /* topology_nat.c */
 
@@ -236,6 +262,31 @@ void topology_read_switch(struct topology_reader *reader, const struct yaml_tree
 			  struct topology_network *network);
 /* Gives the topology's links the rules of the wires' ends, and checks what needs the whole lab. */
 void topology_settle_switch(struct topology_reader *reader);
+
+/* topology_impair.c */
+
+/* Applies what 'pair', "impair:" or one of its kind, says on top of 'written'.  Returns false after reporting what is
+ * wrong with it. */
+bool topology_apply_impair(struct topology_reader *reader, const struct yaml_tree_pair *pair,
+			   struct topology_written_impairment *written);
+/* Reports what does not fit together in the 'count' directions of one link.  'mtus' are those of their senders, or
+ * NULL. */
+void topology_check_impair(struct topology_reader *reader, const struct topology_written_impairment *written,
+			   size_t count, const unsigned int *mtus);
+/* Reads the impairments that "defaults:", a network whose mode is known, and a link have.  A link's come last: 'map',
+ * which may be empty, is on top of what the defaults say, and what the wire's ends say on top of that.  Reads its
+ * schedule as well. */
+void topology_read_default_impair(struct topology_reader *reader, const struct yaml_tree_node *map);
+void topology_read_network_impair(struct topology_reader *reader, const struct yaml_tree_node *map,
+				  struct topology_network *network);
+void topology_read_link_impair(struct topology_reader *reader, const struct yaml_tree_node *map,
+			       struct topology_wire *wire);
+
+/* topology_schedule.c */
+
+/* Reads "schedule:" of a link whose impairments have been read. */
+void topology_read_schedule(struct topology_reader *reader, const struct yaml_tree_pair *pair,
+			    struct topology_wire *wire);
 
 /* topology_capture.c */
 

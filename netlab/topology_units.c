@@ -81,6 +81,92 @@ const char *topology_parse_time(const char *text, uint64_t *nanoseconds)
 	return "has an unknown unit; there are ns, us, ms, s, m and h";
 }
 
+/* Reads digits, perhaps with a fraction, in units of which one is 'scale', a power of ten, and sets '*unit' to what
+ * follows; what is too much becomes UINT64_MAX.  Returns false when there is no number, or one that is too fine. */
+static bool parse_decimal(const char *text, uint64_t scale, uint64_t *value, const char **unit)
+{
+	size_t digits = strspn(text, DIGITS), fraction = text[digits] == '.' ? strspn(text + digits + 1, DIGITS) : 0;
+
+	*unit = text + digits + (text[digits] == '.') + fraction;
+	if (!digits || (text[digits] == '.' && !fraction))
+		return false;
+	/* strtoull() gives ULLONG_MAX for what is too much for it. */
+	if (__builtin_mul_overflow(strtoull(text, NULL, 10), scale, value))
+		*value = UINT64_MAX;
+	for (size_t i = 0; i < fraction; i++) {
+		unsigned int digit = (unsigned int)(text[digits + 1 + i] - '0');
+
+		if (scale == 1 && digit)
+			return false;
+		scale /= scale > 1 ? 10 : 1;
+		if (__builtin_add_overflow(*value, scale * digit, value))
+			*value = UINT64_MAX;
+	}
+	return true;
+}
+
+const char *topology_parse_share(const char *text, uint32_t *share)
+{
+	const char *unit;
+	uint64_t value;
+
+	if (!parse_decimal(text, IMPAIRMENT_ALL / 100, &value, &unit) || (*unit && strcmp(unit, "%") != 0))
+		return "is not a share, which is a number of at most seven decimals and %, as in 0.5%";
+	if (!*unit)
+		return "needs the unit %, as in 0.5%";
+	if (value > IMPAIRMENT_ALL)
+		return "is more than 100%";
+	*share = (uint32_t)value;
+	return NULL;
+}
+
+const char *topology_parse_rate(const char *text, uint64_t *rate)
+{
+	static const struct {
+		const char *name;
+		uint64_t bits;
+	} units[] = {{"bit", 1}, {"kbit", 1000}, {"mbit", 1000000}, {"gbit", 1000000000}};
+	static const char *const form = "is not a rate, which is a number and bit, kbit, mbit or gbit, as in 10mbit";
+	const char *unit;
+	uint64_t value;
+
+	if (!parse_decimal(text, 1000000000, &value, &unit))
+		return form;
+	if (!*unit)
+		return "needs a unit: bit, kbit, mbit or gbit, as in 10mbit";
+	if (strchr("kKmMgG", *unit) && !unit[1])
+		return "could be bits or bytes, of 1000 or 1024; write kbit, mbit or gbit";
+	if (strlen(unit) > 2 && !strcasecmp(unit + strlen(unit) - 2, "ps"))
+		return "is in a unit that some take for bits and tc for bytes a second; write kbit, mbit or gbit";
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcasecmp(unit, units[i].name) != 0)
+			continue;
+		if (!parse_decimal(text, units[i].bits, &value, &unit))
+			return form;
+		if (value < IMPAIRMENT_RATE_MIN || value > IMPAIRMENT_RATE_MAX)
+			return "must be from 1kbit to 400gbit";
+		*rate = value;
+		return NULL;
+	}
+	return form;
+}
+
+const char *topology_parse_bytes(const char *text, uint64_t *bytes)
+{
+	static const char units[] = "BKMG";
+	size_t digits = strspn(text, DIGITS);
+	const char *unit = digits && text[digits] ? strchr(units, toupper((unsigned char)text[digits])) : NULL;
+
+	if (digits && !text[digits])
+		return "needs a unit: b, K or M, as in 1500b or 15K";
+	if (!unit || text[digits + 1])
+		return "is not a number of bytes, which is digits and b, K or M, as in 1500b or 15K";
+	if (digits > 9)
+		return "is too big";
+	*bytes = strtoull(text, NULL, 10) << (10 * (unit - units));
+	return NULL;
+}
+
 const char *topology_parse_frame_rate(const char *text, uint32_t *rate)
 {
 	size_t digits = strspn(text, DIGITS);

@@ -24,6 +24,16 @@ const char *topology_parse_size(const char *text, uint64_t *bytes);
 /* Digits, perhaps with a fraction, and ns, us, ms, s, m or h: "20ms", "0.5s".  In nanoseconds, at most 10^18. */
 const char *topology_parse_time(const char *text, uint64_t *nanoseconds);
 
+/* Digits, perhaps with a fraction, and "%": "0.5%".  Of IMPAIRMENT_ALL. */
+const char *topology_parse_share(const char *text, uint32_t *share);
+
+/* Digits, perhaps with a fraction, and bit, kbit, mbit or gbit, powers of 1000, in either case: "1.5mbit".  Bits a second,
+ * IMPAIRMENT_RATE_MIN to IMPAIRMENT_RATE_MAX. */
+const char *topology_parse_rate(const char *text, uint64_t *rate);
+
+/* Digits and b, K, M or G, powers of 1024, in either case: "15K", "1500b".  At most 2^60 bytes. */
+const char *topology_parse_bytes(const char *text, uint64_t *bytes);
+
 /* Digits and "pps": "100pps".  Frames a second, 1 to PORT_STORM_MAX. */
 const char *topology_parse_frame_rate(const char *text, uint32_t *rate);
 

@@ -51,32 +51,49 @@ static void write_format(FILE *stream, const char *format, va_list arguments)
 	write_safely(stream, text);
 }
 
-void yaml_reader_error(struct yaml_reader *reader, struct yaml_mark mark, const char *format, ...)
+/* Writes the message that is 'kind', "error" or "warning", and the 'number'th of that. */
+static void report(struct yaml_reader *reader, struct yaml_mark mark, const char *kind, unsigned int number,
+		   const char *format, va_list arguments)
 {
-	va_list arguments;
-
-	if (++reader->error_count > YAML_READER_ERRORS_MAX) {
-		if (reader->error_count == YAML_READER_ERRORS_MAX + 1) {
+	reader->is_silent = number > YAML_READER_ERRORS_MAX;
+	if (reader->is_silent) {
+		if (number == YAML_READER_ERRORS_MAX + 1) {
 			write_safely(reader->errors, reader->file);
-			fputs(": error: more errors than are shown here\n", reader->errors);
+			fprintf(reader->errors, ": %s: more %ss than are shown here\n", kind, kind);
 		}
 		return;
 	}
 	write_safely(reader->errors, reader->file);
 	if (mark.line)
 		fprintf(reader->errors, ":%u:%u", mark.line, mark.column);
-	fputs(": error: ", reader->errors);
-	va_start(arguments, format);
+	fprintf(reader->errors, ": %s: ", kind);
 	write_format(reader->errors, format, arguments);
-	va_end(arguments);
 	fputc('\n', reader->errors);
+}
+
+void yaml_reader_error(struct yaml_reader *reader, struct yaml_mark mark, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	report(reader, mark, "error", ++reader->error_count, format, arguments);
+	va_end(arguments);
+}
+
+void yaml_reader_warning(struct yaml_reader *reader, struct yaml_mark mark, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	report(reader, mark, "warning", ++reader->warning_count, format, arguments);
+	va_end(arguments);
 }
 
 void yaml_reader_help(struct yaml_reader *reader, const char *format, ...)
 {
 	va_list arguments;
 
-	if (reader->error_count > YAML_READER_ERRORS_MAX)
+	if (reader->is_silent)
 		return;
 	fputs("  help: ", reader->errors);
 	va_start(arguments, format);
@@ -127,7 +144,7 @@ void yaml_reader_suggest(struct yaml_reader *reader, const char *word, const cha
 	char list[KNOWN_WORDS_SHOWN * (WORD_MAX + 4)] = "";
 
 	/* Nobody would see it, and a file may have many thousand errors. */
-	if (reader->error_count > YAML_READER_ERRORS_MAX)
+	if (reader->is_silent)
 		return;
 	for (size_t i = 0; i < count && best; i++) {
 		unsigned int distance = yaml_reader_distance(word, known[i], best);

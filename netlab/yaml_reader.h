@@ -10,7 +10,8 @@
  *     FILE:LINE:COLUMN: error: TEXT
  *       help: TEXT
  *
- * At most YAML_READER_ERRORS_MAX are written, then one line that says so; all are counted.  Control characters that
+ * and warnings, of what can be done and is hardly meant, with "warning" in place of "error".  At most
+ * YAML_READER_ERRORS_MAX of each are written, then one line that says so; all are counted.  Control characters that
  * come from the file are written as escapes, so that no file can play tricks with a terminal.
  *
  * Thread-safety: one thread at a time for each struct yaml_reader. */
@@ -30,13 +31,19 @@ struct yaml_reader {
 	const char *file;         /* The file's name as messages show it. */
 	FILE *errors;             /* Where errors go. */
 	unsigned int error_count; /* Errors so far, shown or not. */
+	unsigned int warning_count;
+	bool is_silent; /* The last of either was not shown. */
 };
 
 /* Reports an error at 'mark'. */
 void yaml_reader_error(struct yaml_reader *reader, struct yaml_mark mark, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Adds a line of help to the error just reported. */
+/* The same for a warning, for which nothing is refused. */
+void yaml_reader_warning(struct yaml_reader *reader, struct yaml_mark mark, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Adds a line of help to the error or warning just reported. */
 void yaml_reader_help(struct yaml_reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Adds to the error just reported: the one of the 'count' words 'known' that 'word' is probably a misspelling of, else

@@ -41,6 +41,41 @@ static void check_test(const struct topology *topology, const struct topology_te
 	check(test->capture.count.minimum <= test->capture.count.maximum);
 }
 
+/* What it is in words is read again as the same, unless it has a key that does nothing, because the one it needs was
+ * switched off on top of it. */
+static void check_impairment(const struct impairment *impairment)
+{
+	struct impairment again = {.delay = 0};
+	char *text = impairment_text(impairment);
+	char *map = NULL;
+	struct error error = {0};
+
+	check(text != NULL);
+	check(asprintf(&map, strcmp(text, "none") != 0 ? "{%s}" : "%s", text) >= 0);
+	if (topology_read_impairment_text(map, &again, &error) < 0)
+		check(strstr(error.text, "does nothing without"));
+	else
+		check(impairment_is_equal(impairment, &again));
+	free(map);
+	free(text);
+}
+
+static void check_impairments(const struct topology_link *link)
+{
+	uint64_t before = 0;
+
+	for (size_t side = 0; side < 2; side++)
+		check_impairment(&link->impairments[side]);
+	check(link->event_count <= TOPOLOGY_EVENTS_MAX);
+	for (size_t i = 0; i < link->event_count; i++) {
+		const struct topology_event *event = &link->events[i];
+
+		check(event->at >= before);
+		before = event->at;
+		check(event->carrier != TOPOLOGY_CARRIER_STAYS || event->is_impaired[0] || event->is_impaired[1]);
+	}
+}
+
 static void check_topology(const struct topology *topology)
 {
 	check(topology->node_count && topology->node_count <= TOPOLOGY_NODES_MAX);
@@ -51,6 +86,7 @@ static void check_topology(const struct topology *topology)
 	for (size_t i = 0; i < topology->link_count; i++) {
 		const struct topology_endpoint *ends = topology->links[i].endpoints;
 
+		check_impairments(&topology->links[i]);
 		check(ends[0].kind == TOPOLOGY_END_NODE || ends[0].kind != ends[1].kind);
 		for (size_t side = 0; side < 2; side++) {
 			if (ends[side].kind == TOPOLOGY_END_NETWORK)
@@ -77,8 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	topology = topology_read_text((const char *)data, size, "/nowhere/lab/topology.yaml", NULL, errors);
 	fclose(errors);
-	/* Either a topology or a word about why there is none. */
-	check(!topology == !!length);
+	/* Either a topology, perhaps with warnings, or a word about why there is none. */
+	check(topology || length);
 	if (topology)
 		check_topology(topology);
 	topology_free(topology);

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/topology_reader.h"
+
+#include <errno.h>
+#include <net/ethernet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "netlab/allocate.h"
+#include "netlab/frame_filter.h"
+
+/* "impair:": what is wrong with links, and with the outer ports of networks.
+ *
+ * A direction of a link has several maps, each on top of those before: that of "defaults:", the link's "impair:", its
+ * "impair-ab:" or "impair-ba:", and that of the end that sends.  Keys are merged one by one, and what does not fit
+ * together is looked for only in what comes out. */
+
+#define TEXT_MAX 4096 /* Bytes of a map that comes by itself. */
+
+static bool is_off(const struct yaml_tree_node *value)
+{
+	return value->type == YAML_TREE_SCALAR && (!strcasecmp(value->text, "off") || !strcasecmp(value->text, "none"));
+}
+
+/* One key each.  They return whether the value is good, after reporting one that is not. */
+
+/* Reads what topology_parse_*() made of 'text': 'problem', or a number that has to be in the field's range. */
+static bool is_good(struct topology_reader *reader, const struct yaml_tree_pair *pair,
+		    const struct impairment_field *field, const char *problem, uint64_t number)
+{
+	if (!problem && number < field->minimum)
+		problem = "must be more than nothing; off is the default";
+	if (!problem && number > field->maximum)
+		problem = field->kind == IMPAIRMENT_KIND_TIME ? "is more than 10 minutes" : "is more than 64M";
+	if (problem)
+		yaml_reader_error(&reader->yaml, pair->value->mark, "%s \"%s\" %s", pair->key, pair->value->text,
+				  problem);
+	return !problem;
+}
+
+static bool read_word(struct topology_reader *reader, const struct yaml_tree_pair *pair,
+		      const struct impairment_field *field, const char *text, uint32_t *index)
+{
+	size_t count = 0;
+
+	for (; field->words[count]; count++) {
+		if (strcmp(field->words[count], text) != 0)
+			continue;
+		*index = (uint32_t)count;
+		return true;
+	}
+	yaml_reader_error(&reader->yaml, pair->value->mark, "unknown %s \"%s\"", pair->key, text);
+	yaml_reader_suggest(&reader->yaml, text, field->words, count);
+	return false;
+}
+
+/* "100p" or "64K". */
+static bool read_queue(struct topology_reader *reader, const struct yaml_tree_pair *pair, const char *text,
+		       struct impairment *values)
+{
+	size_t digits = strspn(text, "0123456789");
+	const char *problem = NULL;
+	uint64_t number = 0;
+
+	if (digits && (!strcmp(text + digits, "p") || !strcmp(text + digits, "P"))) {
+		number = digits > 9 ? UINT64_MAX : strtoull(text, NULL, 10);
+		if (number < 1 || number > IMPAIRMENT_QUEUE_FRAMES_MAX)
+			problem = "must be from 1p to 100000p";
+		values->queue_frames = (uint32_t)number;
+		values->queue_bytes = 0;
+	} else {
+		problem = topology_parse_bytes(text, &number);
+		if (problem)
+			problem = "is not a queue's limit, which is in frames, as in 100p, or bytes, as in 64K";
+		else if (number < 1 || number > IMPAIRMENT_QUEUE_BYTES_MAX)
+			problem = "must be from 1b to 64M";
+		values->queue_bytes = (uint32_t)number;
+		values->queue_frames = 0;
+	}
+	if (problem)
+		yaml_reader_error(&reader->yaml, pair->value->mark, "queue \"%s\" %s", text, problem);
+	return !problem;
+}
+
+static bool read_filter(struct topology_reader *reader, const struct yaml_tree_pair *pair, const char *text,
+			struct impairment *values)
+{
+	char room[FRAME_FILTER_PROBLEM_MAX];
+	struct frame_filter filter;
+	const char *problem;
+
+	if (!*text)
+		problem = "would match all frames; write loss: 100%";
+	else if (strlen(text) >= IMPAIRMENT_MATCH_SIZE)
+		problem = "is longer than 255 bytes";
+	else
+		problem = frame_filter_compile(&filter, text, room);
+	if (problem) {
+		yaml_reader_error(&reader->yaml, pair->value->mark, "loss-match \"%s\" %s", text, problem);
+		return false;
+	}
+	frame_filter_clear(&filter);
+	strcpy(values->loss_match, text);
+	return true;
+}
+
+static bool read_share(struct topology_reader *reader, const struct yaml_tree_node *map, const char *key,
+		       uint32_t *share)
+{
+	const struct yaml_tree_pair *pair = yaml_tree_find(map, key);
+	const char *text = pair ? yaml_reader_text(&reader->yaml, pair->value, key) : NULL;
+	const char *problem = text ? topology_parse_share(text, share) : NULL;
+
+	if (problem)
+		yaml_reader_error(&reader->yaml, pair->value->mark, "%s \"%s\" %s", key, text, problem);
+	return !pair || (text && !problem);
+}
+
+static bool read_chain(struct topology_reader *reader, const struct yaml_tree_pair *pair, struct impairment *values)
+{
+	const struct yaml_tree_node *map = pair->value;
+	struct impairment_gilbert_elliott *chain = &values->gilbert_elliott;
+	unsigned int errors_before = reader->yaml.error_count;
+
+	*chain = (struct impairment_gilbert_elliott){.loss_bad = IMPAIRMENT_ALL};
+	if (!topology_check_keys(reader, map, TOPOLOGY_IN_GILBERT, "\"gilbert-elliott:\"") ||
+	    !read_share(reader, map, "to-bad", &chain->to_bad) ||
+	    !read_share(reader, map, "to-good", &chain->to_good) ||
+	    !read_share(reader, map, "loss-bad", &chain->loss_bad) ||
+	    !read_share(reader, map, "loss-good", &chain->loss_good) || reader->yaml.error_count > errors_before)
+		return false;
+	if (!yaml_tree_find(map, "to-bad") || !yaml_tree_find(map, "to-good")) {
+		yaml_reader_error(&reader->yaml, pair->key_mark, "gilbert-elliott needs \"to-bad\" and \"to-good\"");
+		yaml_reader_help(&reader->yaml, "write gilbert-elliott: {to-bad: 1%%, to-good: 20%%}");
+		return false;
+	}
+	if (!chain->to_bad) {
+		yaml_reader_error(&reader->yaml, pair->key_mark, "gilbert-elliott never gets to its bad state");
+		yaml_reader_help(&reader->yaml, "write loss: for losses that do not depend on others");
+		return false;
+	}
+	return true;
+}
+
+/* Reads a field whose value is one word. */
+static bool read_plain(struct topology_reader *reader, const struct yaml_tree_pair *pair,
+		       const struct impairment_field *field, const char *text, struct impairment *values)
+{
+	uint32_t *number = (uint32_t *)(void *)((char *)values + field->offset);
+	uint64_t *wide = (uint64_t *)(void *)((char *)values + field->offset);
+	const char *problem;
+	unsigned long whole = 0;
+	uint64_t bytes = 0;
+
+	switch (field->kind) {
+	case IMPAIRMENT_KIND_TIME:
+		problem = topology_parse_time(text, wide);
+		return is_good(reader, pair, field, problem, *wide);
+	case IMPAIRMENT_KIND_SHARE:
+		problem = topology_parse_share(text, number);
+		return is_good(reader, pair, field, problem, *number);
+	case IMPAIRMENT_KIND_RATE:
+		problem = topology_parse_rate(text, wide);
+		return is_good(reader, pair, field, problem, *wide);
+	case IMPAIRMENT_KIND_SIZE:
+		problem = topology_parse_bytes(text, &bytes);
+		*number = (uint32_t)bytes;
+		return is_good(reader, pair, field, problem, bytes);
+	case IMPAIRMENT_KIND_WORD:
+		return read_word(reader, pair, field, text, number);
+	case IMPAIRMENT_KIND_QUEUE:
+		return read_queue(reader, pair, text, values);
+	case IMPAIRMENT_KIND_FILTER:
+		return read_filter(reader, pair, text, values);
+	default:
+		if (!yaml_reader_number(&reader->yaml, pair->value, pair->key, field->minimum, field->maximum, &whole))
+			return false;
+		if (field->kind == IMPAIRMENT_KIND_SEED) {
+			*wide = whole;
+			values->has_seed = true;
+		} else {
+			*number = (uint32_t)whole;
+		}
+		return true;
+	}
+}
+
+static void read_field(struct topology_reader *reader, const struct yaml_tree_pair *pair, size_t index,
+		       struct topology_written_impairment *written)
+{
+	const struct impairment_field *field = &impairment_fields[index];
+	struct impairment values = {.delay = 0};
+	bool good = true;
+
+	if (is_off(pair->value)) {
+		impairment_set(&written->values, field, NULL);
+	} else if (field->kind == IMPAIRMENT_KIND_GILBERT) {
+		good = read_chain(reader, pair, &values);
+	} else {
+		const char *text = yaml_reader_text(&reader->yaml, pair->value, pair->key);
+
+		good = text && read_plain(reader, pair, field, text, &values);
+	}
+	if (!good)
+		return;
+	if (!is_off(pair->value))
+		impairment_set(&written->values, field, &values);
+	written->marks[index] = pair->key_mark;
+	written->is_own[index] = true;
+}
+
+static void read_preset(struct topology_reader *reader, const struct yaml_tree_pair *pair,
+			struct topology_written_impairment *written)
+{
+	const char *text = yaml_reader_text(&reader->yaml, pair->value, "preset");
+	size_t count = 0;
+
+	if (!text)
+		return;
+	if (!impairment_apply_preset(&written->values, text)) {
+		while (impairment_preset_names[count])
+			count++;
+		yaml_reader_error(&reader->yaml, pair->value->mark, "unknown preset \"%s\"", text);
+		yaml_reader_suggest(&reader->yaml, text, impairment_preset_names, count);
+		return;
+	}
+	for (size_t i = 0; i < IMPAIRMENT_FIELD_COUNT; i++) {
+		struct impairment values = {.delay = 0};
+
+		impairment_apply_preset(&values, text);
+		if (!impairment_has(&values, &impairment_fields[i]))
+			continue;
+		written->marks[i] = pair->value->mark;
+		written->is_own[i] = false;
+	}
+}
+
+bool topology_apply_impair(struct topology_reader *reader, const struct yaml_tree_pair *pair,
+			   struct topology_written_impairment *written)
+{
+	unsigned int errors_before = reader->yaml.error_count;
+	const struct yaml_tree_node *map = pair->value;
+	const struct yaml_tree_pair *preset;
+	char *where;
+
+	if (is_off(map)) {
+		*written = (struct topology_written_impairment){.mark = pair->key_mark};
+		return true;
+	}
+	written->mark = pair->key_mark;
+	where = allocate_text("\"%s:\"", pair->key);
+	topology_check_keys(reader, map, TOPOLOGY_IN_IMPAIR, where);
+	free(where);
+	/* Wherever it stands, the others are on top of it. */
+	preset = yaml_tree_find(map, "preset");
+	if (preset)
+		read_preset(reader, preset, written);
+	for (size_t i = 0; i < IMPAIRMENT_FIELD_COUNT; i++) {
+		const struct yaml_tree_pair *key = yaml_tree_find(map, impairment_fields[i].name);
+
+		if (key)
+			read_field(reader, key, i, written);
+	}
+	return reader->yaml.error_count == errors_before;
+}
+
+/* What does not fit together. */
+
+static size_t find_field(const char *name)
+{
+	size_t index = 0;
+
+	while (strcmp(impairment_fields[index].name, name) != 0)
+		index++;
+	return index;
+}
+
+/* Returns false when this was said before of what is written there, which several links may have, or when it is
+ * written nowhere. */
+static bool is_new(struct topology_reader *reader, struct yaml_mark mark, const char *what)
+{
+	if (!mark.line)
+		return false;
+	for (size_t i = 0; i < reader->said_count; i++) {
+		const struct topology_said *said = &reader->said[i];
+
+		if (said->mark.line == mark.line && said->mark.column == mark.column && !strcmp(said->what, what))
+			return false;
+	}
+	/* What is beyond them is not shown either. */
+	if (reader->said_count < sizeof(reader->said) / sizeof(reader->said[0]))
+		reader->said[reader->said_count++] = (struct topology_said){what, mark};
+	return true;
+}
+
+/* Where one of two keys is written; line 0: what they say was there before. */
+static struct yaml_mark mark_of(const struct topology_written_impairment *written, const char *key, const char *other)
+{
+	struct yaml_mark mark = written->marks[find_field(key)];
+
+	return mark.line ? mark : written->marks[find_field(other)];
+}
+
+/* A key that does nothing without another. */
+struct need {
+	const char *key, *other;
+	uint32_t discipline; /* With "discipline": which. */
+	const char *help;    /* An example of it. */
+};
+
+static const struct need needs[] = {
+	{"distribution", "jitter", 0, "2ms"},
+	{"jitter-correlation", "jitter", 0, "2ms"},
+	{"loss-correlation", "loss", 0, "1%"},
+	{"duplicate-correlation", "duplicate", 0, "1%"},
+	{"corrupt-correlation", "corrupt", 0, "1%"},
+	{"reorder", "delay", 0, "20ms"},
+	{"reorder-correlation", "reorder", 0, "25%"},
+	{"reorder-gap", "reorder", 0, "25%"},
+	{"burst", "rate", 0, "10mbit"},
+	{"queue", "rate", 0, "10mbit"},
+	{"discipline", "rate", 0, "10mbit"},
+	{"red-min", "discipline", IMPAIRMENT_RED, "red"},
+	{"red-max", "discipline", IMPAIRMENT_RED, "red"},
+	{"red-probability", "discipline", IMPAIRMENT_RED, "red"},
+	{"codel-target", "discipline", IMPAIRMENT_CODEL, "codel"},
+	{"codel-interval", "discipline", IMPAIRMENT_CODEL, "codel"},
+};
+
+/* Whether the key is in this map or one on top of defaults, and says anything. */
+static bool is_asked_for(const struct topology_written_impairment *written, size_t key)
+{
+	return written->is_own[key] && impairment_has(&written->values, &impairment_fields[key]);
+}
+
+static bool is_met(const struct impairment *values, const struct need *need)
+{
+	if (need->discipline)
+		return (uint32_t)values->discipline == need->discipline;
+	return impairment_has(values, &impairment_fields[find_field(need->other)]);
+}
+
+/* Reports keys that do nothing in any direction for which they are written. */
+static void check_needs(struct topology_reader *reader, const struct topology_written_impairment *written, size_t count)
+{
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+		size_t key = find_field(needs[i].key);
+		const struct topology_written_impairment *useless = NULL;
+		bool is_useful = false;
+
+		for (size_t j = 0; j < count; j++) {
+			if (!is_asked_for(&written[j], key))
+				continue;
+			if (is_met(&written[j].values, &needs[i]))
+				is_useful = true;
+			else
+				useless = &written[j];
+		}
+		if (!useless || is_useful || !is_new(reader, useless->marks[key], needs[i].key))
+			continue;
+		yaml_reader_error(&reader->yaml, useless->marks[key], "\"%s\" does nothing without \"%s%s%s\"",
+				  needs[i].key, needs[i].other, needs[i].discipline ? ": " : "",
+				  needs[i].discipline ? needs[i].help : "");
+		yaml_reader_help(&reader->yaml, "add %s, as in %s: %s", needs[i].other, needs[i].other, needs[i].help);
+	}
+}
+
+static void check_delay(struct topology_reader *reader, const struct topology_written_impairment *written)
+{
+	const struct impairment *values = &written->values;
+	double in_flight = (double)values->delay * (double)values->rate / (8 * 1e9);
+	struct yaml_mark mark = mark_of(written, "jitter", "delay");
+
+	if (values->jitter > values->delay && is_new(reader, mark, "jitter"))
+		yaml_reader_warning(&reader->yaml, mark,
+				    "a jitter of %gms is more than the delay of %gms: delays are cut off at 0",
+				    (double)values->jitter / 1e6, (double)values->delay / 1e6);
+	mark = mark_of(written, "delay", "rate");
+	if (in_flight > IMPAIRMENT_IN_FLIGHT_MAX && is_new(reader, mark, "delay"))
+		yaml_reader_warning(
+			&reader->yaml, mark,
+			"a delay of %gms at a rate of %gmbit is up to %.0f bytes that are on their way, and "
+			"what is beyond %u is dropped",
+			(double)values->delay / 1e6, (double)values->rate / 1e6, in_flight, IMPAIRMENT_IN_FLIGHT_MAX);
+}
+
+/* RED has two thresholds in frames, by default a quarter and three quarters of the queue. */
+static void check_red(struct topology_reader *reader, const struct topology_written_impairment *written)
+{
+	const struct impairment *values = &written->values;
+	uint32_t limit = values->queue_frames ? values->queue_frames : IMPAIRMENT_QUEUE_FRAMES;
+	uint32_t frames = values->queue_bytes ? 0 : limit;
+	uint32_t low = values->red_min ? values->red_min : frames / 4;
+	uint32_t high = values->red_max ? values->red_max : frames / 4 * 3;
+	struct yaml_mark mark = mark_of(written, "red-min", "red-max");
+
+	if (values->discipline != IMPAIRMENT_RED)
+		return;
+	if (!mark.line)
+		mark = written->mark;
+	if (low && high && low >= high && is_new(reader, mark, "red"))
+		yaml_reader_error(&reader->yaml, mark, "red-min (%u) must be less than red-max (%u)", low, high);
+	mark = mark_of(written, "red-max", "queue");
+	if (frames && values->red_max > frames && is_new(reader, mark, "red-max"))
+		yaml_reader_warning(&reader->yaml, mark, "red-max (%u) is never reached: %u frames fill the queue",
+				    values->red_max, frames);
+}
+
+static void check_codel(struct topology_reader *reader, const struct topology_written_impairment *written)
+{
+	const struct impairment *values = &written->values;
+	uint64_t target = values->codel_target ? values->codel_target : IMPAIRMENT_CODEL_TARGET;
+	uint64_t interval = values->codel_interval ? values->codel_interval : IMPAIRMENT_CODEL_INTERVAL;
+	struct yaml_mark mark = mark_of(written, "codel-target", "codel-interval");
+
+	if (!mark.line)
+		mark = written->mark;
+	if (values->discipline == IMPAIRMENT_CODEL && target >= interval && is_new(reader, mark, "codel"))
+		yaml_reader_error(&reader->yaml, mark, "codel-target (%gms) must be less than codel-interval (%gms)",
+				  (double)target / 1e6, (double)interval / 1e6);
+}
+
+/* Looks whether the longest frame of an interface with this MTU gets through the queue. */
+static void check_sizes(struct topology_reader *reader, const struct topology_written_impairment *written,
+			unsigned int mtu)
+{
+	const struct impairment *values = &written->values;
+	unsigned int longest = (values->mtu && values->mtu < mtu ? values->mtu : mtu) + ETHER_HDR_LEN;
+	struct yaml_mark mark = mark_of(written, "burst", "mtu");
+
+	if (values->burst && values->burst < longest && is_new(reader, mark, "burst"))
+		yaml_reader_warning(&reader->yaml, mark,
+				    "a burst of %u bytes is less than a frame, which has up to %u here: it is as none",
+				    values->burst, longest);
+	mark = mark_of(written, "queue", "mtu");
+	if (values->queue_bytes && values->queue_bytes < longest && is_new(reader, mark, "queue-bytes"))
+		yaml_reader_warning(
+			&reader->yaml, mark,
+			"a queue of %u bytes is less than a frame, which has up to %u here: such never wait",
+			values->queue_bytes, longest);
+}
+
+void topology_check_impair(struct topology_reader *reader, const struct topology_written_impairment *written,
+			   size_t count, const unsigned int *mtus)
+{
+	check_needs(reader, written, count);
+	for (size_t i = 0; i < count; i++) {
+		check_delay(reader, &written[i]);
+		check_red(reader, &written[i]);
+		check_codel(reader, &written[i]);
+		if (mtus)
+			check_sizes(reader, &written[i], mtus[i]);
+	}
+}
+
+/* Where it can be. */
+
+void topology_read_default_impair(struct topology_reader *reader, const struct yaml_tree_node *map)
+{
+	const struct yaml_tree_pair *pair = yaml_tree_find(map, "impair");
+
+	if (pair)
+		topology_apply_impair(reader, pair, &reader->impairment);
+	/* It is for links to use. */
+	memset(reader->impairment.is_own, 0, sizeof(reader->impairment.is_own));
+}
+
+void topology_read_network_impair(struct topology_reader *reader, const struct yaml_tree_node *map,
+				  struct topology_network *network)
+{
+	const struct yaml_tree_pair *pair = yaml_tree_find(map, "impair");
+	struct topology_written_impairment written = {.mark = map->mark};
+
+	if (!pair)
+		return;
+	if (network->mode == TOPOLOGY_ISOLATED) {
+		yaml_reader_error(
+			&reader->yaml, pair->key_mark,
+			"\"impair\" of a network is that of what leads out of it, and nothing leads out of \"%s\"",
+			network->name);
+		yaml_reader_help(&reader->yaml,
+				 "its links have it, {endpoints: [h1, %s], impair: ...}, or \"defaults:\"",
+				 network->name);
+		return;
+	}
+	if (topology_apply_impair(reader, pair, &written))
+		topology_check_impair(reader, &written, 1, NULL);
+	network->impairments[0] = network->impairments[1] = written.values;
+}
+
+/* Applies the maps of a link, 'map', and of its ends.  Returns false after reporting what is wrong with one. */
+static bool apply_all(struct topology_reader *reader, const struct yaml_tree_node *map,
+		      const struct topology_wire *wire, struct topology_written_impairment written[2])
+{
+	static const char *const directed[] = {"impair-ab", "impair-ba"};
+	const struct yaml_tree_pair *both = yaml_tree_find(map, "impair");
+
+	/* Read once, so that what is wrong with it is told once. */
+	if (both && !topology_apply_impair(reader, both, &written[0]))
+		return false;
+	written[1] = written[0];
+	for (size_t side = 0; side < 2; side++) {
+		const struct yaml_tree_pair *one = yaml_tree_find(map, directed[side]);
+
+		if (one && !topology_apply_impair(reader, one, &written[side]))
+			return false;
+		one = wire->ends[side].impair;
+		if (one && !topology_apply_impair(reader, one, &written[side]))
+			return false;
+	}
+	return true;
+}
+
+void topology_read_link_impair(struct topology_reader *reader, const struct yaml_tree_node *map,
+			       struct topology_wire *wire)
+{
+	const struct yaml_tree_pair *schedule = yaml_tree_find(map, "schedule");
+	struct topology_written_impairment written[2] = {reader->impairment, reader->impairment};
+	const unsigned int mtus[2] = {wire->ends[0].mtu, wire->ends[1].mtu};
+	const struct impairment none = {.delay = 0};
+	unsigned int errors_before = reader->yaml.error_count;
+
+	if (!apply_all(reader, map, wire, written))
+		return;
+	topology_check_impair(reader, written, 2, mtus);
+	if (reader->yaml.error_count > errors_before)
+		return;
+	/* Most have none. */
+	if (!impairment_is_equal(&written[0].values, &none) || !impairment_is_equal(&written[1].values, &none)) {
+		wire->impairments = allocate_zeroed(2, sizeof(wire->impairments[0]));
+		wire->impairments[0] = written[0].values;
+		wire->impairments[1] = written[1].values;
+	}
+	if (schedule)
+		topology_read_schedule(reader, schedule, wire);
+}
+
+/* A map by itself. */
+
+/* Sets 'error' to the first of the messages, without its place, and with its help. */
+static void take_first(const char *messages, struct error *error)
+{
+	const char *start = strstr(messages, ": error: "), *end;
+
+	start = start ? start + strlen(": error: ") : messages;
+	end = strchrnul(start, '\n');
+	if (!strncmp(end, "\n  help: ", strlen("\n  help: ")))
+		end = strchrnul(end + 1, '\n');
+	error_set(error, ERROR_USAGE, EINVAL, "%.*s", (int)(end - start), start);
+}
+
+static void read_alone(struct topology_reader *reader, const char *text, struct impairment *impairment)
+{
+	struct topology_written_impairment written = {.values = *impairment};
+	struct yaml_tree *tree = yaml_tree_read(text, strlen(text), &reader->yaml);
+
+	if (tree && !reader->yaml.error_count) {
+		const struct yaml_tree_pair pair = {"impair", {1, 1}, yaml_tree_root(tree)};
+
+		if (topology_apply_impair(reader, &pair, &written))
+			topology_check_impair(reader, &written, 1, NULL);
+	}
+	yaml_tree_free(tree);
+	if (!reader->yaml.error_count)
+		*impairment = written.values;
+}
+
+int topology_read_impairment_text(const char *text, struct impairment *impairment, struct error *error)
+{
+	struct topology_reader reader = {.yaml = {.file = "impair"}};
+	char *messages = NULL;
+	size_t length;
+
+	if (strlen(text) > TEXT_MAX)
+		return error_set(error, ERROR_USAGE, EINVAL, "impairments of more than %d bytes of text", TEXT_MAX);
+	reader.yaml.errors = open_memstream(&messages, &length);
+	if (!reader.yaml.errors)
+		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+	read_alone(&reader, text, impairment);
+	fclose(reader.yaml.errors);
+	if (reader.yaml.error_count)
+		take_first(messages ? messages : "", error);
+	free(messages);
+	return reader.yaml.error_count ? -EINVAL : 0;
+}

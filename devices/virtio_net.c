@@ -89,6 +89,33 @@ static void skip(struct virtqueue_chain *chain, struct frame *frame, size_t coun
 	frame->rest_count = chain->readable_count - i;
 }
 
+/* A frame in one piece on which nothing was left undone, as most are.  Returns false if it is none of those. */
+static bool transmit_simple(struct virtio_net *net)
+{
+	const struct iovec *buffer = net->chain.buffers;
+	const uint8_t *bytes = buffer->iov_base;
+	struct virtio_net_hdr header;
+	struct frame frame;
+	struct iovec rest;
+
+	if (net->chain.readable_count != 1 || buffer->iov_len < HEADER_SIZE + FRAME_HEADER_SIZE ||
+	    buffer->iov_len > HEADER_SIZE + FRAME_SIZE_MAX)
+		return false;
+	memcpy(&header, bytes, sizeof(header));
+	if (header.flags != 0 || header.gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		return false;
+	memcpy(frame.header, bytes + HEADER_SIZE, FRAME_HEADER_SIZE);
+	frame.header_size = FRAME_HEADER_SIZE;
+	frame.offload = (struct frame_offload){0};
+	frame.size = buffer->iov_len - HEADER_SIZE;
+	rest.iov_base = (uint8_t *)buffer->iov_base + HEADER_SIZE + FRAME_HEADER_SIZE;
+	rest.iov_len = frame.size - FRAME_HEADER_SIZE;
+	frame.rest = &rest;
+	frame.rest_count = rest.iov_len > 0;
+	net->net_ops->transmit(net->opaque, &frame);
+	return true;
+}
+
 static void transmit(struct virtio_net *net)
 {
 	struct iov_cursor cursor = {.buffers = net->chain.buffers, .count = net->chain.readable_count};
@@ -135,7 +162,8 @@ static bool transmit_batch(struct virtio_net *net)
 			virtio_device_quarantine(&net->device, "transmit chain is writable or shorter than the header");
 			return true;
 		}
-		transmit(net);
+		if (!transmit_simple(net))
+			transmit(net);
 		virtqueue_push(queue, net->chain.head, 0);
 	}
 	return false;
@@ -390,6 +418,43 @@ static enum virtio_net_result fill_buffers(struct virtio_net *net, const struct 
 	return left == 0 ? VIRTIO_NET_DELIVERED : VIRTIO_NET_TOO_LONG;
 }
 
+/* Copies a frame on which nothing was left undone into the next buffer, if that is in one piece and has room for it, as
+ * most have.  Returns false, with nothing taken, if not. */
+static bool fill_single(struct virtio_net *net, struct virtqueue *queue, const struct frame *frame)
+{
+	const struct virtio_net_hdr_mrg_rxbuf header = {.num_buffers = 1};
+	struct virtqueue_chain *chain = &net->receive_chain;
+	size_t left = frame->size - frame->header_size;
+	uint8_t *at;
+
+	if (frame_is_offloaded(frame) || virtqueue_pop(queue, chain) != VIRTQUEUE_OK)
+		return false;
+	if (chain->writable_count != 1 || chain->readable_count > 0 ||
+	    chain->writable_size < HEADER_SIZE + frame->size) {
+		virtqueue_unpop(queue, 1);
+		return false;
+	}
+	at = chain->buffers[0].iov_base;
+	memcpy(at, &header, HEADER_SIZE);
+	at += HEADER_SIZE;
+	/* Of a size that is known here it is a few instructions, and it is nearly always this one. */
+	if (frame->header_size == FRAME_HEADER_SIZE)
+		memcpy(at, frame->header, FRAME_HEADER_SIZE);
+	else
+		memcpy(at, frame->header, frame->header_size);
+	at += frame->header_size;
+	for (unsigned int i = 0; i < frame->rest_count; i++) {
+		size_t part = frame->rest[i].iov_len < left ? frame->rest[i].iov_len : left;
+
+		/* Two guests' buffers never overlap, but one guest's may: it can post the same memory twice. */
+		memmove(at, frame->rest[i].iov_base, part);
+		at += part;
+		left -= part;
+	}
+	virtqueue_push(queue, chain->head, (uint32_t)(HEADER_SIZE + frame->size));
+	return true;
+}
+
 enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct frame *frame)
 {
 	struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_RECEIVE);
@@ -402,6 +467,8 @@ enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct f
 		return VIRTIO_NET_FILTERED;
 	if (frame->size > (size_t)net->mtu + MTU_EXTRA)
 		return VIRTIO_NET_MTU;
+	if (fill_single(net, queue, frame))
+		return VIRTIO_NET_DELIVERED;
 	count = count_buffers(net, HEADER_SIZE + frame->size, &result);
 	return count > 0 ? fill_buffers(net, frame, count) : result;
 }

@@ -15,13 +15,21 @@
  *
  * Ring fields are accessed as volatile, once.  Order: what the driver wrote before moving its index is seen after an
  * acquire load of the index; what we wrote is seen by the driver before our index through a release store.  Where one
- * side stores and then loads what the other stores (index against event), a full fence stands between. */
+ * side stores and then loads what the other stores (index against event), a full fence stands between.
+ *
+ * The driver wrote all this on another processor, so the first look at a line of it takes as long as the rest of a
+ * frame's way.  The driver's index is therefore looked at once for all chains it has made available, and the buffers of
+ * chains to come are fetched while others are worked on. */
 
 #define TAG_QUEUE STATE_TAG('v', 'q', 'u', 'e')
 
 #define RING_FLAGS 0
 #define RING_INDEX 2
 #define RING_START 4
+
+#define CACHE_LINE 64
+/* Chains between the one that is taken and the one that is fetched: some hundred nanoseconds of work. */
+#define PREFETCH_DISTANCE 4
 
 static bool fail(struct virtqueue *queue, const char *error)
 {
@@ -75,6 +83,7 @@ static bool map_rings(struct virtqueue *queue, const struct guest_memory *memory
 bool virtqueue_start(struct virtqueue *queue, const struct guest_memory *memory, uint64_t features)
 {
 	queue->next_available = 0;
+	queue->seen_available = 0;
 	queue->next_used = 0;
 	queue->published = 0;
 	queue->interrupted_before = false;
@@ -121,6 +130,7 @@ void virtqueue_restore(struct virtqueue *queue, struct state *state)
 		.driver_area = saved.driver_area,
 		.device_area = saved.device_area,
 		.next_available = saved.next_available,
+		.seen_available = saved.next_available,
 		.next_used = saved.next_used,
 		.published = saved.published,
 		.interrupted_before = saved.interrupted_before != 0,
@@ -203,6 +213,8 @@ static bool read_chain(struct virtqueue *queue, struct virtqueue_chain *chain)
 {
 	unsigned int index = chain->head;
 
+	chain->readable_count = chain->writable_count = 0;
+	chain->readable_size = chain->writable_size = 0;
 	for (unsigned int steps = 0;; steps++) {
 		struct vring_desc descriptor;
 
@@ -221,23 +233,89 @@ static bool read_chain(struct virtqueue *queue, struct virtqueue_chain *chain)
 	}
 }
 
-enum virtqueue_result virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
+/* Looks at the driver's index. */
+static enum virtqueue_result look(struct virtqueue *queue)
 {
-	uint16_t waiting;
+	uint16_t index = load_16(queue->available + RING_INDEX);
 
-	if (queue->error || !queue->started)
-		return VIRTQUEUE_BROKEN;
-	waiting = (uint16_t)(load_16(queue->available + RING_INDEX) - queue->next_available);
-	if (waiting == 0)
+	if (index == queue->next_available)
 		return VIRTQUEUE_EMPTY;
-	if (waiting > queue->size) { /* Also when the index went backwards. */
+	if ((uint16_t)(index - queue->next_available) > queue->size) { /* Also when the index went backwards. */
 		fail(queue, "available index jumped");
 		return VIRTQUEUE_BROKEN;
 	}
-	chain->head = load_16(queue->available + RING_START + 2u * (queue->next_available & (queue->size - 1u)));
-	chain->readable_count = chain->writable_count = 0;
-	chain->readable_size = chain->writable_size = 0;
-	if (!read_chain(queue, chain))
+	queue->seen_available = index;
+	return VIRTQUEUE_OK;
+}
+
+static uint16_t head_at(const struct virtqueue *queue, uint16_t index)
+{
+	return load_16(queue->available + RING_START + 2u * (index & (queue->size - 1u)));
+}
+
+/* Fetches what a chain to come begins with.  It is only a hint: what is read here is read again, and checked, when the
+ * chain is taken. */
+static void prefetch(const struct virtqueue *queue)
+{
+	uint16_t ahead = (uint16_t)(queue->next_available + PREFETCH_DISTANCE);
+	struct vring_desc descriptor;
+	const uint8_t *base;
+
+	if ((uint16_t)(queue->seen_available - queue->next_available) <= PREFETCH_DISTANCE)
+		return;
+	descriptor = read_descriptor(queue->descriptors, head_at(queue, ahead) & (queue->size - 1u));
+	base = guest_memory_slice(queue->memory, descriptor.addr, 2 * CACHE_LINE);
+	if (!base)
+		return;
+	if (descriptor.flags & VRING_DESC_F_WRITE) {
+		__builtin_prefetch(base, 1);
+		__builtin_prefetch(base + CACHE_LINE, 1);
+	} else {
+		__builtin_prefetch(base);
+		__builtin_prefetch(base + CACHE_LINE);
+	}
+}
+
+/* A chain of one buffer, as most are.  Returns false if it is no such chain, or one that breaks a rule. */
+static inline bool read_single(const struct virtqueue *queue, struct virtqueue_chain *chain)
+{
+	struct vring_desc descriptor;
+	void *base;
+
+	if (chain->head >= queue->size)
+		return false;
+	descriptor = read_descriptor(queue->descriptors, chain->head);
+	base = guest_memory_slice(queue->memory, descriptor.addr, descriptor.len);
+	if ((descriptor.flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) || !base)
+		return false;
+	chain->buffers[0] = (struct iovec){.iov_base = base, .iov_len = descriptor.len};
+	if (descriptor.flags & VRING_DESC_F_WRITE) {
+		chain->readable_count = 0;
+		chain->readable_size = 0;
+		chain->writable_count = 1;
+		chain->writable_size = descriptor.len;
+	} else {
+		chain->readable_count = 1;
+		chain->readable_size = descriptor.len;
+		chain->writable_count = 0;
+		chain->writable_size = 0;
+	}
+	return true;
+}
+
+enum virtqueue_result virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
+{
+	if (queue->error || !queue->started)
+		return VIRTQUEUE_BROKEN;
+	if (queue->next_available == queue->seen_available) {
+		enum virtqueue_result result = look(queue);
+
+		if (result != VIRTQUEUE_OK)
+			return result;
+	}
+	prefetch(queue);
+	chain->head = head_at(queue, queue->next_available);
+	if (!read_single(queue, chain) && !read_chain(queue, chain))
 		return VIRTQUEUE_BROKEN;
 	queue->next_available++;
 	return VIRTQUEUE_OK;

@@ -48,6 +48,7 @@ struct virtqueue {
 	bool started;
 	bool indirect, event_index;
 	uint16_t next_available; /* Index of the next chain to take. */
+	uint16_t seen_available; /* The driver's index, as last looked at. */
 	uint16_t next_used;      /* Index of the next used element to write. */
 	uint16_t published;      /* Used index the driver has been shown. */
 	bool interrupted_before;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/machine.h"
+#include "devices/offload.h"
 #include "devices/receive_filter.h"
 #include "devices/virtio_pci.h"
 
@@ -15,6 +16,10 @@
  * Transmit: a kick starts a batch; each chain is a virtio-net header and a frame, which is given to ops->transmit while
  * it is in the guest's memory, and then pushed.  After TRANSMIT_BATCH frames the other ports have their turn, and a
  * task goes on.
+ *
+ * The header of a frame on which something was left undone is the driver's word, as is all in the frame: one is
+ * checked against the other, in a copy of all headers, before anybody sees it.  That may be longer than what a frame
+ * has room for, and then its end is the first piece of the frame's rest.
  *
  * Receive: a frame goes into one buffer, or, with mergeable buffers, into as many as it takes.  In that case they are
  * counted first, put back, and popped again to be filled, so that memory for one chain suffices; a driver that changes
@@ -51,6 +56,11 @@
 /* A driver that cannot tell its address, or what else it wants, gets everything. */
 #define FILTER_FEATURES (FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR))
 
+#define OFFLOAD_FEATURES \
+	(FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_TSO4) | FEATURE(VIRTIO_NET_F_HOST_TSO6) | \
+	 FEATURE(VIRTIO_NET_F_HOST_ECN) | FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO4) | \
+	 FEATURE(VIRTIO_NET_F_GUEST_TSO6) | FEATURE(VIRTIO_NET_F_GUEST_ECN))
+
 #define HEADER_SIZE sizeof(struct virtio_net_hdr_mrg_rxbuf)
 
 struct virtio_net {
@@ -66,7 +76,8 @@ struct virtio_net {
 	struct virtqueue_chain chain; /* Transmit and control. */
 	/* Receive.  An answer to a frame may come back to its sender while that is still at its transmit chain. */
 	struct virtqueue_chain receive_chain;
-	struct iovec source[VIRTQUEUE_SIZE_MAX + 2]; /* virtio-net header, frame's header, its rest. */
+	struct iovec source[VIRTQUEUE_SIZE_MAX + 3]; /* virtio-net header, frame's header, its rest. */
+	struct iovec pieces[VIRTQUEUE_SIZE_MAX + 1]; /* The rest of a frame whose headers are long. */
 };
 
 static struct virtio_net *from_device(struct virtio_device *device)
@@ -116,6 +127,96 @@ static bool transmit_simple(struct virtio_net *net)
 	return true;
 }
 
+/* The features that a driver needs to leave work undone, and those it needs to be given such frames. */
+struct offload_features {
+	uint64_t checksum, tcpv4, tcpv6, ecn;
+};
+
+static const struct offload_features to_send = {.checksum = FEATURE(VIRTIO_NET_F_CSUM),
+						.tcpv4 = FEATURE(VIRTIO_NET_F_HOST_TSO4),
+						.tcpv6 = FEATURE(VIRTIO_NET_F_HOST_TSO6),
+						.ecn = FEATURE(VIRTIO_NET_F_HOST_ECN)};
+static const struct offload_features to_receive = {.checksum = FEATURE(VIRTIO_NET_F_GUEST_CSUM),
+						   .tcpv4 = FEATURE(VIRTIO_NET_F_GUEST_TSO4),
+						   .tcpv6 = FEATURE(VIRTIO_NET_F_GUEST_TSO6),
+						   .ecn = FEATURE(VIRTIO_NET_F_GUEST_ECN)};
+
+static bool has_negotiated(const struct virtio_net *net, const struct offload_features *features,
+			   const struct frame_offload *offload)
+{
+	uint64_t needed = features->checksum;
+
+	if (offload->segment_size > 0)
+		needed |= offload->segmentation == FRAME_TCPV4 ? features->tcpv4 : features->tcpv6;
+	if (offload->has_ecn)
+		needed |= features->ecn;
+	return virtio_device_has(&net->device, needed);
+}
+
+/* What the driver's header says, if it says nothing that no driver may (5.1.6.2.1). */
+static bool read_header(const struct virtio_net_hdr *header, struct frame_offload *offload)
+{
+	const unsigned int type = header->gso_type & ~(unsigned int)VIRTIO_NET_HDR_GSO_ECN;
+
+	*offload = (struct frame_offload){.checksum_start = header->csum_start, .checksum_offset = header->csum_offset};
+	if (header->flags != VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		return false; /* Segments need checksums too. */
+	if (header->gso_type == VIRTIO_NET_HDR_GSO_NONE)
+		return true;
+	offload->segment_size = header->gso_size;
+	offload->segmentation = type == VIRTIO_NET_HDR_GSO_TCPV4 ? FRAME_TCPV4 : FRAME_TCPV6;
+	offload->has_ecn = (header->gso_type & VIRTIO_NET_HDR_GSO_ECN) != 0;
+	return header->gso_size > 0 && (type == VIRTIO_NET_HDR_GSO_TCPV4 || type == VIRTIO_NET_HDR_GSO_TCPV6);
+}
+
+static void write_header(struct virtio_net_hdr *header, const struct frame_offload *offload)
+{
+	header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	header->csum_start = offload->checksum_start;
+	header->csum_offset = offload->checksum_offset;
+	if (offload->segment_size == 0)
+		return;
+	header->gso_type =
+		(uint8_t)((offload->segmentation == FRAME_TCPV4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6) |
+			  (offload->has_ecn ? VIRTIO_NET_HDR_GSO_ECN : 0));
+	header->gso_size = offload->segment_size;
+	header->hdr_len = offload->header_size;
+}
+
+/* Puts the headers that are beyond the frame's own before its rest. */
+static void add_headers(struct virtio_net *net, struct frame *frame, uint8_t *bytes, size_t count)
+{
+	net->pieces[0] = (struct iovec){.iov_base = bytes, .iov_len = count};
+	memcpy(net->pieces + 1, frame->rest, frame->rest_count * sizeof(*frame->rest));
+	frame->rest = net->pieces;
+	frame->rest_count++;
+}
+
+/* A frame of the right size on which something was left undone. */
+__attribute__((noinline)) static void transmit_offloaded(struct virtio_net *net, struct iov_cursor *cursor,
+							 const struct virtio_net_hdr *header, size_t size)
+{
+	struct frame frame = {.size = size};
+	uint8_t bytes[OFFLOAD_HEADERS_MAX];
+	size_t count;
+
+	if (!read_header(header, &frame.offload) || !has_negotiated(net, &to_send, &frame.offload)) {
+		net->net_ops->refused(net->opaque, VIRTIO_NET_OFFLOAD, size);
+		return;
+	}
+	count = iov_read(cursor, bytes, frame.offload.segment_size > 0 ? sizeof(bytes) : FRAME_HEADER_SIZE);
+	if (!offload_check(&frame.offload, bytes, count, size)) {
+		net->net_ops->refused(net->opaque, VIRTIO_NET_OFFLOAD, size);
+		return;
+	}
+	frame.header_size = count < FRAME_HEADER_SIZE ? count : FRAME_HEADER_SIZE;
+	memcpy(frame.header, bytes, frame.header_size);
+	skip(&net->chain, &frame, HEADER_SIZE + count);
+	if (count > frame.header_size)
+		add_headers(net, &frame, bytes + frame.header_size, count - frame.header_size);
+	net->net_ops->transmit(net->opaque, &frame);
+}
+
 static void transmit(struct virtio_net *net)
 {
 	struct iov_cursor cursor = {.buffers = net->chain.buffers, .count = net->chain.readable_count};
@@ -129,7 +230,7 @@ static void transmit(struct virtio_net *net)
 	} else if (size > FRAME_SIZE_MAX) {
 		net->net_ops->refused(net->opaque, VIRTIO_NET_OVERSIZED, size);
 	} else if (header.hdr.flags != 0 || header.hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		net->net_ops->refused(net->opaque, VIRTIO_NET_OFFLOAD, size);
+		transmit_offloaded(net, &cursor, &header.hdr, size);
 	} else {
 		frame.header_size = iov_read(&cursor, frame.header, FRAME_HEADER_SIZE);
 		skip(&net->chain, &frame, HEADER_SIZE + frame.header_size);
@@ -315,7 +416,8 @@ struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
 		.device_id = DEVICE_ID_NET,
 		.class_code = VIRTIO_CLASS_NETWORK,
 		.features = FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS) | FEATURE(VIRTIO_NET_F_MTU) |
-			    FEATURE(VIRTIO_NET_F_MRG_RXBUF) | FEATURE(VIRTIO_NET_F_CTRL_VQ) | FILTER_FEATURES,
+			    FEATURE(VIRTIO_NET_F_MRG_RXBUF) | FEATURE(VIRTIO_NET_F_CTRL_VQ) | FILTER_FEATURES |
+			    (options->has_offload ? OFFLOAD_FEATURES : 0),
 		.queue_count = QUEUE_COUNT,
 		.config_size = sizeof(struct virtio_net_config),
 		.slot = options->slot,
@@ -396,6 +498,8 @@ static enum virtio_net_result fill_buffers(struct virtio_net *net, const struct 
 	size_t left = HEADER_SIZE + frame->size;
 	unsigned int pieces = 0;
 
+	if (frame_is_offloaded(frame))
+		write_header(&header.hdr, &frame->offload);
 	net->source[0] = (struct iovec){.iov_base = &header, .iov_len = sizeof(header)};
 	net->source[1] = (struct iovec){.iov_base = (void *)(uintptr_t)frame->header, .iov_len = frame->header_size};
 	for (unsigned int i = 0; i < frame->rest_count; i++)
@@ -455,6 +559,11 @@ static bool fill_single(struct virtio_net *net, struct virtqueue *queue, const s
 	return true;
 }
 
+bool virtio_net_takes(const struct virtio_net *net, const struct frame *frame)
+{
+	return !frame_is_offloaded(frame) || has_negotiated(net, &to_receive, &frame->offload);
+}
+
 enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct frame *frame)
 {
 	struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_RECEIVE);
@@ -465,7 +574,7 @@ enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct f
 		return VIRTIO_NET_NOT_READY;
 	if (virtio_device_has(&net->device, FILTER_FEATURES) && !receive_filter_passes(&net->filter, frame->header))
 		return VIRTIO_NET_FILTERED;
-	if (frame->size > (size_t)net->mtu + MTU_EXTRA)
+	if (offload_wire_size(frame) > (size_t)net->mtu + MTU_EXTRA)
 		return VIRTIO_NET_MTU;
 	if (fill_single(net, queue, frame))
 		return VIRTIO_NET_DELIVERED;

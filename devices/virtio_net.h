@@ -6,13 +6,16 @@
  * ====================================
  *
  * A NIC with one receive, one transmit and the control queue.  Frames from the guest go to a callback while they are
- * still in the guest's memory; frames to the guest are copied straight into its receive buffers.  No offloads are
- * offered: what passes is what a wire would carry.  The driver says which destinations it wants to hear of
- * (devices/receive_filter.h).
+ * still in the guest's memory; frames to the guest are copied straight into its receive buffers.  The driver says which
+ * destinations it wants to hear of (devices/receive_filter.h).
+ *
+ * Where offloads are offered, a driver that takes them leaves checksums, and the cutting of TCP into segments, to
+ * others, and is given frames of others who did (struct frame_offload); else what passes is what a wire would carry.
+ * What the header of such a frame says is checked here, once, so that all behind can rely on it.
  *
  * A frame longer than the MTU is lost on its way to the guest, with an Ethernet header and up to two VLAN tags on top
- * of the MTU.  By the specification (5.1.4.1) a device would see to that only where the driver negotiated
- * VIRTIO_NET_F_MTU; here the MTU is the wire's, which does not ask.
+ * of the MTU; one that is still to be cut goes by its segments.  By the specification (5.1.4.1) a device would see to
+ * that only where the driver negotiated VIRTIO_NET_F_MTU; here the MTU is the wire's, which does not ask.
  *
  * Thread-safety: the queues belong to the loop given at creation (the data plane's), and so do all functions
  * here but create and destroy.
@@ -42,7 +45,7 @@ enum virtio_net_result {
 enum virtio_net_refusal {
 	VIRTIO_NET_RUNT,      /* Shorter than FRAME_SIZE_MIN. */
 	VIRTIO_NET_OVERSIZED, /* Longer than FRAME_SIZE_MAX. */
-	VIRTIO_NET_OFFLOAD,   /* The header asks for an offload that was not negotiated. */
+	VIRTIO_NET_OFFLOAD, /* The header asks for an offload that was not negotiated, or that the frame cannot have. */
 };
 
 struct virtio_net_ops {
@@ -55,6 +58,7 @@ struct virtio_net_ops {
 struct virtio_net_options {
 	uint8_t mac[6];
 	uint16_t mtu;      /* Offered as VIRTIO_NET_F_MTU, and kept in any case. */
+	bool has_offload;  /* Checksum and TCP segmentation offloads are offered, for both ways. */
 	unsigned int slot; /* PCI slot, 1 to 31. */
 	const char *name;  /* "h1:eth0", for the log; copied. */
 	const struct virtio_net_ops *ops;
@@ -66,7 +70,11 @@ struct virtio_net_options {
 struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
 				     const struct virtio_net_options *options, struct error *error);
 
-/* Copies a frame into the guest's receive ring.  The guest learns of it at virtio_net_flush(). */
+/* Whether the driver takes the frame with what was left undone on it. */
+bool virtio_net_takes(const struct virtio_net *net, const struct frame *frame);
+
+/* Copies a frame, which the driver takes, into the guest's receive ring.  The guest learns of it at
+ * virtio_net_flush(). */
 enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct frame *frame);
 
 /* Buffers that the guest's receive ring can have, at most. */

@@ -95,6 +95,8 @@ void capture_resume(struct capture *capture, const struct frame *frame, uint64_t
 void capture_send(struct capture *capture, int port);
 /* It came out of the wire at this port, and in this form: 'frame' may be another with other tags. */
 void capture_receive(struct capture *capture, int port, const struct frame *frame);
+/* What comes next is a form that was not seen before, even where a frame is at the same address. */
+void capture_change_form(struct capture *capture);
 /* It was to come out at this port, and died there for the reason 'reason' of enum drop_reason; 'limit' is the number it
  * was above, or 0. */
 void capture_drop_received(struct capture *capture, int port, const struct frame *frame, int reason, uint32_t limit);

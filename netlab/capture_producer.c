@@ -13,6 +13,13 @@ static void count_lost(struct capture *capture, int port)
 	atomic_store_explicit(lost, atomic_load_explicit(lost, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
+static uint8_t undone_of(const struct frame *frame)
+{
+	unsigned int checksum = frame_is_offloaded(frame) ? CAPTURE_CHECKSUM : 0;
+
+	return (uint8_t)(checksum | (frame->offload.segment_size > 0 ? CAPTURE_SEGMENTATION : 0));
+}
+
 /* Begins a record of the frame in this form. */
 static void open_record(struct capture *capture, const struct frame *frame)
 {
@@ -32,6 +39,7 @@ static void open_record(struct capture *capture, const struct frame *frame)
 	*record = (struct capture_record){.time = current->time,
 					  .id = current->id,
 					  .kind = CAPTURE_FRAME,
+					  .undone = undone_of(frame),
 					  .size = (uint32_t)frame->size,
 					  .captured = captured};
 	current->crossings = (struct capture_crossing *)(uintptr_t)capture_record_crossings(record);
@@ -111,6 +119,11 @@ void capture_receive(struct capture *capture, int port, const struct frame *fram
 
 	if (crossing)
 		crossing->is_on_wire = crossing->is_received = true;
+}
+
+void capture_change_form(struct capture *capture)
+{
+	capture->current.frame = NULL;
 }
 
 void capture_drop_received(struct capture *capture, int port, const struct frame *frame, int reason, uint32_t limit)

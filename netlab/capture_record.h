@@ -6,8 +6,8 @@
  * (netlab/capture_recorder.h).
  *
  * A frame is one record, whatever the number of ports it crosses: its bytes, once, and then its crossings in their
- * order.  One that gets another tag on its way, or crosses more than CAPTURE_CROSSINGS_MAX ports, is several records of
- * the same id.
+ * order.  One that gets another tag on its way, is cut into segments, or crosses more than CAPTURE_CROSSINGS_MAX ports,
+ * is several records of the same id.
  *
  * Thread-safety: a record is its thread's alone until it is committed to the ring, and constant from then on. */
 
@@ -23,6 +23,12 @@ enum capture_kind {
 	CAPTURE_EVENT, /* Something that is no frame happened: 'bytes' is a text. */
 	CAPTURE_END,   /* 'id' is the number of a port whose last frame was captured. */
 	CAPTURE_MARK,  /* 'id' is a struct capture_mark's address. */
+};
+
+/* What was left to others. */
+enum capture_undone {
+	CAPTURE_CHECKSUM = 1,     /* Its checksum is to be completed. */
+	CAPTURE_SEGMENTATION = 2, /* It is to be cut into segments. */
 };
 
 struct capture_crossing {
@@ -46,7 +52,8 @@ struct capture_record {
 	uint64_t time; /* Nanoseconds since the epoch. */
 	uint64_t id;
 	uint16_t kind;
-	uint16_t is_impaired;    /* There is a struct capture_impairment behind the crossings. */
+	uint8_t is_impaired;     /* There is a struct capture_impairment behind the crossings. */
+	uint8_t undone;          /* Bits of enum capture_undone: the frame is not what a wire would carry. */
 	uint32_t size;           /* Of the frame. */
 	uint32_t captured;       /* Bytes that are here ... */
 	uint32_t crossing_count; /* ... and crossings behind them. */

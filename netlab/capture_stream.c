@@ -384,6 +384,8 @@ static bool put_crossing(struct capture_stream *stream, const struct capture_rec
 		.captured = record->captured < snap_len ? record->captured : snap_len,
 		.size = record->size,
 		.direction = crossing->is_received ? PCAPNG_INBOUND : PCAPNG_OUTBOUND,
+		.flags = (record->undone & CAPTURE_CHECKSUM ? PCAPNG_CHECKSUM_NOT_READY : 0) |
+			 (record->undone & CAPTURE_SEGMENTATION ? PCAPNG_SEGMENTATION_OFFLOADED : 0),
 		.id = record->id,
 		.verdict = is_clean ? 0 : crossing->drop,
 	};

@@ -12,6 +12,7 @@
 
 #include "core/loop.h"
 #include "core/thread.h"
+#include "devices/offload.h"
 #include "netlab/capture.h"
 #include "netlab/dataplane_internal.h"
 #include "netlab/port_rules.h"
@@ -90,8 +91,12 @@ struct dataplane *dataplane_create(struct error *error)
 	TAILQ_INIT(&dataplane->unflushed);
 	SLIST_INIT(&dataplane->networks);
 	STAILQ_INIT(&dataplane->answers);
-	dataplane->loop = loop_create(error);
+	dataplane->room = malloc(OFFLOAD_ROOM);
+	dataplane->loop = dataplane->room ? loop_create(error) : NULL;
 	if (!dataplane->loop) {
+		if (!dataplane->room)
+			error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
+		free(dataplane->room);
 		free(dataplane);
 		return NULL;
 	}
@@ -430,6 +435,10 @@ void port_deliver(struct port *port, const struct frame *frame, uint64_t now)
 		port_drop_received(port, frame, DROP_LINK_DOWN, 0);
 		return;
 	}
+	if (frame_is_offloaded(frame) && !port_takes(port, frame)) {
+		port_finish(port, frame, now, port_deliver);
+		return;
+	}
 	result = port->ops ? port->ops->deliver(port->opaque, frame) : PORT_NOT_READY;
 	if (result != PORT_DELIVERED && result != PORT_FILTERED) {
 		port_drop_received(port, frame, reason_of(result),
@@ -455,7 +464,9 @@ void port_deliver(struct port *port, const struct frame *frame, uint64_t now)
 /* The same, by way of the wire to the port. */
 static void deliver_by_wire(struct port *port, const struct frame *frame, uint64_t now)
 {
-	if (!port->wires[PORT_RECEIVES] || port_wire_passes(port, PORT_RECEIVES, frame, now))
+	if (frame_is_offloaded(frame) && port_is_impaired(port, PORT_RECEIVES))
+		port_finish(port, frame, now, deliver_by_wire);
+	else if (!port->wires[PORT_RECEIVES] || port_wire_passes(port, PORT_RECEIVES, frame, now))
 		port_deliver(port, frame, now);
 }
 
@@ -484,8 +495,8 @@ static void send_out(const struct transit *transit, struct port *to)
 }
 
 /* Takes the frame out of the account of those the port may flood.  Each costs its part of a second, and a second may be
- * owed. */
-static bool may_flood(struct port *port, uint64_t now)
+ * owed; more than that by a frame that stands for many. */
+static bool may_flood(struct port *port, const struct frame *frame, uint64_t now)
 {
 	uint64_t price, due = port->storm_due > now ? port->storm_due : now;
 
@@ -494,7 +505,7 @@ static bool may_flood(struct port *port, uint64_t now)
 	price = SECOND / port->rules.storm;
 	if (due + price > now + SECOND)
 		return false;
-	port->storm_due = due + price;
+	port->storm_due = due + price * offload_count(frame);
 	return true;
 }
 
@@ -503,7 +514,7 @@ static void flood(const struct transit *transit)
 	struct port *from = transit->from, *port;
 	unsigned int reached = 0;
 
-	if (!may_flood(from, transit->now)) {
+	if (!may_flood(from, transit->untagged, transit->now)) {
 		port_drop_sent(from, DROP_STORM, from->rules.storm);
 		return;
 	}
@@ -615,8 +626,6 @@ void port_pass_on(struct port *from, const struct frame *frame, uint64_t now)
 /* What happens to a frame from here on where it is sent. */
 static void send_by_wire(struct port *from, const struct frame *frame, uint64_t now)
 {
-	if (from->mirror_count > 0)
-		copy_to_mirrors(from, frame, now);
 	if (port_is_blocked(from, PORT_SENDS)) {
 		port_drop_sent(from, DROP_LINK_DOWN, 0);
 		return;
@@ -627,12 +636,11 @@ static void send_by_wire(struct port *from, const struct frame *frame, uint64_t 
 		port_pass_on(from, frame, now);
 }
 
-static void forward(struct port *from, const struct frame *frame)
+/* port_function */
+static void forward_at(struct port *from, const struct frame *frame, uint64_t now)
 {
 	struct dataplane *dataplane = from->dataplane;
 	struct capture *capture = dataplane->capture;
-	/* A link that is not captured needs no clock. */
-	uint64_t now = from->network || capture ? loop_now() : 0;
 
 	dataplane_count(&from->transmitted_frames, 1);
 	dataplane_count(&from->transmitted_bytes, frame->size);
@@ -642,8 +650,21 @@ static void forward(struct port *from, const struct frame *frame)
 		capture_send(capture, from->capture_port);
 	}
 	send_by_wire(from, frame, now);
+	if (from->mirror_count > 0)
+		copy_to_mirrors(from, frame, now); /* Which may have another form of it captured. */
 	if (capture)
 		capture_end(capture);
+}
+
+static void forward(struct port *from, const struct frame *frame)
+{
+	/* A link that is not captured needs no clock. */
+	uint64_t now = from->network || from->dataplane->capture ? loop_now() : 0;
+
+	if (frame_is_offloaded(frame) && port_is_impaired(from, PORT_SENDS))
+		port_finish(from, frame, now, forward_at);
+	else
+		forward_at(from, frame, now);
 }
 
 static void keep_answer(struct port *from, const struct frame *frame)
@@ -659,6 +680,7 @@ static void keep_answer(struct port *from, const struct frame *frame)
 	}
 	dataplane->answer_count++;
 	answer->from = from;
+	answer->offload = frame->offload;
 	answer->size = frame->size;
 	frame_copy(frame, answer->bytes, frame->size);
 	STAILQ_INSERT_TAIL(&dataplane->answers, answer, next);
@@ -670,6 +692,7 @@ static void forward_answer(const struct answer *answer)
 	struct iovec rest;
 
 	frame_set(&frame, &rest, answer->bytes, answer->size);
+	frame.offload = answer->offload;
 	forward(answer->from, &frame);
 }
 

@@ -31,6 +31,11 @@
  * A port may lose its carrier, and either direction of its wire may be cut: then a frame ends at the first such port it
  * meets, at its sender or at a receiver.
  *
+ * A frame on which work was left undone (struct frame_offload) goes as it is to ports that take it so.  Others get the
+ * frames it stands for on a wire, one after the other: each is counted and captured there as a frame, all with the one
+ * id, while a port that took the whole frame has it as one.  So a port's counters and its capture always tell the same,
+ * and what crossed it.  A limit of floods counts what a wire would carry.
+ *
  * A port may have mirrors, other ports that are given a copy of all its capture would have, as it would have it.
  * Copies are counted as received by the mirror, which has no mirrors itself.
  *
@@ -104,6 +109,8 @@ enum port_result {
  * function may plug or join ports, save that flush may unplug its own: the peer has gone. */
 struct port_ops {
 	enum port_result (*deliver)(void *opaque, const struct frame *frame);
+	/* Whether 'deliver' takes this frame, on which work was left undone; else it is done first.  NULL: none. */
+	bool (*takes)(void *opaque, const struct frame *frame);
 	/* End of the turn: publish what was delivered.  Only called when something was.  May be NULL. */
 	void (*flush)(void *opaque);
 	/* What a frame that was not delivered was above, for this reason: an MTU, a queue's length, or 0.  May be

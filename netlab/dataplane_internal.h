@@ -3,8 +3,9 @@
 #define NETLAB_DATAPLANE_INTERNAL_H 1
 
 /* What netlab/dataplane.c, netlab/dataplane_rules.c (rules of ports, mirrors, what is learnt),
- * netlab/dataplane_link.c (carrier and cuts), netlab/dataplane_capture.c (what the capture knows of ports) and
- * netlab/dataplane_state.c (saving and restoring) share.  Thread-safety: as netlab/dataplane.h. */
+ * netlab/dataplane_link.c (carrier and cuts), netlab/dataplane_wire.c (impairments), netlab/dataplane_offload.c (work
+ * left undone), netlab/dataplane_capture.c (what the capture knows of ports) and netlab/dataplane_state.c (saving and
+ * restoring) share.  Thread-safety: as netlab/dataplane.h. */
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -83,6 +84,7 @@ struct network {
 struct answer {
 	struct port *from;
 	STAILQ_ENTRY(answer) next;
+	struct frame_offload offload;
 	size_t size;
 	uint8_t bytes[];
 };
@@ -101,6 +103,7 @@ struct dataplane {
 	struct deadline_heap wires;  /* What is due in them ... */
 	struct loop_timer wires_due; /* ... the first of which this timer waits for. */
 	uint64_t held_since, held;   /* Nanoseconds in which wires stood still, and when they began to, or 0. */
+	uint8_t *room;               /* Where work that was left undone is done: OFFLOAD_ROOM bytes. */
 	bool forwarding;
 	bool is_held; /* Nobody transmits. */
 	pthread_t thread;
@@ -132,12 +135,22 @@ void port_pass_on(struct port *from, const struct frame *frame, uint64_t now);
 void port_deliver(struct port *port, const struct frame *frame, uint64_t now);
 void dataplane_forward_answers(struct dataplane *dataplane);
 
+/* netlab/dataplane_offload.c, for frames on which work was left undone. */
+
+typedef void port_function(struct port *port, const struct frame *frame, uint64_t now);
+/* Calls 'function' for each frame that a wire would carry in place of this one. */
+void port_finish(struct port *port, const struct frame *frame, uint64_t now, port_function *function);
+/* Whether what is plugged into the port takes the frame as it is. */
+bool port_takes(const struct port *port, const struct frame *frame);
+
 /* netlab/dataplane_wire.c */
 
 int dataplane_create_wires(struct dataplane *dataplane);
 void dataplane_destroy_wires(struct dataplane *dataplane);
 /* Whether a frame goes on at once; else the wire has it, or it died, which was told. */
 bool port_wire_passes(struct port *port, enum port_direction direction, const struct frame *frame, uint64_t now);
+/* Whether frames that go through the wire may be touched there, and so must be such as a wire would carry. */
+bool port_is_impaired(const struct port *port, enum port_direction direction);
 /* All frames that are in the wire die: the link is no more. */
 void port_lose_in_flight(struct port *port, enum port_direction direction);
 void port_free_wires(struct port *port);

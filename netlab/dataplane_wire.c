@@ -151,6 +151,13 @@ bool port_wire_passes(struct port *port, enum port_direction direction, const st
 	}
 }
 
+bool port_is_impaired(const struct port *port, enum port_direction direction)
+{
+	const struct port_wire *wire = port->wires[direction];
+
+	return wire && (impairment_is_any(wire_impairment(wire->wire)) || wire_deadline(wire->wire) != UINT64_MAX);
+}
+
 /* The capture of a frame that has come out. */
 static void resume_capture(const struct port_wire *wire, const struct wire_frame *out, uint64_t now)
 {

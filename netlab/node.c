@@ -102,6 +102,13 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 	}
 }
 
+static bool takes(void *opaque, const struct frame *frame)
+{
+	const struct node_interface *interface = opaque;
+
+	return virtio_net_takes(interface->net, frame);
+}
+
 static void flush(void *opaque)
 {
 	const struct node_interface *interface = opaque;
@@ -126,6 +133,7 @@ static void set_carrier(void *opaque, bool is_up)
 }
 
 static const struct port_ops port_ops = {.deliver = deliver,
+					 .takes = takes,
 					 .flush = flush,
 					 .limit = limit,
 					 .set_carrier = set_carrier};

@@ -242,7 +242,7 @@ static inline uint8_t *put_bytes(uint8_t *to, size_t size, const struct pcapng_p
 /* Knows the size of each option when it is compiled, unlike put_block(): there are millions of packets. */
 size_t pcapng_put_packet(uint8_t *to, size_t room, const struct pcapng_packet *packet)
 {
-	const uint32_t flags = packet->direction;
+	const uint32_t flags = packet->direction | packet->flags;
 	const uint8_t verdict[2] = {0, packet->verdict}; /* Type 0, hardware, and its value. */
 	size_t lengths[COMMENTS_MAX];
 	size_t size = PACKET_FIXED_SIZE + padded(packet->captured) + PACKET_OPTIONS_SIZE +

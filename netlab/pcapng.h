@@ -65,6 +65,10 @@ size_t pcapng_put_names(uint8_t *to, size_t room, const struct pcapng_name *name
 /* Bits 0 and 1 of epb_flags. */
 enum pcapng_direction { PCAPNG_DIRECTION_UNKNOWN = 0, PCAPNG_INBOUND = 1, PCAPNG_OUTBOUND = 2 };
 
+/* Bits 9 and 11 of it. */
+#define PCAPNG_CHECKSUM_NOT_READY (1u << 9)
+#define PCAPNG_SEGMENTATION_OFFLOADED (1u << 11)
+
 /* Enhanced Packet Block. */
 struct pcapng_packet {
 	uint32_t interface;
@@ -73,6 +77,7 @@ struct pcapng_packet {
 	uint32_t captured;    /* ... which are this many ... */
 	uint32_t size;        /* ... of so many. */
 	enum pcapng_direction direction;
+	uint32_t flags;  /* Further bits of epb_flags. */
 	uint64_t id;     /* epb_packetid */
 	uint64_t lost;   /* epb_dropcount, packets of the interface that are missing before this one; 0: no option. */
 	uint8_t verdict; /* epb_verdict of type 0 (hardware), one byte of value; 0: no option. */

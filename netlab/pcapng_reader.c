@@ -436,7 +436,8 @@ static int take_packet_option(const struct pcapng_reader *reader, struct pcapng_
 	case EPB_FLAGS:
 		if (option->length != 4)
 			return -EINVAL;
-		packet->direction = get_32(reader, option->value) & 3;
+		packet->flags = get_32(reader, option->value);
+		packet->direction = packet->flags & 3;
 		return 0;
 	case EPB_DROPCOUNT:
 		if (option->length != 8)

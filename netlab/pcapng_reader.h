@@ -41,6 +41,7 @@ struct pcapng_reader_packet {
 	const uint8_t *bytes;
 	uint32_t captured, size; /* 'captured' is at most 'size'. */
 	unsigned int direction;  /* Of epb_flags: 0 unknown, 1 inbound, 2 outbound. */
+	uint32_t flags;          /* All of epb_flags (netlab/pcapng.h), or 0. */
 	bool has_id;
 	uint64_t id;
 	uint64_t lost;                                    /* epb_dropcount, or 0. */

@@ -6,24 +6,71 @@
 #include <string.h>
 
 #include "core/loop.h"
+#include "devices/offload.h"
 #include "devices/virtio_net.h"
+#include "tests/unit/tcp_frame.h"
 #include "virtio_input.h"
 
 #define SLOT 8
 #define RECEIVE 0
 #define TRANSMIT 1
 
+#define OFFLOADS \
+	(1 << VIRTIO_NET_F_CSUM | 1 << VIRTIO_NET_F_HOST_TSO4 | 1 << VIRTIO_NET_F_HOST_TSO6 | \
+	 1 << VIRTIO_NET_F_HOST_ECN | 1 << VIRTIO_NET_F_GUEST_CSUM | 1 << VIRTIO_NET_F_GUEST_TSO4 | \
+	 1 << VIRTIO_NET_F_GUEST_TSO6 | 1 << VIRTIO_NET_F_GUEST_ECN)
+
 struct target {
 	struct machine *machine;
 	struct virtio_net *net;
 	unsigned int frames;
 	uint8_t copy[FRAME_SIZE_MAX];
+	uint8_t room[OFFLOAD_ROOM];
 };
 
-static void receive(struct target *target, const struct frame *frame)
+/* offload_function */
+static void receive_one(void *opaque, const struct frame *frame)
 {
+	struct target *target = opaque;
+
 	virtio_net_receive(target->net, frame);
 	virtio_net_flush(target->net);
+}
+
+/* As a switch does. */
+static void receive(struct target *target, const struct frame *frame)
+{
+	if (virtio_net_takes(target->net, frame))
+		receive_one(target, frame);
+	else
+		offload_finish(frame, target->room, receive_one, target);
+}
+
+/* Of what was left undone on a frame. */
+struct finished {
+	const struct frame *frame;
+	unsigned int count;
+	size_t size; /* In sum. */
+};
+
+/* offload_function */
+static void look_at(void *opaque, const struct frame *frame)
+{
+	struct finished *finished = opaque;
+
+	stand_in_check(!frame_is_offloaded(frame));
+	stand_in_check(frame->size >= FRAME_SIZE_MIN && frame->size <= offload_wire_size(finished->frame));
+	finished->count++;
+	finished->size += frame->size;
+}
+
+static void check_finishing(struct target *target, const struct frame *frame)
+{
+	struct finished finished = {.frame = frame};
+
+	offload_finish(frame, target->room, look_at, &finished);
+	stand_in_check(finished.count == offload_count(frame));
+	stand_in_check(finished.size == frame->size + (finished.count - 1) * (size_t)frame->offload.header_size);
 }
 
 static void on_transmit(void *opaque, const struct frame *frame)
@@ -37,6 +84,8 @@ static void on_transmit(void *opaque, const struct frame *frame)
 	stand_in_check(size == frame->size);
 	frame_copy(frame, target->copy, frame->size);
 	target->frames++;
+	if (frame_is_offloaded(frame))
+		check_finishing(target, frame);
 	/* Some are answered at once, as by a gateway: the sender is still at its transmit chain. */
 	if (frame->header[0] & 1)
 		receive(target, frame);
@@ -70,6 +119,16 @@ static void operation(void *opaque, struct input *input)
 		rest[frame.rest_count] = (struct iovec){.iov_base = target->copy, .iov_len = part};
 		left -= part;
 	}
+	/* One that fits, as the switch has it from another NIC. */
+	if (frame.size >= TCP_FRAME_HEADERS && (frame.header[0] = input_8(input)) & 2) {
+		uint16_t segment_size = input_16(input);
+
+		if (segment_size > 0)
+			segment_size |= 32; /* No more than a guest may have made of it. */
+		tcp_frame_make(frame.header, TCP_FRAME_HEADERS, segment_size, &frame.offload);
+		if (frame.size == TCP_FRAME_HEADERS)
+			frame.offload.segment_size = frame.offload.header_size = 0;
+	}
 	receive(target, &frame);
 }
 
@@ -100,12 +159,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.writable_queues = 1 << RECEIVE,
 		.features = 1 << VIRTIO_NET_F_MRG_RXBUF | 1 << VIRTIO_NET_F_MAC | 1 << VIRTIO_NET_F_STATUS |
 			    1 << VIRTIO_NET_F_MTU | 1 << VIRTIO_NET_F_CTRL_VQ | 1 << VIRTIO_NET_F_CTRL_RX |
-			    1 << VIRTIO_NET_F_CTRL_MAC_ADDR,
+			    1 << VIRTIO_NET_F_CTRL_MAC_ADDR | OFFLOADS,
 		.operation = operation,
 		.opaque = &target,
 	};
 	const struct virtio_net_options options = {.slot = SLOT,
 						   .name = "fuzz",
+						   .has_offload = true,
 						   .mtu = 65535, /* So that no length is out of reach. */
 						   .ops = &net_ops,
 						   .opaque = &target};

@@ -26,12 +26,13 @@ static void on_transmit(void *opaque, const struct frame *frame)
 
 	frame_copy(frame, wire->frame, frame->size);
 	wire->size = frame->size;
+	wire->offload = frame->offload;
 	wire->frames++;
 	if (wire->frames == 10 && wire->at_tenth)
 		loop_post(guest->bench->plane, wire->at_tenth, wire->opaque);
 	if (guest->port)
 		port_transmit(guest->port, frame);
-	if (wire->answers) {
+	if (wire->answers && virtio_net_takes(guest->net, frame)) {
 		virtio_net_receive(guest->net, frame);
 		virtio_net_flush(guest->net);
 	}
@@ -124,6 +125,7 @@ void guest_build(struct guest *guest, unsigned int cpus, int memory_fd)
 	const struct virtio_net_options net = {
 		.mac = {0x52, 0x54, 0, 0, 0, (uint8_t)guest->index},
 		.mtu = BENCH_MTU,
+		.has_offload = true,
 		.slot = BENCH_SLOT_NET,
 		.name = options.name,
 		.ops = &net_ops,
@@ -358,13 +360,18 @@ static void deliver(void *opaque)
 {
 	struct delivery *delivery = opaque;
 
+	if (!virtio_net_takes(delivery->net, &delivery->frame))
+		return;
 	delivery->result = virtio_net_receive(delivery->net, &delivery->frame);
 	virtio_net_flush(delivery->net);
 }
 
-enum virtio_net_result net_deliver_bytes(struct guest *guest, const uint8_t *bytes, size_t size)
+enum virtio_net_result net_deliver_offloaded(struct guest *guest, const uint8_t *bytes, size_t size,
+					     const struct frame_offload *offload)
 {
-	struct delivery delivery = {.net = guest->net, .frame = {.size = size, .header_size = size}};
+	struct delivery delivery = {.net = guest->net,
+				    .frame = {.size = size, .header_size = size, .offload = *offload},
+				    .result = VIRTIO_NET_NOT_READY};
 	struct iovec rest;
 
 	if (size > FRAME_HEADER_SIZE) {
@@ -377,6 +384,11 @@ enum virtio_net_result net_deliver_bytes(struct guest *guest, const uint8_t *byt
 	memcpy(delivery.frame.header, bytes, delivery.frame.header_size);
 	loop_call(guest->bench->plane, deliver, &delivery);
 	return delivery.result;
+}
+
+enum virtio_net_result net_deliver_bytes(struct guest *guest, const uint8_t *bytes, size_t size)
+{
+	return net_deliver_offloaded(guest, bytes, size, &(const struct frame_offload){0});
 }
 
 enum virtio_net_result net_deliver(struct guest *guest, uint8_t fill, size_t size)

@@ -46,6 +46,7 @@
 struct wire {
 	uint8_t frame[FRAME_SIZE_MAX]; /* The last one. */
 	size_t size;
+	struct frame_offload offload;
 	unsigned int frames;
 	unsigned int refused[VIRTIO_NET_OFFLOAD + 1];
 	bool answers; /* Gives each frame back to its sender before it returns, as a gateway's answer may come. */
@@ -131,6 +132,9 @@ void net_post(struct guest *guest, unsigned int index, uint32_t size);
 /* Hands the NIC a frame of 'size' bytes, each with the value 'fill', as the switch would. */
 enum virtio_net_result net_deliver(struct guest *guest, uint8_t fill, size_t size);
 enum virtio_net_result net_deliver_bytes(struct guest *guest, const uint8_t *bytes, size_t size);
+/* The same with work left undone; VIRTIO_NET_DELIVERED only if the NIC says it takes that. */
+enum virtio_net_result net_deliver_offloaded(struct guest *guest, const uint8_t *bytes, size_t size,
+					     const struct frame_offload *offload);
 /* Sends and receives a frame, and checks both. */
 void net_check_works(struct guest *guest);
 

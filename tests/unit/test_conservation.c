@@ -21,6 +21,7 @@
 #include "netlab/dataplane.h"
 #include "netlab/pcapng_reader.h"
 #include "netlab/port_rules.h"
+#include "tcp_frame.h"
 
 #define LABS 60
 #define FRAMES 400u
@@ -64,6 +65,7 @@ static void transmit(struct station *station, size_t size)
 	uint8_t *bytes = calloc(1, size + FRAME_HEADER_SIZE);
 	const struct station *to = &lab->stations[choose(lab, lab->port_count)];
 	uint16_t type = types[choose(lab, 5)];
+	struct frame_offload offload = {0};
 	struct frame frame;
 	struct iovec rest;
 
@@ -82,7 +84,10 @@ static void transmit(struct station *station, size_t size)
 		bytes[14] = 0;
 		bytes[15] = (uint8_t)(10 * choose(lab, 4));
 	}
+	if (size > TCP_FRAME_HEADERS && choose(lab, 6) == 0)
+		tcp_frame_make(bytes, size, choose(lab, 3) ? (uint16_t)(50 + choose(lab, 1400)) : 0, &offload);
 	frame_set(&frame, &rest, bytes, size);
+	frame.offload = offload;
 	port_transmit(station->port, &frame);
 	free(bytes);
 }
@@ -100,13 +105,22 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 	return choose(lab, 4) ? PORT_DELIVERED : others[choose(lab, 6)];
 }
 
+/* Some take what is undone at times. */
+static bool takes(void *opaque, const struct frame *frame)
+{
+	struct station *station = opaque;
+
+	assert_true(frame_is_offloaded(frame));
+	return choose(station->lab, 2);
+}
+
 static uint32_t limit(void *opaque, enum port_result result)
 {
 	(void)opaque;
 	return (uint32_t)result;
 }
 
-static const struct port_ops ops = {.deliver = deliver, .limit = limit};
+static const struct port_ops ops = {.deliver = deliver, .takes = takes, .limit = limit};
 
 static void choose_rules(struct lab *lab, struct station *station)
 {

@@ -12,6 +12,7 @@
 
 #include "devices/offload.h"
 #include "netlab/vlan.h"
+#include "tcp_frame.h"
 
 #define SEQUENCE 0xfffffe00u /* So that it wraps. */
 #define IDENTIFICATION 0xfffe
@@ -30,32 +31,6 @@ struct sample {
 	struct iovec rest[4];
 };
 
-static void put_16(uint8_t *at, size_t value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
-}
-
-static unsigned int get_16(const uint8_t *at)
-{
-	return (unsigned int)at[0] << 8 | at[1];
-}
-
-/* RFC 1071, word by word. */
-static unsigned int sum_of(const uint8_t *bytes, size_t size, unsigned long sum)
-{
-	for (size_t i = 0; i < size; i++)
-		sum += i % 2 ? bytes[i] : (unsigned long)bytes[i] << 8;
-	while (sum > 0xffff)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (unsigned int)sum;
-}
-
-static unsigned int pseudo_sum(const uint8_t *packet, bool is_v6, size_t size)
-{
-	return sum_of(packet + (is_v6 ? 8 : 12), is_v6 ? 32 : 8, size + 6);
-}
-
 static void put_packet_header(const struct sample *sample, uint8_t *packet)
 {
 	size_t length = sample->size - sample->packet;
@@ -64,7 +39,7 @@ static void put_packet_header(const struct sample *sample, uint8_t *packet)
 		packet[i] = (uint8_t)(0x30 + i);
 	if (sample->is_v6) {
 		packet[0] = 0x60;
-		put_16(packet + 4, length - 40);
+		tcp_frame_put(packet + 4, length - 40);
 		packet[6] = sample->packet_extra ? 0 : 6; /* Hop-by-hop options. */
 		if (sample->packet_extra) {
 			packet[40] = 6;
@@ -73,22 +48,23 @@ static void put_packet_header(const struct sample *sample, uint8_t *packet)
 		return;
 	}
 	packet[0] = (uint8_t)(0x45 + sample->packet_extra / 4);
-	put_16(packet + 2, length);
-	put_16(packet + 4, IDENTIFICATION);
+	tcp_frame_put(packet + 2, length);
+	tcp_frame_put(packet + 4, IDENTIFICATION);
 	packet[6] = 0x40; /* Do not fragment. */
 	packet[7] = 0;
 	packet[9] = 6;
-	put_16(packet + 10, 0);
-	put_16(packet + 10, ~sum_of(packet, 20 + sample->packet_extra, 0));
+	tcp_frame_put(packet + 10, 0);
+	tcp_frame_put(packet + 10, ~tcp_frame_sum(packet, 20 + sample->packet_extra, 0));
 }
 
 static void put_tcp_header(const struct sample *sample, uint8_t *tcp)
 {
-	put_16(tcp + 4, SEQUENCE >> 16);
-	put_16(tcp + 6, SEQUENCE & 0xffff);
+	tcp_frame_put(tcp + 4, SEQUENCE >> 16);
+	tcp_frame_put(tcp + 6, SEQUENCE & 0xffff);
 	tcp[12] = (uint8_t)((20 + sample->tcp_extra) / 4 << 4);
 	tcp[13] = FLAGS;
-	put_16(tcp + 16, pseudo_sum(sample->bytes + sample->packet, sample->is_v6, sample->size - sample->tcp));
+	tcp_frame_put(tcp + 16,
+		      tcp_frame_pseudo_sum(sample->bytes + sample->packet, sample->is_v6, sample->size - sample->tcp));
 }
 
 /* The first bytes in the header, the rest of the headers and the payload in pieces, one of them empty. */
@@ -124,7 +100,7 @@ static bool build(struct sample *sample)
 		sample->bytes[i] = (uint8_t)(i * 7 + i / 256);
 	for (unsigned int i = 0; i < sample->tags; i++)
 		memcpy(sample->bytes + 12 + 4 * i, tags[sample->tags - 1 - i], 4);
-	put_16(sample->bytes + sample->packet - 2, sample->is_v6 ? 0x86dd : 0x0800);
+	tcp_frame_put(sample->bytes + sample->packet - 2, sample->is_v6 ? 0x86dd : 0x0800);
 	put_packet_header(sample, sample->bytes + sample->packet);
 	put_tcp_header(sample, sample->bytes + sample->tcp);
 	put_frame(sample);
@@ -148,14 +124,14 @@ static void check_packet(const struct seen *seen, const uint8_t *bytes, size_t s
 	const uint8_t *packet = bytes + seen->packet;
 
 	if (seen->sample->is_v6) {
-		assert_int_equal(get_16(packet + 4), size - seen->packet - 40);
+		assert_int_equal(tcp_frame_get(packet + 4), size - seen->packet - 40);
 	} else {
-		assert_int_equal(get_16(packet + 2), size - seen->packet);
-		assert_int_equal(get_16(packet + 4), (IDENTIFICATION + seen->count) & 0xffff);
-		assert_int_equal(sum_of(packet, seen->tcp - seen->packet, 0), 0xffff);
+		assert_int_equal(tcp_frame_get(packet + 2), size - seen->packet);
+		assert_int_equal(tcp_frame_get(packet + 4), (IDENTIFICATION + seen->count) & 0xffff);
+		assert_int_equal(tcp_frame_sum(packet, seen->tcp - seen->packet, 0), 0xffff);
 	}
-	assert_int_equal(sum_of(bytes + seen->tcp, size - seen->tcp,
-				pseudo_sum(packet, seen->sample->is_v6, size - seen->tcp)),
+	assert_int_equal(tcp_frame_sum(bytes + seen->tcp, size - seen->tcp,
+				       tcp_frame_pseudo_sum(packet, seen->sample->is_v6, size - seen->tcp)),
 			 0xffff);
 }
 
@@ -172,7 +148,8 @@ static void check_segment(void *opaque, const struct frame *frame)
 	assert_true(part > 0 && (is_last || part == sample->segment_size));
 	frame_copy(frame, bytes, frame->size);
 	check_packet(seen, bytes, frame->size);
-	assert_int_equal((uint32_t)get_16(tcp + 4) << 16 | get_16(tcp + 6), (uint32_t)(SEQUENCE + seen->payload));
+	assert_int_equal((uint32_t)tcp_frame_get(tcp + 4) << 16 | tcp_frame_get(tcp + 6),
+			 (uint32_t)(SEQUENCE + seen->payload));
 	assert_int_equal(tcp[13], 0x10 | (seen->count == 0 ? 0x80 : 0) | (is_last ? 0x09 : 0));
 	assert_memory_equal(bytes + seen->header_size, sample->bytes + sample->header_size + seen->payload, part);
 	/* What is the same in all of them: addresses, ports, options. */
@@ -339,12 +316,12 @@ static void test_checksum_of_zero(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		memset(bytes + 34, 0, sizeof(bytes) - 34);
-		put_16(bytes + 34 + cases[i].offset, 0xffff);
+		tcp_frame_put(bytes + 34 + cases[i].offset, 0xffff);
 		frame_set(&frame, &rest, bytes, sizeof(bytes));
 		frame.offload = (struct frame_offload){.checksum_start = 34, .checksum_offset = cases[i].offset};
 		assert_true(offload_check(&frame.offload, bytes, sizeof(bytes), sizeof(bytes)));
 		finished = finish(&frame);
-		assert_int_equal(get_16(finished.bytes + 34 + cases[i].offset), cases[i].expected);
+		assert_int_equal(tcp_frame_get(finished.bytes + 34 + cases[i].offset), cases[i].expected);
 	}
 }
 

@@ -428,17 +428,26 @@ static void check_sizes(struct topology_reader *reader, const struct topology_wr
 	const struct impairment *values = &written->values;
 	unsigned int longest = (values->mtu && values->mtu < mtu ? values->mtu : mtu) + ETHER_HDR_LEN;
 	struct yaml_mark mark = mark_of(written, "burst", "mtu");
+	unsigned long long room;
 
 	if (values->burst && values->burst < longest && is_new(reader, mark, "burst"))
-		yaml_reader_warning(&reader->yaml, mark,
-				    "a burst of %u bytes is less than a frame, which has up to %u here: it is as none",
-				    values->burst, longest);
+		yaml_reader_warning(
+			&reader->yaml, mark,
+			"a burst of %u bytes is less than a frame, which has up to %u here: none of these passes "
+			"at once",
+			values->burst, longest);
 	mark = mark_of(written, "queue", "mtu");
 	if (values->queue_bytes && values->queue_bytes < longest && is_new(reader, mark, "queue-bytes"))
 		yaml_reader_warning(
 			&reader->yaml, mark,
-			"a queue of %u bytes is less than a frame, which has up to %u here: such never wait",
+			"a queue of %u bytes is less than a frame, which has up to %u here: longer ones are all "
+			"dropped",
 			values->queue_bytes, longest);
+	room = (unsigned long long)values->queue_frames * longest;
+	if (room > IMPAIRMENT_IN_FLIGHT_MAX && is_new(reader, mark, "queue-frames"))
+		yaml_reader_warning(&reader->yaml, mark,
+				    "a queue of %u frames is up to %llu bytes, and what is beyond %u is dropped",
+				    values->queue_frames, room, IMPAIRMENT_IN_FLIGHT_MAX);
 }
 
 void topology_check_impair(struct topology_reader *reader, const struct topology_written_impairment *written,

@@ -19,24 +19,26 @@ static const char *const disciplines[] = {"tail", "red", "codel", NULL};
 #define AT(member) offsetof(struct impairment, member)
 #define TIME(name, member, low) name, IMPAIRMENT_KIND_TIME, AT(member), low, IMPAIRMENT_TIME_MAX, NULL
 #define SHARE(name, member) name, IMPAIRMENT_KIND_SHARE, AT(member), 0, IMPAIRMENT_ALL, NULL
+/* Of all, nothing would ever change. */
+#define CORRELATION(name, member) name, IMPAIRMENT_KIND_SHARE, AT(member), 0, IMPAIRMENT_ALL - 1, NULL
 #define NUMBER(name, member, low, high) name, IMPAIRMENT_KIND_NUMBER, AT(member), low, high, NULL
 
 const struct impairment_field impairment_fields[IMPAIRMENT_FIELD_COUNT] = {
 	{TIME("delay", delay, 0)},
 	{TIME("jitter", jitter, 0)},
 	{"distribution", IMPAIRMENT_KIND_WORD, AT(distribution), 0, 0, distributions},
-	{SHARE("jitter-correlation", jitter_correlation)},
+	{CORRELATION("jitter-correlation", jitter_correlation)},
 	{SHARE("loss", loss)},
-	{SHARE("loss-correlation", loss_correlation)},
+	{CORRELATION("loss-correlation", loss_correlation)},
 	{NUMBER("loss-every", loss_every, 1, 1000000000)},
 	{"loss-match", IMPAIRMENT_KIND_FILTER, AT(loss_match), 0, IMPAIRMENT_MATCH_SIZE - 1, NULL},
 	{"gilbert-elliott", IMPAIRMENT_KIND_GILBERT, AT(gilbert_elliott), 0, IMPAIRMENT_ALL, NULL},
 	{SHARE("duplicate", duplicate)},
-	{SHARE("duplicate-correlation", duplicate_correlation)},
+	{CORRELATION("duplicate-correlation", duplicate_correlation)},
 	{SHARE("corrupt", corrupt)},
-	{SHARE("corrupt-correlation", corrupt_correlation)},
+	{CORRELATION("corrupt-correlation", corrupt_correlation)},
 	{SHARE("reorder", reorder)},
-	{SHARE("reorder-correlation", reorder_correlation)},
+	{CORRELATION("reorder-correlation", reorder_correlation)},
 	{NUMBER("reorder-gap", reorder_gap, 1, 1000000000)},
 	{"rate", IMPAIRMENT_KIND_RATE, AT(rate), IMPAIRMENT_RATE_MIN, IMPAIRMENT_RATE_MAX, NULL},
 	{"burst", IMPAIRMENT_KIND_SIZE, AT(burst), 1, IMPAIRMENT_BURST_MAX, NULL},

@@ -29,10 +29,17 @@ static bool is_off(const struct yaml_tree_node *value)
 static bool is_good(struct topology_reader *reader, const struct yaml_tree_pair *pair,
 		    const struct impairment_field *field, const char *problem, uint64_t number)
 {
+	static const char *const excesses[] = {
+		[IMPAIRMENT_KIND_TIME] = "is more than 10 minutes",
+		[IMPAIRMENT_KIND_SHARE] = "must be less than 100%",
+		[IMPAIRMENT_KIND_SIZE] = "is more than 64M",
+		[IMPAIRMENT_KIND_RATE] = "is more than 400gbit",
+	};
+
 	if (!problem && number < field->minimum)
 		problem = "must be more than nothing; off is the default";
 	if (!problem && number > field->maximum)
-		problem = field->kind == IMPAIRMENT_KIND_TIME ? "is more than 10 minutes" : "is more than 64M";
+		problem = excesses[field->kind];
 	if (problem)
 		yaml_reader_error(&reader->yaml, pair->value->mark, "%s \"%s\" %s", pair->key, pair->value->text,
 				  problem);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/polling.h"
 
 /* Theory of operation
@@ -64,10 +65,7 @@ struct loop {
 
 uint64_t loop_now(void)
 {
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000ull + (uint64_t)time.tv_nsec;
+	return clock_now();
 }
 
 struct loop *loop_create(struct error *error)

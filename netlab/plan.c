@@ -9,15 +9,10 @@
 
 #include "netlab/allocate.h"
 #include "netlab/json_text.h"
+#include "netlab/plan_internal.h"
 #include "netlab/test_json.h"
 
-/* What differs between two descriptions of one thing. */
-struct difference {
-	char *text; /* In words, separated by commas; NULL: nothing. */
-	bool restarts;
-};
-
-__attribute__((format(printf, 2, 3))) static void note(struct difference *difference, const char *format, ...)
+void plan_note(struct difference *difference, const char *format, ...)
 {
 	char *before = difference->text, *words = NULL;
 	va_list args;
@@ -31,7 +26,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct difference *differ
 	free(words);
 }
 
-static void add(struct plan *plan, enum plan_kind kind, enum plan_action action, char *name, char *reason)
+void plan_add(struct plan *plan, enum plan_kind kind, enum plan_action action, char *name, char *reason)
 {
 	plan->changes = allocate_grow(plan->changes, plan->count, sizeof(plan->changes[0]));
 	plan->changes[plan->count++] = (struct plan_change){kind, action, name, reason};
@@ -64,7 +59,7 @@ static bool same_files(const struct topology_node *a, const struct topology_node
 	return a->file_count == b->file_count;
 }
 
-static const struct topology_interface *find_interface(const struct topology_node *node, const char *name)
+const struct topology_interface *plan_find_interface(const struct topology_node *node, const char *name)
 {
 	for (size_t i = 0; i < node->interface_count; i++)
 		if (!strcmp(node->interfaces[i].name, name))
@@ -104,57 +99,58 @@ static void compare_machines(struct difference *difference, const struct topolog
 	char before[32], after[32];
 
 	if (strcmp(from->image, to->image))
-		note(difference, "image %s -> %s", from->image, to->image);
+		plan_note(difference, "image %s -> %s", from->image, to->image);
 	if (from->memory != to->memory)
-		note(difference, "memory %s -> %s", memory_text(from->memory, before), memory_text(to->memory, after));
+		plan_note(difference, "memory %s -> %s", memory_text(from->memory, before),
+			  memory_text(to->memory, after));
 	if (from->cpus != to->cpus)
-		note(difference, "cpus %s -> %s", cpus_text(from->cpus, before), cpus_text(to->cpus, after));
+		plan_note(difference, "cpus %s -> %s", cpus_text(from->cpus, before), cpus_text(to->cpus, after));
 	if (strcmp(from_cmdline, to_cmdline))
-		note(difference, "cmdline");
+		plan_note(difference, "cmdline");
 	if (from->boots != to->boots)
-		note(difference, "boot %s -> %s", from->boots ? "cold" : "clone", to->boots ? "cold" : "clone");
+		plan_note(difference, "boot %s -> %s", from->boots ? "cold" : "clone", to->boots ? "cold" : "clone");
 }
 
 static void compare_lists(struct difference *difference, const struct topology_node *from,
 			  const struct topology_node *to)
 {
 	if (!same_texts(from->routes, from->route_count, to->routes, to->route_count))
-		note(difference, "routes");
+		plan_note(difference, "routes");
 	if (!same_texts(from->startup, from->startup_count, to->startup, to->startup_count))
-		note(difference, "startup");
+		plan_note(difference, "startup");
 	if (!same_files(from, to))
-		note(difference, "files");
+		plan_note(difference, "files");
 	for (size_t i = 0; i < from->sysctl_count; i++)
 		if (!find_sysctl(to, from->sysctls[i].key))
-			note(difference, "sysctl %s removed", from->sysctls[i].key);
+			plan_note(difference, "sysctl %s removed", from->sysctls[i].key);
 }
 
 static void compare_interface(struct difference *difference, const struct topology_interface *from,
 			      const struct topology_interface *to)
 {
 	if (memcmp(from->mac, to->mac, sizeof(to->mac)))
-		note(difference, "%s mac", to->name);
+		plan_note(difference, "%s mac", to->name);
 	if (from->mtu != to->mtu)
-		note(difference, "%s mtu %u -> %u", to->name, from->mtu, to->mtu);
+		plan_note(difference, "%s mtu %u -> %u", to->name, from->mtu, to->mtu);
 	for (size_t i = 0; i < from->address_count; i++)
 		if (!has_text(to->addresses, to->address_count, from->addresses[i]))
-			note(difference, "%s without %s", to->name, from->addresses[i]);
+			plan_note(difference, "%s without %s", to->name, from->addresses[i]);
 }
 
 static void compare_interfaces(struct difference *difference, const struct topology_node *from,
 			       const struct topology_node *to)
 {
 	for (size_t i = 0; i < to->interface_count; i++) {
-		const struct topology_interface *before = find_interface(from, to->interfaces[i].name);
+		const struct topology_interface *before = plan_find_interface(from, to->interfaces[i].name);
 
 		if (before)
 			compare_interface(difference, before, &to->interfaces[i]);
 		else
-			note(difference, "%s added", to->interfaces[i].name);
+			plan_note(difference, "%s added", to->interfaces[i].name);
 	}
 	for (size_t i = 0; i < from->interface_count; i++)
-		if (!find_interface(to, from->interfaces[i].name))
-			note(difference, "%s removed", from->interfaces[i].name);
+		if (!plan_find_interface(to, from->interfaces[i].name))
+			plan_note(difference, "%s removed", from->interfaces[i].name);
 }
 
 /* An address of an interface, or, without an interface, a value of a sysctl. */
@@ -166,7 +162,7 @@ static void for_each_addition(const struct topology_node *from, const struct top
 {
 	for (size_t i = 0; i < to->interface_count; i++) {
 		const struct topology_interface *after = &to->interfaces[i],
-						*before = find_interface(from, after->name);
+						*before = plan_find_interface(from, after->name);
 
 		for (size_t j = 0; before && j < after->address_count; j++)
 			if (!has_text(before->addresses, before->address_count, after->addresses[j]))
@@ -183,9 +179,9 @@ static void for_each_addition(const struct topology_node *from, const struct top
 static void note_addition(void *opaque, const char *interface, const char *key, const char *value)
 {
 	if (interface)
-		note(opaque, "%s with %s", interface, value);
+		plan_note(opaque, "%s with %s", interface, value);
 	else
-		note(opaque, "sysctl %s = %s", key, value);
+		plan_note(opaque, "sysctl %s = %s", key, value);
 }
 
 static struct difference compare_nodes(const struct topology_node *from, const struct topology_node *to)
@@ -227,10 +223,10 @@ static void plan_nodes(struct plan *plan, const struct topology *from, const str
 
 	for (size_t i = 0; i < to->node_count; i++)
 		if (!topology_find_node(from, to->nodes[i].name))
-			add(plan, PLAN_NODE, PLAN_ADD, allocate_copy(to->nodes[i].name), allocate_copy(""));
+			plan_add(plan, PLAN_NODE, PLAN_ADD, allocate_copy(to->nodes[i].name), allocate_copy(""));
 	for (size_t i = 0; i < from->node_count; i++)
 		if (!topology_find_node(to, from->nodes[i].name))
-			add(plan, PLAN_NODE, PLAN_REMOVE, allocate_copy(from->nodes[i].name), allocate_copy(""));
+			plan_add(plan, PLAN_NODE, PLAN_REMOVE, allocate_copy(from->nodes[i].name), allocate_copy(""));
 	for (size_t pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < to->node_count; i++) {
 			const struct topology_node *node = topology_find_node(from, to->nodes[i].name);
@@ -239,7 +235,7 @@ static void plan_nodes(struct plan *plan, const struct topology *from, const str
 			if (node)
 				difference = compare_nodes(node, &to->nodes[i]);
 			if (difference.text && difference.restarts == (actions[pass] == PLAN_RESTART))
-				add(plan, PLAN_NODE, actions[pass], allocate_copy(node->name), difference.text);
+				plan_add(plan, PLAN_NODE, actions[pass], allocate_copy(node->name), difference.text);
 			else
 				free(difference.text);
 		}
@@ -274,16 +270,16 @@ static void compare_forwards(struct difference *difference, const struct topolog
 
 	for (size_t i = 0; i < to->forward_count; i++)
 		if (!nat_has_forward(from->forwards, from->forward_count, &to->forwards[i]))
-			note(difference, "forward %s added", describe_forward(&to->forwards[i], text));
+			plan_note(difference, "forward %s added", describe_forward(&to->forwards[i], text));
 	for (size_t i = 0; i < from->forward_count; i++)
 		if (!nat_has_forward(to->forwards, to->forward_count, &from->forwards[i]))
-			note(difference, "forward %s removed", describe_forward(&from->forwards[i], text));
+			plan_note(difference, "forward %s removed", describe_forward(&from->forwards[i], text));
 }
 
 static void note_text(struct difference *difference, const char *key, const char *before, const char *after)
 {
 	if (strcmp(before, after))
-		note(difference, "%s %s -> %s", key, before, after);
+		plan_note(difference, "%s %s -> %s", key, before, after);
 }
 
 /* What "dns" or "dhcp: first" says, as one word. */
@@ -316,7 +312,7 @@ static void compare_hosts(struct difference *difference, const struct topology_n
 		if (has_host(to, host))
 			continue;
 		inet_ntop(host->family, host->address, address, sizeof(address));
-		note(difference, "host %s %s %s", host->name, address, what);
+		plan_note(difference, "host %s %s %s", host->name, address, what);
 	}
 }
 
@@ -333,7 +329,7 @@ static void compare_services(struct difference *difference, const struct topolog
 	note_text(difference, "bootfile", from->bootfile ? from->bootfile : "none",
 		  to->bootfile ? to->bootfile : "none");
 	if (!topology_same_search(from, to))
-		note(difference, "search is another");
+		plan_note(difference, "search is another");
 	compare_hosts(difference, from, to, "removed");
 	compare_hosts(difference, to, from, "added");
 }
@@ -344,19 +340,19 @@ static void compare_nat(struct difference *difference, const struct topology_net
 	char before[INET6_ADDRSTRLEN] = "", after[INET6_ADDRSTRLEN] = "";
 
 	if (from->mode != to->mode)
-		note(difference, "mode %s -> %s", topology_mode_name(from->mode), topology_mode_name(to->mode));
+		plan_note(difference, "mode %s -> %s", topology_mode_name(from->mode), topology_mode_name(to->mode));
 	if (from->mode != TOPOLOGY_NAT || to->mode != TOPOLOGY_NAT)
 		return;
 	inet_ntop(AF_INET, &from->subnet, before, sizeof(before));
 	inet_ntop(AF_INET, &to->subnet, after, sizeof(after));
 	if (strcmp(before, after) || from->prefix_length != to->prefix_length)
-		note(difference, "subnet %s/%u -> %s/%u", before, from->prefix_length, after, to->prefix_length);
+		plan_note(difference, "subnet %s/%u -> %s/%u", before, from->prefix_length, after, to->prefix_length);
 	inet_ntop(AF_INET6, &from->prefix6, before, sizeof(before));
 	inet_ntop(AF_INET6, &to->prefix6, after, sizeof(after));
 	if (strcmp(before, after))
-		note(difference, "subnet %s/64 -> %s/64", before, after);
+		plan_note(difference, "subnet %s/64 -> %s/64", before, after);
 	if (from->is_restricted != to->is_restricted)
-		note(difference, "restrict %s", to->is_restricted ? "on" : "off");
+		plan_note(difference, "restrict %s", to->is_restricted ? "on" : "off");
 	compare_services(difference, from, to);
 	compare_forwards(difference, from, to);
 }
@@ -364,7 +360,7 @@ static void compare_nat(struct difference *difference, const struct topology_net
 static void compare_device(struct difference *difference, const char *what, const char *from, const char *to)
 {
 	if (strcmp(from ? from : "", to ? to : "") != 0)
-		note(difference, "%s %s -> %s", what, from ? from : "none", to ? to : "none");
+		plan_note(difference, "%s %s -> %s", what, from ? from : "none", to ? to : "none");
 }
 
 /* What a network has to do with the host. */
@@ -377,9 +373,9 @@ static void compare_host(struct difference *difference, const struct topology_ne
 	if (from->host_address_count != to->host_address_count ||
 	    (to->host_address_count > 0 && memcmp(from->host_addresses, to->host_addresses,
 						  to->host_address_count * sizeof(to->host_addresses[0])) != 0))
-		note(difference, "address");
+		plan_note(difference, "address");
 	if (from->mode == to->mode && from->host_mtu != to->host_mtu)
-		note(difference, "mtu %u -> %u", from->host_mtu, to->host_mtu);
+		plan_note(difference, "mtu %u -> %u", from->host_mtu, to->host_mtu);
 }
 
 static void compare_switches(struct difference *difference, const struct topology_network *from,
@@ -389,29 +385,41 @@ static void compare_switches(struct difference *difference, const struct topolog
 	char *after = topology_vlans_text(to->rules ? to->rules : &port_rules_default);
 
 	if (from->mac_table_size != to->mac_table_size)
-		note(difference, "mac-table %zu -> %zu", from->mac_table_size, to->mac_table_size);
+		plan_note(difference, "mac-table %zu -> %zu", from->mac_table_size, to->mac_table_size);
 	if (from->mac_aging != to->mac_aging)
-		note(difference, "mac-aging %us -> %us", from->mac_aging, to->mac_aging);
+		plan_note(difference, "mac-aging %us -> %us", from->mac_aging, to->mac_aging);
 	if (from->is_hub != to->is_hub)
-		note(difference, "hub %s", to->is_hub ? "on" : "off");
+		plan_note(difference, "hub %s", to->is_hub ? "on" : "off");
 	else if (from->passes_reserved != to->passes_reserved)
-		note(difference, "reserved-addresses %s", to->passes_reserved ? "pass" : "drop");
+		plan_note(difference, "reserved-addresses %s", to->passes_reserved ? "pass" : "drop");
 	if (from->has_vlans != to->has_vlans)
-		note(difference, to->has_vlans ? "with VLANs" : "without VLANs");
+		plan_note(difference, to->has_vlans ? "with VLANs" : "without VLANs");
 	if (strcmp(before, after))
-		note(difference, "outer port: %s -> %s", *before ? before : "no rules", *after ? after : "no rules");
+		plan_note(difference, "outer port: %s -> %s", *before ? before : "no rules",
+			  *after ? after : "no rules");
 	free(before);
 	free(after);
+}
+
+static void compare_outer_wires(struct difference *difference, const struct topology_network *from,
+				const struct topology_network *to)
+{
+	static const char *const names[] = {"outside", "the lab"};
+	const struct impairment *before[2] = {&from->impairments[0], &from->impairments[1]};
+	const struct impairment *after[2] = {&to->impairments[0], &to->impairments[1]};
+
+	plan_compare_impairments(difference, names, before, after);
 }
 
 static void plan_networks(struct plan *plan, const struct topology *from, const struct topology *to)
 {
 	for (size_t i = 0; i < to->network_count; i++)
 		if (!find_network(from, to->networks[i].name))
-			add(plan, PLAN_NETWORK, PLAN_ADD, allocate_copy(to->networks[i].name), allocate_copy(""));
+			plan_add(plan, PLAN_NETWORK, PLAN_ADD, allocate_copy(to->networks[i].name), allocate_copy(""));
 	for (size_t i = 0; i < from->network_count; i++)
 		if (!find_network(to, from->networks[i].name))
-			add(plan, PLAN_NETWORK, PLAN_REMOVE, allocate_copy(from->networks[i].name), allocate_copy(""));
+			plan_add(plan, PLAN_NETWORK, PLAN_REMOVE, allocate_copy(from->networks[i].name),
+				 allocate_copy(""));
 	for (size_t i = 0; i < to->network_count; i++) {
 		const struct topology_network *after = &to->networks[i], *before = find_network(from, after->name);
 		struct difference difference = {.text = NULL};
@@ -420,9 +428,10 @@ static void plan_networks(struct plan *plan, const struct topology *from, const 
 			compare_switches(&difference, before, after);
 			compare_nat(&difference, before, after);
 			compare_host(&difference, before, after);
+			compare_outer_wires(&difference, before, after);
 		}
 		if (difference.text)
-			add(plan, PLAN_NETWORK, PLAN_CHANGE, allocate_copy(after->name), difference.text);
+			plan_add(plan, PLAN_NETWORK, PLAN_CHANGE, allocate_copy(after->name), difference.text);
 	}
 }
 
@@ -434,9 +443,9 @@ static void compare_attachments(struct difference *difference, const struct topo
 	char *before = topology_attachment_target(from), *after = topology_attachment_target(to);
 
 	if (strcmp(before, after))
-		note(difference, "%s -> %s", before, after);
+		plan_note(difference, "%s -> %s", before, after);
 	else
-		note(difference, "settings");
+		plan_note(difference, "settings");
 	free(before);
 	free(after);
 }
@@ -445,11 +454,12 @@ static void plan_attachments(struct plan *plan, const struct topology *from, con
 {
 	for (size_t i = 0; i < to->attachment_count; i++)
 		if (!topology_find_attachment(from, to->attachments[i].name))
-			add(plan, PLAN_ATTACHMENT, PLAN_ADD, allocate_copy(to->attachments[i].name), allocate_copy(""));
+			plan_add(plan, PLAN_ATTACHMENT, PLAN_ADD, allocate_copy(to->attachments[i].name),
+				 allocate_copy(""));
 	for (size_t i = 0; i < from->attachment_count; i++)
 		if (!topology_find_attachment(to, from->attachments[i].name))
-			add(plan, PLAN_ATTACHMENT, PLAN_REMOVE, allocate_copy(from->attachments[i].name),
-			    allocate_copy(""));
+			plan_add(plan, PLAN_ATTACHMENT, PLAN_REMOVE, allocate_copy(from->attachments[i].name),
+				 allocate_copy(""));
 	for (size_t i = 0; i < to->attachment_count; i++) {
 		const struct topology_attachment *after = &to->attachments[i];
 		const struct topology_attachment *before = topology_find_attachment(from, after->name);
@@ -458,128 +468,7 @@ static void plan_attachments(struct plan *plan, const struct topology *from, con
 		if (!before || topology_attachment_is_same(before, after))
 			continue;
 		compare_attachments(&difference, before, after);
-		add(plan, PLAN_ATTACHMENT, PLAN_CHANGE, allocate_copy(after->name), difference.text);
-	}
-}
-
-/* Links. */
-
-static bool same_end(const struct topology *a, const struct topology_endpoint *a_end, const struct topology *b,
-		     const struct topology_endpoint *b_end)
-{
-	const struct topology_node *a_node, *b_node;
-
-	if (a_end->kind != b_end->kind)
-		return false;
-	if (a_end->kind == TOPOLOGY_END_NETWORK)
-		return !strcmp(a->networks[a_end->network].name, b->networks[b_end->network].name);
-	if (a_end->kind == TOPOLOGY_END_ATTACHMENT)
-		return !strcmp(a->attachments[a_end->attachment].name, b->attachments[b_end->attachment].name);
-	a_node = &a->nodes[a_end->node];
-	b_node = &b->nodes[b_end->node];
-	return !strcmp(a_node->name, b_node->name) &&
-	       !strcmp(a_node->interfaces[a_end->interface].name, b_node->interfaces[b_end->interface].name);
-}
-
-static bool same_link(const struct topology *a, const struct topology_link *a_link, const struct topology *b,
-		      const struct topology_link *b_link)
-{
-	const struct topology_endpoint *a_ends = a_link->endpoints, *b_ends = b_link->endpoints;
-
-	return (same_end(a, &a_ends[0], b, &b_ends[0]) && same_end(a, &a_ends[1], b, &b_ends[1])) ||
-	       (same_end(a, &a_ends[0], b, &b_ends[1]) && same_end(a, &a_ends[1], b, &b_ends[0]));
-}
-
-/* The link that 'other' has at what 'end' is called in 'topology', or NULL.  The end is no network. */
-static const struct topology_link *find_link_at(const struct topology *other, const struct topology *topology,
-						const struct topology_endpoint *end)
-{
-	const struct topology_attachment *attachment;
-	const struct topology_interface *interface;
-	const struct topology_node *node, *its_node;
-
-	if (end->kind == TOPOLOGY_END_ATTACHMENT) {
-		attachment = topology_find_attachment(other, topology->attachments[end->attachment].name);
-		return attachment ? &other->links[attachment->link] : NULL;
-	}
-	node = &topology->nodes[end->node];
-	its_node = topology_find_node(other, node->name);
-	interface = its_node ? find_interface(its_node, node->interfaces[end->interface].name) : NULL;
-	return interface ? &other->links[interface->link] : NULL;
-}
-
-/* The link of 'other' with the same ends as that of 'topology', or NULL.  It is looked for at the link's first end that
- * is no network, since that has one link. */
-static const struct topology_link *find_link(const struct topology *other, const struct topology *topology,
-					     const struct topology_link *link)
-{
-	const struct topology_endpoint *ends = link->endpoints;
-	const struct topology_link *its = find_link_at(other, topology, &ends[ends[0].kind == TOPOLOGY_END_NETWORK]);
-
-	return its && same_link(topology, link, other, its) ? its : NULL;
-}
-
-static char *end_name(const struct topology *topology, const struct topology_endpoint *end)
-{
-	const struct topology_node *node;
-
-	if (end->kind == TOPOLOGY_END_NETWORK)
-		return allocate_copy(topology->networks[end->network].name);
-	if (end->kind == TOPOLOGY_END_ATTACHMENT)
-		return allocate_copy(topology->attachments[end->attachment].name);
-	node = &topology->nodes[end->node];
-	return allocate_text("%s:%s", node->name, node->interfaces[end->interface].name);
-}
-
-static void add_link(struct plan *plan, enum plan_action action, const struct topology *topology,
-		     const struct topology_link *link, char *reason)
-{
-	char *a = end_name(topology, &link->endpoints[0]), *b = end_name(topology, &link->endpoints[1]);
-
-	add(plan, PLAN_LINK, action, allocate_text("%s - %s", a, b), reason);
-	free(a);
-	free(b);
-}
-
-/* Ends are the same in both, though perhaps not in their order. */
-static void compare_rules(struct difference *difference, const struct topology *from,
-			  const struct topology_link *from_link, const struct topology *to,
-			  const struct topology_link *to_link)
-{
-	bool is_turned = !same_end(from, &from_link->endpoints[0], to, &to_link->endpoints[0]);
-
-	for (size_t i = 0; i < 2; i++) {
-		const struct topology_endpoint *end = &to_link->endpoints[i];
-		char *before = topology_rules_text(&from_link->endpoints[is_turned ? 1 - i : i]);
-		char *after = topology_rules_text(end), *name = end_name(to, end);
-
-		/* A network's end of a link has no rules. */
-		if (strcmp(before, after) && to_link->endpoints[1 - i].kind == TOPOLOGY_END_NETWORK)
-			note(difference, "%s -> %s", before, after);
-		else if (strcmp(before, after))
-			note(difference, "%s: %s -> %s", name, before, after);
-		free(before);
-		free(after);
-		free(name);
-	}
-}
-
-static void plan_links(struct plan *plan, const struct topology *from, const struct topology *to)
-{
-	for (size_t i = 0; i < to->link_count; i++)
-		if (!find_link(from, to, &to->links[i]))
-			add_link(plan, PLAN_ADD, to, &to->links[i], allocate_copy(""));
-	for (size_t i = 0; i < from->link_count; i++)
-		if (!find_link(to, from, &from->links[i]))
-			add_link(plan, PLAN_REMOVE, from, &from->links[i], allocate_copy(""));
-	for (size_t i = 0; i < to->link_count; i++) {
-		const struct topology_link *before = find_link(from, to, &to->links[i]);
-		struct difference difference = {.text = NULL};
-
-		if (before)
-			compare_rules(&difference, from, before, to, &to->links[i]);
-		if (difference.text)
-			add_link(plan, PLAN_CHANGE, to, &to->links[i], difference.text);
+		plan_add(plan, PLAN_ATTACHMENT, PLAN_CHANGE, allocate_copy(after->name), difference.text);
 	}
 }
 
@@ -626,20 +515,20 @@ static void plan_tests(struct plan *plan, const struct topology *from, const str
 
 	for (size_t i = 0; i < to->test_count; i++)
 		if (!find_test(from, to->tests[i].name))
-			add(plan, PLAN_TEST, PLAN_ADD, allocate_copy(to->tests[i].name), allocate_copy(""));
+			plan_add(plan, PLAN_TEST, PLAN_ADD, allocate_copy(to->tests[i].name), allocate_copy(""));
 	for (size_t i = 0; i < from->test_count; i++)
 		if (!find_test(to, from->tests[i].name))
-			add(plan, PLAN_TEST, PLAN_REMOVE, allocate_copy(from->tests[i].name), allocate_copy(""));
+			plan_add(plan, PLAN_TEST, PLAN_REMOVE, allocate_copy(from->tests[i].name), allocate_copy(""));
 	for (size_t i = 0; i < to->test_count; i++) {
 		const struct topology_test *after = &to->tests[i], *before = find_test(from, after->name);
 		struct difference difference = {.text = NULL};
 
 		if (before && !same_test(from, before, to, after))
-			note(&difference, "it tests something else");
+			plan_note(&difference, "it tests something else");
 		if (after == moved)
-			note(&difference, "the order of tests");
+			plan_note(&difference, "the order of tests");
 		if (difference.text)
-			add(plan, PLAN_TEST, PLAN_CHANGE, allocate_copy(after->name), difference.text);
+			plan_add(plan, PLAN_TEST, PLAN_CHANGE, allocate_copy(after->name), difference.text);
 	}
 }
 
@@ -685,7 +574,7 @@ static void insert(struct plan *plan, enum plan_kind kind, enum plan_action acti
 	struct plan_change added;
 	size_t at = 0;
 
-	add(plan, kind, action, allocate_copy(name), allocate_copy(reason));
+	plan_add(plan, kind, action, allocate_copy(name), allocate_copy(reason));
 	added = plan->changes[plan->count - 1];
 	while (at < plan->count - 1 && plan->changes[at].kind <= kind)
 		at++;
@@ -709,7 +598,7 @@ void plan_restart_node(struct plan *plan, const char *name, const char *reason)
 	if (change) {
 		change->action = PLAN_RESTART;
 		difference.text = change->reason;
-		note(&difference, "%s", reason);
+		plan_note(&difference, "%s", reason);
 		change->reason = difference.text;
 		return;
 	}

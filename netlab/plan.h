@@ -9,7 +9,8 @@
  * people and with what there is to do.  The rule is simple, so that it can be foreseen: a node whose own
  * description differs restarts, and every other is left alone.  A node's interfaces, with their addresses, are part
  * of its description; where the other end of an interface's link is, is not: that is only a wire to be moved.  Only
- * what can be added to a running guest is changed in place: addresses, and values of sysctl.
+ * what can be added to a running guest is changed in place: addresses, and values of sysctl.  What frames meet on links
+ * is no guest's business: impairments and schedules are changed in place.
  *
  * Only descriptions are looked at: neither what became of a node, nor whether a file named under "files:" has other
  * contents.  Order does not matter, save that of routes, start-up commands, files and tests.  Tests are for clients of
@@ -62,6 +63,15 @@ void plan_restart_node(struct plan *plan, const char *name, const char *reason);
 
 /* Notes that the attachment of that name is opened again, since it has failed, unless it is in the plan. */
 void plan_reopen_attachment(struct plan *plan, const char *name);
+
+/* The link of 'other' with the same ends as that of 'topology', or NULL. */
+const struct topology_link *plan_find_link(const struct topology *other, const struct topology *topology,
+					   const struct topology_link *link);
+/* Whether the ends of two links that have the same ones are in another order. */
+bool plan_is_turned(const struct topology *from, const struct topology_link *from_link, const struct topology *to,
+		    const struct topology_link *to_link);
+/* Whether the links have the same events, of which those of 'b' are turned as its ends are. */
+bool plan_same_schedule(const struct topology_link *a, const struct topology_link *b, bool is_turned);
 
 /* Lines for the guest's agent (netlab/agent_protocol.h) that make what 'from' describes of a node what 'to' does, when
  * that is possible in place; to be freed with free(). */

@@ -225,6 +225,28 @@ static void wires_move_without_a_restart(void **state)
 	      "+link a:eth0 - c:eth0|+link b:eth0 - d:eth0|-link a:eth0 - b:eth0|-link c:eth0 - d:eth0");
 }
 
+#define WIRE(more) "nodes: [a, b]\nlinks: [{endpoints: [a, b]" more "}]\n"
+
+static void what_links_do_to_frames_changes_in_place(void **state)
+{
+	(void)state;
+	check(WIRE(""), WIRE(", impair: {delay: 20ms}"), "~link a:eth0 - b:eth0: none -> delay: 20ms");
+	check(WIRE(", impair-ab: {delay: 1ms}"), WIRE(", impair-ab: {delay: 2ms}, impair-ba: {loss: 1%}"),
+	      "~link a:eth0 - b:eth0: from a:eth0: delay: 1ms -> delay: 2ms, from b:eth0: none -> loss: 1%");
+	/* The same, from the other end. */
+	check(WIRE(", impair-ab: {delay: 1ms}"),
+	      "nodes: [a, b]\nlinks: [{endpoints: [b, a], impair-ba: {delay: 1ms}}]\n", "");
+	check(WIRE(""), WIRE(", schedule: [{at: 1s, link: down}]"), "~link a:eth0 - b:eth0: schedule added");
+	check(WIRE(", schedule: [{at: 1s, link: down}]"), WIRE(""), "~link a:eth0 - b:eth0: schedule removed");
+	check(WIRE(", schedule: [{at: 1s, link: down}]"), WIRE(", schedule: [{at: 2s, link: down}]"),
+	      "~link a:eth0 - b:eth0: schedule");
+	check(WIRE(", schedule: [{at: 1s, impair-ab: {loss: 1%}}]"),
+	      "nodes: [a, b]\nlinks: [{endpoints: [b, a], schedule: [{at: 1s, impair-ba: {loss: 1%}}]}]\n", "");
+	check("nodes: [a]\nnetworks: {up: {mode: nat}}\nlinks: [a-up]\n",
+	      "nodes: [a]\nnetworks: {up: {mode: nat, impair: {delay: 5ms}}}\nlinks: [a-up]\n",
+	      "~network up: none -> delay: 5ms");
+}
+
 static void networks_come_go_and_change(void **state)
 {
 	(void)state;
@@ -389,6 +411,7 @@ int main(void)
 		cmocka_unit_test(what_a_guest_can_be_given_needs_no_restart),
 		cmocka_unit_test(interfaces_are_their_nodes),
 		cmocka_unit_test(wires_move_without_a_restart),
+		cmocka_unit_test(what_links_do_to_frames_changes_in_place),
 		cmocka_unit_test(networks_come_go_and_change),
 		cmocka_unit_test(lines_for_the_guest),
 		cmocka_unit_test(restarts_can_be_added),

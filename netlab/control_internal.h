@@ -5,7 +5,7 @@
 /* What the files of the control server share: control.c (connections and lines), control_command.c (the table
  * of commands), control_channel.c (streams that are channels of a guest's agent), control_watch.c (streams
  * that watch: events, console, logs), control_lab.c (what the whole lab does),
- * control_capture.c (connections that become captures) and control_converge.c (changing it).
+ * control_link.c (links), control_capture.c (connections that become captures) and control_converge.c (changing it).
  *
  * Sending never fails to the sender and never frees a client or a stream: a client that cannot be served is
  * marked dead and freed in the loop's next turn.
@@ -148,6 +148,15 @@ void control_save(const struct control_request *request);
 void control_restore(const struct control_request *request);
 void control_tests(const struct control_request *request);
 void control_capture_position(const struct control_request *request);
+
+/* lab_done of a stream with these ops, which waits for something that takes a while: ends it with that. */
+void control_task_done(void *opaque, const char *failure, json_t *result);
+extern const struct control_stream_ops control_task_ops;
+
+/* control_link.c */
+void control_link(const struct control_request *request);
+void control_flap(const struct control_request *request);
+void control_tc(const struct control_request *request);
 
 /* control_capture.c */
 void control_capture(const struct control_request *request);

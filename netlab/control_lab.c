@@ -11,10 +11,9 @@ static void task_close(struct control_stream *stream)
 	lab_forget(stream->client->control->lab, stream);
 }
 
-static const struct control_stream_ops task_ops = {.close = task_close};
+const struct control_stream_ops control_task_ops = {.close = task_close};
 
-/* lab_done */
-static void task_done(void *opaque, const char *failure, json_t *result)
+void control_task_done(void *opaque, const char *failure, json_t *result)
 {
 	struct control_stream *stream = opaque;
 
@@ -29,7 +28,7 @@ static struct control_stream *add_task(const struct control_request *request)
 	struct control_stream *stream = calloc(1, sizeof(*stream));
 
 	if (stream)
-		control_stream_add(request->client, stream, request->id, &task_ops);
+		control_stream_add(request->client, stream, request->id, &control_task_ops);
 	else
 		control_send_error(request->client, request->id, "failed", "netlabd is out of memory");
 	return stream;
@@ -62,7 +61,7 @@ void control_pause(const struct control_request *request)
 
 	if (!get_optional_node(request, &node) || !(stream = add_task(request)))
 		return;
-	if (lab_pause(request->client->control->lab, node, task_done, stream, &error) < 0)
+	if (lab_pause(request->client->control->lab, node, control_task_done, stream, &error) < 0)
 		control_stream_fail(stream, "failed", "%s", error.text);
 }
 
@@ -88,7 +87,7 @@ void control_save(const struct control_request *request)
 
 	if (!stream)
 		return;
-	if (lab_save(request->client->control->lab, name, replace, task_done, stream, &error) < 0)
+	if (lab_save(request->client->control->lab, name, replace, control_task_done, stream, &error) < 0)
 		control_stream_fail(stream, "failed", "%s", error.text);
 }
 
@@ -100,7 +99,7 @@ void control_restore(const struct control_request *request)
 
 	if (!stream)
 		return;
-	if (lab_restore(request->client->control->lab, name, task_done, stream, &error) < 0)
+	if (lab_restore(request->client->control->lab, name, control_task_done, stream, &error) < 0)
 		control_stream_fail(stream, "failed", "%s", error.text);
 }
 
@@ -123,6 +122,6 @@ void control_capture_position(const struct control_request *request)
 		return;
 	}
 	stream = add_task(request);
-	if (stream && lab_capture_position(request->client->control->lab, port, task_done, stream, &error) < 0)
+	if (stream && lab_capture_position(request->client->control->lab, port, control_task_done, stream, &error) < 0)
 		control_stream_fail(stream, "failed", "%s", error.text);
 }

@@ -308,8 +308,11 @@ bool port_restore_wires(struct port *port, struct state *state)
 	if (!state_get(state, TAG_WIRES, &wires, sizeof(wires)) || wires > 3)
 		return false;
 	for (int direction = 0; direction < 2; direction++) {
-		if (!(wires & 1u << direction))
+		if (!(wires & 1u << direction)) {
+			free_wire(port->wires[direction]);
+			port->wires[direction] = NULL;
 			continue;
+		}
 		if (use_wire(port, (enum port_direction)direction) < 0)
 			return false;
 		wire_restore(port->wires[direction]->wire, state, wire_time(port->dataplane));

@@ -131,7 +131,7 @@ static int build(struct lab *lab, const struct lab_options *options, struct erro
 		return -EIO;
 	lab_join_all(lab);
 	lab_describe_capture(lab);
-	return 0;
+	return lab_links_create(lab, error);
 }
 
 struct lab *lab_create(const struct topology *topology, const struct lab_options *options, struct loop *control,
@@ -252,8 +252,11 @@ void lab_start_more(void *opaque)
 
 	while (!lab->stopping && start_waiting(lab, NULL) < 0)
 		; /* The next one may do better. */
-	if (!lab->stopping)
-		start_attachments(lab);
+	if (lab->stopping)
+		return;
+	start_attachments(lab);
+	if (is_ready(lab))
+		lab_links_start(lab);
 }
 
 int lab_start(struct lab *lab, struct error *error)
@@ -287,6 +290,7 @@ void lab_stop(struct lab *lab, void (*stopped)(void *opaque), void *opaque)
 	lab->stopping = true;
 	lab_converge_abandon(lab);
 	loop_timer_cancel(lab->context.control, &lab->start_more);
+	lab_links_quiet(lab, "the lab is being taken down");
 	lab->stopped = stopped;
 	lab->stopped_opaque = opaque;
 	lab->ending = lab_stop_templates(lab);
@@ -331,6 +335,7 @@ void lab_destroy(struct lab *lab)
 	if (!lab)
 		return;
 	lab_forget_positions(lab, NULL);
+	lab_links_destroy(lab);
 	for (size_t i = 0; i < lab->node_count; i++) {
 		node_shape_remove_ports(lab->nodes[i]);
 		node_destroy(lab->nodes[i]);

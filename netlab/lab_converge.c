@@ -383,6 +383,7 @@ static void put_in_place(struct lab *lab, struct lab_converge *converge)
 {
 	struct former former;
 
+	lab_links_quiet(lab, "the lab was changed");
 	change_nodes(converge);
 	former = replace(lab, converge);
 	loop_call(dataplane_loop(lab->context.dataplane), lab_join_all, lab);
@@ -390,6 +391,7 @@ static void put_in_place(struct lab *lab, struct lab_converge *converge)
 	let_go(lab, &former, converge->plan.plan);
 	connect_networks(lab, converge->failures);
 	renew_attachments(lab, converge->failures);
+	lab_links_change(lab, former.topology, converge->failures);
 	lab_describe_capture(lab);
 	/* Again, now that the outer ports are there. */
 	loop_call(dataplane_loop(lab->context.dataplane), lab_apply_mirrors, lab);

@@ -17,6 +17,7 @@
 
 struct capture;
 struct lab_attachment;
+struct lab_link;
 struct lab_network;
 struct lab_position;
 struct port;
@@ -78,6 +79,8 @@ struct lab {
 	struct capture *capture;
 	struct lab_network **networks;       /* In the topology's order. */
 	struct lab_attachment **attachments; /* In the topology's order. */
+	struct lab_link **links;             /* In its order as well, and then those of outer ports. */
+	size_t link_count;
 	struct bridge_client bridge_client;
 	char *bridge_marker;
 	struct node **nodes; /* In the topology's order. */
@@ -165,6 +168,43 @@ json_t *lab_port_status(const struct lab *lab, const struct port *port);
 void lab_apply_rules(struct lab *lab);
 /* loop_function, in that thread as well: has the lab's mirrors be given copies of what crosses the ports there are. */
 void lab_apply_mirrors(void *opaque);
+
+/* The name of an end of a link: a port's, or a network's. */
+const char *lab_endpoint_name(const struct lab *lab, const struct topology_endpoint *endpoint);
+
+/* netlab/lab_link.c */
+
+/* Makes the links of a lab whose ports are there, and has frames meet what the topology says.  Returns 0 or a negative
+ * errno value with 'error' set. */
+int lab_links_create(struct lab *lab, struct error *error);
+/* The lab was 'from', and is now something else: links that stay go on.  Adds to 'failures', strings, what could not
+ * be. */
+void lab_links_change(struct lab *lab, const struct topology *from, json_t *failures);
+/* Nothing must be to happen to them any more. */
+void lab_links_destroy(struct lab *lab);
+/* Fills in the impairments that were set by hand, of a copy of the lab's topology with links and networks of its
+ * own. */
+void lab_links_describe(const struct lab *lab, struct topology *topology);
+
+/* netlab/lab_link_json.c */
+
+/* What the status says of links that are not as usual (a new reference). */
+json_t *lab_links_status(const struct lab *lab);
+
+/* netlab/lab_link_state.c */
+
+void lab_links_save(const struct lab *lab, struct state *state);
+/* Makes the state bad when it is not of these links. */
+void lab_links_restore(struct lab *lab, struct state *state);
+
+/* netlab/lab_schedule.c */
+
+/* All nodes are ready: the schedules of links begin that have not yet. */
+void lab_links_start(struct lab *lab);
+/* Nothing happens to links by itself any more; those that flap are up, and 'failure' is told to who waits for that. */
+void lab_links_quiet(struct lab *lab, const char *failure);
+/* Nobody waits for the flapping with this 'opaque' any more, which so ends. */
+void lab_forget_flap(struct lab *lab, const void *opaque);
 
 /* netlab/lab_snapshot.c */
 

@@ -130,6 +130,10 @@ static struct plan *compare(const struct lab *lab, const struct topology *topolo
 		*network = lab->topology->networks[i];
 		network->forwards = lab_network_forwards(lab->networks[i], &network->forward_count);
 	}
+	running.links = allocate_zeroed(running.link_count, sizeof(running.links[0]));
+	for (size_t i = 0; i < running.link_count; i++)
+		running.links[i] = lab->topology->links[i];
+	lab_links_describe(lab, &running);
 	running.nodes = allocate_zeroed(running.node_count, sizeof(running.nodes[0]));
 	for (size_t i = 0; i < running.node_count; i++) {
 		running.nodes[i] = lab->topology->nodes[i];
@@ -140,6 +144,7 @@ static struct plan *compare(const struct lab *lab, const struct topology *topolo
 	for (size_t i = 0; i < running.network_count; i++)
 		free(running.networks[i].forwards);
 	free(running.networks);
+	free(running.links);
 	free(running.nodes);
 	return plan;
 }

@@ -152,6 +152,7 @@ void lab_forget(struct lab *lab, const void *opaque)
 	if (lab->operation.opaque == opaque)
 		lab->operation.done = NULL;
 	lab_forget_positions(lab, opaque);
+	lab_forget_flap(lab, opaque);
 }
 
 /* Pausing. */
@@ -425,6 +426,7 @@ static void save_states(struct lab *lab)
 	state_put(state, TAG_LAB, &record, sizeof(record));
 	state_put(state, TAG_NAME, lab_name(lab), strlen(lab_name(lab)));
 	loop_call(dataplane_loop(both.dataplane), save_dataplane, &both);
+	lab_links_save(lab, state);
 	for (size_t i = 0; i < lab->node_count && !lab->operation.failure[0]; i++) {
 		struct node *node = lab->nodes[i];
 
@@ -687,12 +689,14 @@ static void restore_ended(struct lab *lab)
 	bool has_reset = false;
 
 	operation->ends_guests = false;
+	lab_links_quiet(lab, "the lab was restored");
 	loop_call(dataplane_loop(both.dataplane), restore_dataplane, &both);
+	lab_links_restore(lab, &operation->state);
 	for (size_t i = 0; i < lab->topology->network_count; i++)
 		has_reset |= lab_network_reset(lab->networks[i]);
 	if (operation->state.bad) {
 		error_set(&error, ERROR_FAILED, EBADMSG,
-			  "what was saved of the lab's ports and networks is not of them");
+			  "what was saved of the lab's ports, networks and links is not of them");
 		fail(lab, NULL, &error);
 	} else if (restore_nodes(lab, &error) == 0) {
 		state_get(&operation->state, TAG_END, NULL, 0);

@@ -57,7 +57,7 @@ static json_t *devices_status(const struct node *node)
 	return devices;
 }
 
-static const char *endpoint_name(const struct lab *lab, const struct topology_endpoint *endpoint)
+const char *lab_endpoint_name(const struct lab *lab, const struct topology_endpoint *endpoint)
 {
 	switch (endpoint->kind) {
 	case TOPOLOGY_END_NETWORK:
@@ -73,9 +73,9 @@ static const char *endpoint_name(const struct lab *lab, const struct topology_en
 static json_t *link_status(const struct lab *lab, size_t link, const char *name)
 {
 	const struct topology_endpoint *ends = lab->topology->links[link].endpoints;
-	const char *first = endpoint_name(lab, &ends[0]);
+	const char *first = lab_endpoint_name(lab, &ends[0]);
 
-	return json_string(strcmp(first, name) ? first : endpoint_name(lab, &ends[1]));
+	return json_string(strcmp(first, name) ? first : lab_endpoint_name(lab, &ends[1]));
 }
 
 static json_t *interfaces_status(const struct lab *lab, const struct node *node)
@@ -172,7 +172,7 @@ static json_t *node_status(const struct lab *lab, const struct node *node)
 json_t *lab_port_status(const struct lab *lab, const struct port *port)
 {
 	struct port_counters counters;
-	json_t *drops = json_object(), *file = json_null();
+	json_t *drops = json_object(), *file = json_null(), *cuts = json_array();
 
 	port_read_counters(port, &counters);
 	for (int reason = 0; reason < DROP_REASON_COUNT; reason++) {
@@ -180,17 +180,22 @@ json_t *lab_port_status(const struct lab *lab, const struct port *port)
 			json_object_set_new(drops, drop_reason_name(reason),
 					    json_integer((json_int_t)counters.dropped[reason]));
 	}
+	if (port_is_cut(port, PORT_SENDS))
+		json_array_append_new(cuts, json_string("tx"));
+	if (port_is_cut(port, PORT_RECEIVES))
+		json_array_append_new(cuts, json_string("rx"));
 	if (lab->capture) {
 		int number = capture_find_port(lab->capture, port_name(port));
 
 		if (number >= 0)
 			file = json_text(capture_file(lab->capture, number));
 	}
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "name", port_name(port), "tx_frames",
-			 (json_int_t)counters.transmitted_frames, "tx_bytes", (json_int_t)counters.transmitted_bytes,
-			 "rx_frames", (json_int_t)counters.received_frames, "rx_bytes",
-			 (json_int_t)counters.received_bytes, "rx_filtered", (json_int_t)counters.filtered_frames,
-			 "drops", drops, "capture_lost", (json_int_t)counters.capture_lost, "capture_file", file);
+	return json_pack("{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "name", port_name(port), "carrier",
+			 port_has_carrier(port), "cut", cuts, "tx_frames", (json_int_t)counters.transmitted_frames,
+			 "tx_bytes", (json_int_t)counters.transmitted_bytes, "rx_frames",
+			 (json_int_t)counters.received_frames, "rx_bytes", (json_int_t)counters.received_bytes,
+			 "rx_filtered", (json_int_t)counters.filtered_frames, "drops", drops, "capture_lost",
+			 (json_int_t)counters.capture_lost, "capture_file", file);
 }
 
 static json_t *address_status(int family, const void *address)
@@ -335,11 +340,12 @@ json_t *lab_status(struct lab *lab, bool with_memory)
 		json_array_append_new(attachments, attachment_status(lab, i));
 		json_array_append_new(ports, lab_port_status(lab, lab->attachments[i]->port));
 	}
-	status = json_pack("{s:s, s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o}", "lab", lab->topology->name, "topology",
-			   json_text(lab->topology->path), "captures", json_text(lab->captures), "capture_file",
-			   json_text(lab->capture ? capture_lab_path(lab->capture) : NULL), "uptime",
+	status = json_pack("{s:s, s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "lab", lab->topology->name,
+			   "topology", json_text(lab->topology->path), "captures", json_text(lab->captures),
+			   "capture_file", json_text(lab->capture ? capture_lab_path(lab->capture) : NULL), "uptime",
 			   (double)(loop_now() - lab->created) / 1e9, "host", host_status(&lab->host), "nodes", nodes,
-			   "networks", networks, "attachments", attachments, "ports", ports);
+			   "networks", networks, "attachments", attachments, "ports", ports, "links",
+			   lab_links_status(lab));
 	if (with_memory)
 		add_memory(lab, status);
 	return status;

@@ -183,7 +183,8 @@ void client_set_error(const struct client *client, const json_t *message, struct
 {
 	const json_t *told = json_object_get(message, "error");
 	const char *text = cli_string(told, "message");
-	bool is_usage = !strcmp(cli_string(told, "code"), "bad-topology");
+	bool is_usage = !strcmp(cli_string(told, "code"), "bad-topology") ||
+			!strcmp(cli_string(told, "code"), "bad-impairment");
 
 	if (message)
 		error_set(error, is_usage ? ERROR_USAGE : ERROR_FAILED, EIO, "%s",

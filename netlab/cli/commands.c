@@ -385,6 +385,58 @@ const struct cli_command cli_commands[] = {
 			"  netlab switch lan flush",
 	},
 	{
+		.name = "link",
+		.run = cli_link,
+		.summary = "show links, take them down, cut one direction, have them flap",
+		.usage = "netlab link [PORT [down | up | flap]] [OPTIONS]",
+		.help = "Shows all links of a lab, or that of a port: its two ends, whether it is up, and\n"
+			"what frames meet in each direction (\"netlab tc\"). PORT is as in \"netlab status\",\n"
+			"h1:eth0 or network:uplink; a node with one interface may stand for it.\n"
+			"\n"
+			"\"down\" takes the link's carrier, so that the guests at its ends see NO-CARRIER, and\n"
+			"frames end with link-down, those that are on their way as well; \"up\" gives it back,\n"
+			"and mends what was cut. \"flap\" does one after the other and waits for it; Ctrl-C\n"
+			"ends that and leaves the link up.\n"
+			"\n"
+			"  --tx, --rx           down, up: only what PORT sends, or what it receives, is cut or\n"
+			"                       mended; the carrier stays, so nobody is told\n"
+			"  -n, --count N        flap: how often the link goes down (default: 1)\n"
+			"  --down TIME          flap: for how long each time (default: 1s)\n"
+			"  --up TIME            flap: and how long it is up in between (default: 1s)\n"
+			"\n"
+			"Examples:\n"
+			"  netlab link\n"
+			"  netlab link r1:eth1 down\n"
+			"  netlab link r1:eth1 down --tx\n"
+			"  netlab link r1:eth1 flap --count 5 --down 200ms",
+	},
+	{
+		.name = "tc",
+		.run = cli_tc,
+		.summary = "show and change what frames meet on links: delay, loss, rate",
+		.usage = "netlab tc [show [PORT] | set PORT KEY=VALUE... | clear PORT | reset PORT] [--tx | --rx]",
+		.help = "\"show\", or nothing, shows for each direction of each link what frames meet there,\n"
+			"and what became of them: FRAMES that came, of which LOST by chance, by a filter or\n"
+			"by their length, and dropped by the QUEUE; DELAYED are those that came out again,\n"
+			"of which were DUPLICATED, CORRUPTED, and REORDERED by overtaking others; WAITING\n"
+			"are in the queue or on their way now; LATE says how much later than due frames came\n"
+			"out, on average and at most.\n"
+			"\n"
+			"\"set\" changes the keys that are given and leaves the others; they are those of\n"
+			"\"impair:\" in topologies (docs/topology.md), and \"off\" takes one back. \"clear\" takes\n"
+			"all back, and \"reset\" has it be what the topology says. What was changed here lasts\n"
+			"until then, until the schedule says otherwise, or until \"netlab up\" changes the lab.\n"
+			"\n"
+			"  --tx, --rx           only what PORT sends, or what it receives\n"
+			"\n"
+			"Examples:\n"
+			"  netlab tc set r1:eth1 delay=20ms loss=1%\n"
+			"  netlab tc set h1:eth0 --rx preset=dsl queue=100p\n"
+			"  netlab tc set h1:eth0 gilbert-elliott=to-bad:1%,to-good:20%\n"
+			"  netlab tc show r1:eth1\n"
+			"  netlab tc clear r1:eth1",
+	},
+	{
 		.name = "forward",
 		.run = cli_forward,
 		.summary = "have ports of this machine lead to a guest, through NAT",
@@ -474,7 +526,7 @@ const struct cli_command cli_commands[] = {
 	{
 		.name = "complete",
 		.run = cli_complete,
-		.usage = "netlab complete commands|labs|networks|nodes|ports|recipes|snapshots|tests",
+		.usage = "netlab complete commands|impairments|labs|networks|nodes|ports|recipes|snapshots|tests",
 		.help = "What there is, one a line, for the shell's completion.",
 	},
 	{.name = NULL},

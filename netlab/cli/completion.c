@@ -4,6 +4,7 @@
 
 #include "netlab/cli/cli.h"
 #include "netlab/cli/client.h"
+#include "netlab/impairment.h"
 #include "netlab/snapshot.h"
 
 /* netlab completion, and netlab complete, which the script it prints asks for names. */
@@ -20,9 +21,9 @@ static const char bash_script[] =
 	"			[[ $command != capture && $command != wireshark ]] || ((i++)) ;;\n"
 	"		-r | --read | --since) [[ $command != trace && $command != drops ]] || ((i++)) ;;\n"
 	"		--last | --trigger | --before | --after | --rotate-* | --folder | --count) ((i++)) ;;\n"
-	"		-n) [[ $command != logs && $command != trace && $command != top ]] || ((i++)) ;;\n"
+	"		-n) [[ $command != logs && $command != trace && $command != top && $command != link ]] || ((i++)) ;;\n"
 	"		-i) [ \"$command\" != top ] || ((i++)) ;;\n"
-	"		--interval | --iterations) ((i++)) ;;\n"
+	"		--interval | --iterations | --down | --up) ((i++)) ;;\n"
 	"		-*) ;;\n"
 	"		*) command=${command:-${COMP_WORDS[i]}}; words+=(\"${COMP_WORDS[i]}\") ;;\n"
 	"		esac\n"
@@ -65,6 +66,8 @@ static const char bash_script[] =
 	"	trace:-*) complete_from --flow --count --last --read --lab --format --help ;;\n"
 	"	drops:-*) complete_from --since --read --lab --format --help ;;\n"
 	"	top:-*) complete_from --interval --iterations --lab --format --help ;;\n"
+	"	link:-*) complete_from --tx --rx --count --down --up --lab --format --help ;;\n"
+	"	tc:-*) complete_from --tx --rx --lab --format --help ;;\n"
 	"	logs:-*) complete_from --follow --tail --lab --help ;;\n"
 	"	cp:-*) complete_from --recursive --lab --help ;;\n"
 	"	*:-*) complete_from --lab --format --help ;;\n"
@@ -75,6 +78,15 @@ static const char bash_script[] =
 	"	exec:* | connect:* | logs:* | restart:* | pause:* | resume:*)\n"
 	"		[ ${#words[@]} -gt 1 ] || complete_from \"$(names nodes)\" ;;\n"
 	"	capture:* | wireshark:* | drops:*) ports ;;\n"
+	"	link:*)\n"
+	"		if [ ${#words[@]} -eq 1 ] || [ \"$word\" = : ] || [ \"${COMP_WORDS[COMP_CWORD - 1]}\" = : ]; then ports\n"
+	"		elif [[ ${words[-1]} != up && ${words[-1]} != down && ${words[-1]} != flap ]]; then complete_from up down flap\n"
+	"		fi ;;\n"
+	"	tc:*)\n"
+	"		if [ ${#words[@]} -eq 1 ]; then complete_from show set clear reset\n"
+	"		elif [ ${#words[@]} -eq 2 ] || [ \"$word\" = : ] || [ \"${COMP_WORDS[COMP_CWORD - 1]}\" = : ]; then ports\n"
+	"		elif [ \"${words[1]}\" = set ]; then compopt -o nospace; complete_from \"$(names impairments)\"\n"
+	"		fi ;;\n"
 	"	trace:*) [ ${#words[@]} -gt 2 ] || complete_from \"$(names nodes)\" ;;\n"
 	"	top:*)\n"
 	"		ports\n"
@@ -184,6 +196,14 @@ static void put_snapshots(const struct cli *cli)
 	json_decref(snapshots);
 }
 
+/* As "netlab tc set" takes them. */
+static void put_impairments(void)
+{
+	puts("preset=");
+	for (size_t i = 0; i < IMPAIRMENT_FIELD_COUNT; i++)
+		printf("%s=\n", impairment_fields[i].name);
+}
+
 /* What cannot be found out is left out: nobody wants messages while completing a word. */
 int cli_complete(struct cli *cli, int argc, char **argv)
 {
@@ -195,6 +215,8 @@ int cli_complete(struct cli *cli, int argc, char **argv)
 		put_ports(cli);
 	else if (!strcmp(argv[optind], "commands"))
 		put_commands();
+	else if (!strcmp(argv[optind], "impairments"))
+		put_impairments();
 	else if (!strcmp(argv[optind], "labs"))
 		put_labs();
 	else if (!strcmp(argv[optind], "nodes") || !strcmp(argv[optind], "networks"))

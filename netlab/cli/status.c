@@ -4,6 +4,7 @@
 
 #include "netlab/cli/cli.h"
 #include "netlab/cli/client.h"
+#include "netlab/cli/link_table.h"
 #include "netlab/cli/status.h"
 #include "netlab/cli/table.h"
 
@@ -142,6 +143,15 @@ void status_put_attachments(const json_t *attachments)
 	table_print(&table, stdout, 0);
 }
 
+/* Those that are not as a cable is. */
+static void put_links(const json_t *links)
+{
+	if (json_array_size(links) == 0)
+		return;
+	puts("\nLinks that are down, cut or impaired:");
+	link_table_put(links);
+}
+
 static void put_registers(json_t *registers)
 {
 	struct table table = {.columns = 4};
@@ -208,6 +218,7 @@ int cli_status(struct cli *cli, int argc, char **argv)
 		status_put_memory(json_object_get(status, "memory"));
 		status_put_ports(json_object_get(status, "ports"));
 		status_put_attachments(json_object_get(status, "attachments"));
+		put_links(json_object_get(status, "links"));
 		put_troubles(json_object_get(status, "nodes"));
 	}
 	json_decref(status);

@@ -42,6 +42,10 @@ static void act_on_lab(struct lab *lab, size_t choice)
 	lab->converge_result = choice % 5 == 1 ? -EINVAL : 0;
 	if (choice % 3 == 0)
 		standin_converged(lab);
+	if (lab->done && !strncmp(lab->task, "flap", 4) && choice % 4 < 2)
+		lab->flapped(lab->done_opaque, choice % 4, (uint32_t)choice);
+	if (lab->done && choice % 6 == 0)
+		standin_finish(lab, choice % 12 ? "" : "it was given up");
 	if (choice % 11 == 0)
 		lab->listener->removed(lab->listener->opaque, &lab->nodes[1]);
 }

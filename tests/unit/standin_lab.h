@@ -18,6 +18,7 @@
 
 #include "netlab/agent.h"
 #include "netlab/lab.h"
+#include "netlab/lab_link.h"
 
 #define STANDIN_TAKEN_MAX 4096
 
@@ -67,6 +68,9 @@ struct lab {
 	char task[32];                  /* "save one": what was asked for last. */
 	lab_done *done;                 /* Who waits for that. */
 	void *done_opaque;
+	bool is_up;              /* The link of h1:eth0. */
+	char impairment[64];     /* What it was given last. */
+	lab_flapped *flapped;    /* While it flaps. */
 	struct error plan_error; /* Of a class: there is no plan, for this reason. */
 	int converge_result;     /* Negative: it is refused. */
 	lab_converge_done *converged;
@@ -159,6 +163,53 @@ ssize_t lab_flush(struct lab *lab, const char *network, struct error *error)
 {
 	(void)lab;
 	return network && strcmp(network, "lan") ? error_set(error, ERROR_FAILED, ENOENT, "no such network") : 4;
+}
+
+/* netlab/lab_link.h: one link, of h1:eth0. */
+
+static inline int standin_find_port(const char *port, struct error *error)
+{
+	return strcmp(port, "h1:eth0") ? error_set(error, ERROR_FAILED, ENOENT, "no such port") : 0;
+}
+
+json_t *lab_links(const struct lab *lab, const char *port, struct error *error)
+{
+	if (port && standin_find_port(port, error) < 0)
+		return NULL;
+	return json_pack("{s:[{s:b, s:s}]}", "links", "carrier", lab->is_up, "text", lab->impairment);
+}
+
+int lab_set_link(struct lab *lab, const char *port, enum lab_side side, bool is_up, struct error *error)
+{
+	if (side == LAB_BOTH)
+		lab->is_up = is_up;
+	return standin_find_port(port, error);
+}
+
+int lab_impair(struct lab *lab, const char *port, enum lab_side side, enum lab_impair action, const char *text,
+	       struct error *error)
+{
+	static const char *const sides[] = {"both", "tx", "rx"}, *const actions[] = {"set", "clear", "reset"};
+
+	if (text && strlen(text) > 40)
+		return error_set(error, ERROR_USAGE, EINVAL, "no such key");
+	snprintf(lab->impairment, sizeof(lab->impairment), "%s %s %s", actions[action], sides[side], text ? text : "");
+	return standin_find_port(port, error);
+}
+
+int lab_flap(struct lab *lab, const char *port, const struct lab_flap_options *options, lab_flapped *flapped,
+	     lab_done *done, void *opaque, struct error *error)
+{
+	char task[32];
+	int result = standin_find_port(port, error);
+
+	snprintf(task, sizeof(task), "flap %u %u %u", options->count, (unsigned int)(options->down / 1000000),
+		 (unsigned int)(options->up / 1000000));
+	if (result == 0)
+		result = standin_begin(lab, task, done, opaque, error);
+	if (result == 0)
+		lab->flapped = flapped;
+	return result;
 }
 
 int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, struct error *error)

@@ -19,13 +19,15 @@
 #include "core/loop.h"
 #include "netlab/capture.h"
 #include "netlab/dataplane.h"
+#include "netlab/impairment.h"
 #include "netlab/pcapng_reader.h"
 #include "netlab/port_rules.h"
 #include "tcp_frame.h"
+#include "netlab/wire.h"
 
 #define LABS 60
 #define FRAMES 400u
-#define FLAPS 1000u
+#define CHANGES 1000u
 #define PORTS_MAX 24
 #define NETWORKS_MAX 3
 #define IDS_MAX 2000000u
@@ -49,7 +51,8 @@ struct lab {
 	struct network *networks[NETWORKS_MAX];
 	struct station stations[PORTS_MAX];
 	unsigned int port_count, network_count;
-	unsigned int flaps; /* Links that are to go down and come up. */
+	unsigned int flaps;       /* Links that are to go down and come up. */
+	unsigned int impairments; /* Times that what frames meet is to be changed. */
 };
 
 static uint32_t choose(struct lab *lab, uint32_t below)
@@ -226,10 +229,74 @@ static void flap(struct lab *lab)
 	port_set_carrier(port, true);
 }
 
+/* Something bad, of times that a test can wait for. */
+static struct impairment choose_impairment(struct lab *lab)
+{
+	const struct impairment one = {
+		.delay = choose(lab, 2) ? choose(lab, 2000000) : 0,
+		.jitter = choose(lab, 1000000),
+		.distribution = (enum impairment_distribution)choose(lab, 3),
+		.loss = choose(lab, 3) ? 0 : choose(lab, IMPAIRMENT_ALL / 4),
+		.loss_every = choose(lab, 4) ? 0 : 1 + choose(lab, 10),
+		.gilbert_elliott = {.to_bad = choose(lab, 2) ? 0 : IMPAIRMENT_ALL / 10,
+				    .to_good = IMPAIRMENT_ALL / 4,
+				    .loss_bad = IMPAIRMENT_ALL / 2},
+		.duplicate = choose(lab, 2) ? 0 : IMPAIRMENT_ALL / 8,
+		.corrupt = choose(lab, 2) ? 0 : IMPAIRMENT_ALL / 8,
+		.reorder = choose(lab, 2) ? 0 : IMPAIRMENT_ALL / 8,
+		.mtu = choose(lab, 4) ? 0 : 1000,
+		.rate = choose(lab, 2) ? 0 : 100000000 + choose(lab, 2000000000),
+		.queue_frames = choose(lab, 20),
+		.discipline = (enum impairment_discipline)choose(lab, 3),
+	};
+
+	return choose(lab, 4) ? one : (struct impairment){.delay = 0};
+}
+
+/* Changes what frames meet, and sends some. */
+static void impair(struct lab *lab)
+{
+	struct port *port = lab->stations[choose(lab, lab->port_count)].port;
+	const struct impairment impairment = choose_impairment(lab);
+
+	assert_int_equal(port_impair(port, choose(lab, 2) ? PORT_SENDS : PORT_RECEIVES, &impairment, lab->random), 0);
+	for (unsigned int i = choose(lab, 8); i > 0; i--)
+		transmit(&lab->stations[choose(lab, lab->port_count)], 60 + choose(lab, 1400));
+	if (choose(lab, 8) == 0)
+		change_a_link(lab);
+	if (choose(lab, 4) == 0)
+		loop_turn(dataplane_loop(lab->dataplane));
+}
+
+static bool is_on_its_way(const struct lab *lab)
+{
+	for (unsigned int i = 0; i < 2 * lab->port_count; i++) {
+		struct wire_counters counters;
+
+		if (port_read_wire(lab->stations[i / 2].port, i % 2 ? PORT_SENDS : PORT_RECEIVES, &counters) &&
+		    counters.waiting + counters.in_flight > 0)
+			return true;
+	}
+	return false;
+}
+
+static void impair_all(struct lab *lab)
+{
+	loop_adopt(dataplane_loop(lab->dataplane));
+	for (; lab->impairments > 0; lab->impairments--)
+		impair(lab);
+	while (is_on_its_way(lab))
+		loop_turn(dataplane_loop(lab->dataplane));
+}
+
 static void send_frames(struct lab *lab)
 {
 	for (; lab->flaps > 0; lab->flaps--)
 		flap(lab);
+	if (lab->impairments > 0) {
+		impair_all(lab);
+		return;
+	}
 	for (unsigned int i = 0; i < FRAMES; i++) {
 		struct station *station = &lab->stations[choose(lab, lab->port_count)];
 
@@ -288,7 +355,10 @@ static void look_at(const struct pcapng_reader_packet *packet, struct seen *seen
 {
 	int reason = reason_of(packet->comments[0]);
 
-	if (packet->direction == 2) {
+	if (packet->direction == 2 && fate->entered > 0) {
+		assert_true(reason >= 0); /* It died in the wire behind that port. */
+		fate->died_sent++;
+	} else if (packet->direction == 2) {
 		fate->entered++;
 		fate->died_sent += reason >= 0;
 		seen->sent += reason < 0 || !is_before_wire(reason);
@@ -330,6 +400,22 @@ static void check_port(const struct station *station, const struct seen *seen)
 				 counters.dropped[reason]);
 }
 
+/* What went into a wire came out of it. */
+static void check_wires(const struct lab *lab)
+{
+	for (unsigned int i = 0; i < 2 * lab->port_count; i++) {
+		struct wire_counters is;
+		uint64_t out;
+
+		if (!port_read_wire(lab->stations[i / 2].port, i % 2 ? PORT_SENDS : PORT_RECEIVES, &is))
+			continue;
+		assert_int_equal(is.waiting + is.in_flight, 0);
+		out = is.passed + is.arrived + is.lost + is.mtu + is.queue_full + is.early + is.no_room + is.cut;
+		/* What died before it arrived for the second time is no duplicate. */
+		assert_in_range(out - is.frames - is.duplicated, 0, is.no_room + is.cut);
+	}
+}
+
 static void read_capture(const struct lab *lab, const char *path)
 {
 	struct seen seen[PORTS_MAX] = {0};
@@ -357,13 +443,14 @@ static void read_capture(const struct lab *lab, const char *path)
 	free(fates);
 }
 
-static void conserve(uint64_t seed, unsigned int flaps)
+static void conserve(uint64_t seed, unsigned int flaps, unsigned int impairments)
 {
 	struct lab lab = {0};
 	char path[96];
 
 	make_lab(&lab, seed);
 	lab.flaps = flaps;
+	lab.impairments = impairments;
 	send_frames(&lab);
 	snprintf(path, sizeof(path), "%s", capture_lab_path(lab.capture));
 	for (unsigned int i = 0; i < lab.port_count; i++)
@@ -372,6 +459,7 @@ static void conserve(uint64_t seed, unsigned int flaps)
 	dataplane_set_capture(lab.dataplane, NULL);
 	capture_destroy(lab.capture);
 	read_capture(&lab, path);
+	check_wires(&lab);
 	dataplane_destroy(lab.dataplane);
 	unlink(path);
 	rmdir(lab.folder);
@@ -388,19 +476,26 @@ static void frames_are_delivered_or_explained(void **state)
 {
 	(void)state;
 	for (uint64_t i = 0; i < LABS; i++)
-		conserve(first_seed() + i, 0);
+		conserve(first_seed() + i, 0, 0);
 }
 
 static void so_they_are_while_links_flap(void **state)
 {
 	(void)state;
-	conserve(first_seed() + LABS, FLAPS);
+	conserve(first_seed() + LABS, CHANGES, 0);
+}
+
+static void so_they_are_while_impairments_change(void **state)
+{
+	(void)state;
+	conserve(first_seed() + LABS + 1, 0, CHANGES);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(frames_are_delivered_or_explained),
-					   cmocka_unit_test(so_they_are_while_links_flap)};
+					   cmocka_unit_test(so_they_are_while_links_flap),
+					   cmocka_unit_test(so_they_are_while_impairments_change)};
 
 	return cmocka_run_group_tests_name("conservation", tests, NULL, NULL);
 }

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netlab/lab_link_internal.h"
+
+/* Links in a snapshot: how far their schedules are.  All else is the ports' (netlab/dataplane_state.c), which are
+ * restored before.  Links are in the order of the topology, which is the one of the snapshot. */
+
+#define TAG_LINK STATE_TAG('l', 'i', 'n', 'k')
+
+struct link_state {
+	uint64_t has_begun;
+	uint64_t elapsed; /* Nanoseconds of its schedule. */
+};
+
+void lab_links_save(const struct lab *lab, struct state *state)
+{
+	uint64_t now = loop_now();
+
+	for (size_t i = 0; i < lab->link_count; i++) {
+		const struct lab_link *link = lab->links[i];
+		const struct link_state saved = {.has_begun = link->has_begun,
+						 .elapsed = link->has_begun ? now - link->zero : 0};
+
+		state_put(state, TAG_LINK, &saved, sizeof(saved));
+	}
+}
+
+/* How many events have been after that time. */
+static size_t count_events(const struct lab_link *link, uint64_t elapsed)
+{
+	size_t count = 0;
+
+	while (link->topology && count < link->topology->event_count && link->topology->events[count].at <= elapsed)
+		count++;
+	return count;
+}
+
+static bool restore_link(struct lab_link *link, struct state *state)
+{
+	struct link_state saved;
+
+	if (!state_get(state, TAG_LINK, &saved, sizeof(saved)) || saved.has_begun > 1 || saved.elapsed > INT64_MAX)
+		return false;
+	link->has_begun = saved.has_begun;
+	link->zero = loop_now() - saved.elapsed; /* Perhaps before the clock began: the difference is right. */
+	link->next_event = link->has_begun ? count_events(link, saved.elapsed) : 0;
+	for (unsigned int i = 0; i < 2; i++)
+		link->wanted[i] = lab_link_wanted(link, i);
+	return true;
+}
+
+/* loop_function, in the data plane's thread: what frames meet now. */
+static void read_impairments(void *opaque)
+{
+	struct lab *lab = opaque;
+
+	for (size_t i = 0; i < 2 * lab->link_count; i++) {
+		struct lab_link *link = lab->links[i / 2];
+		const struct lab_wire wire = lab_link_wire(link, i % 2);
+		const struct impairment *now = wire.port ? port_impairment(wire.port, wire.direction) : NULL;
+
+		link->now[i % 2] = now ? *now : (struct impairment){.delay = 0};
+	}
+}
+
+void lab_links_restore(struct lab *lab, struct state *state)
+{
+	dataplane_call(lab->context.dataplane, read_impairments, lab);
+	for (size_t i = 0; i < lab->link_count; i++)
+		state->bad = state->bad || !restore_link(lab->links[i], state);
+	for (size_t i = 0; i < lab->link_count; i++)
+		if (lab->links[i]->has_begun)
+			lab_link_go_on(lab->links[i]);
+}

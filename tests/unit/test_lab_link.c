@@ -1,0 +1,670 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Links of a running lab: what users and schedules change of them, and what stays when the lab is changed.  A lab
+ * without machines, whose data plane and control loop are this thread's. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/loop.h"
+#include "core/state.h"
+#include "netlab/dataplane.h"
+#include "netlab/lab_link_internal.h"
+#include "netlab/lab_network.h"
+#include "tests/state_bytes.h"
+
+#define NODES 3
+#define FRAMES 200u
+#define MILLISECOND 1000000ull
+
+#define NODES_TEXT "nodes: [h1, h2, r1]\nnetworks: {lan: , uplink: {mode: nat}}\n"
+#define TOPOLOGY \
+	NODES_TEXT "links:\n" \
+		   "  - {endpoints: [h1, h2], impair: {delay: 20ms}, impair-ba: {loss: 5%}}\n" \
+		   "  - {endpoints: [r1, lan], impair-ba: {loss: 100%}}\n" \
+		   "  - {endpoints: [\"h2:eth1\", uplink]}\n"
+
+struct fixture {
+	struct lab lab;
+	struct loop *loop;
+	struct topology *topologies[2];
+	struct node nodes[NODES];
+	struct lab_network networks[2];
+	unsigned int frames[NODES]; /* That came to the node's first port. */
+	uint8_t fates[FRAMES];      /* Which of them. */
+	char told[256];             /* What was told of a flapping. */
+};
+
+static struct topology *read_topology(const char *text)
+{
+	struct topology *topology = topology_read_text(text, strlen(text), "/nowhere/topology.yaml", "office", stderr);
+
+	assert_non_null(topology);
+	return topology;
+}
+
+static enum port_result deliver(void *opaque, const struct frame *frame)
+{
+	struct fixture *fixture = opaque;
+
+	fixture->frames[frame->header[5]]++;
+	fixture->fates[frame->header[14]] = 1;
+	return PORT_DELIVERED;
+}
+
+static const struct port_ops ops = {.deliver = deliver};
+
+static void make_node(struct fixture *fixture, size_t index)
+{
+	struct node *node = &fixture->nodes[index];
+
+	*node = (struct node){.topology = &fixture->topologies[0]->nodes[index]};
+	node->interfaces = calloc(node->topology->interface_count, sizeof(node->interfaces[0]));
+	for (size_t i = 0; i < node->topology->interface_count; i++) {
+		struct node_interface *interface = &node->interfaces[i];
+
+		interface->topology = &node->topology->interfaces[i];
+		snprintf(interface->port_name, sizeof(interface->port_name), "%s:%s", node->topology->name,
+			 interface->topology->name);
+		interface->port = dataplane_add_port(fixture->lab.context.dataplane, interface->port_name);
+		port_plug(interface->port, &ops, fixture);
+	}
+	fixture->lab.nodes[index] = node;
+}
+
+static struct fixture *make_lab(const char *text)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	struct lab *lab = &fixture->lab;
+
+	assert_non_null(fixture);
+	fixture->topologies[0] = read_topology(text);
+	fixture->loop = loop_create(NULL);
+	loop_adopt(fixture->loop);
+	lab->topology = fixture->topologies[0];
+	lab->context = (struct node_context){.control = fixture->loop, .dataplane = dataplane_create(NULL)};
+	lab->nodes = calloc(NODES, sizeof(lab->nodes[0]));
+	lab->networks = calloc(2, sizeof(lab->networks[0]));
+	lab->node_count = NODES;
+	for (size_t i = 0; i < 2; i++) {
+		lab->networks[i] = &fixture->networks[i];
+		fixture->networks[i].network = dataplane_add_network(lab->context.dataplane,
+								     lab->topology->networks[i].name, 64, 300);
+	}
+	fixture->networks[1].outer = dataplane_add_port(lab->context.dataplane, "network:uplink");
+	port_join_network(fixture->networks[1].outer, fixture->networks[1].network);
+	for (size_t i = 0; i < NODES; i++)
+		make_node(fixture, i);
+	lab_join_all(lab);
+	assert_int_equal(lab_links_create(lab, NULL), 0);
+	return fixture;
+}
+
+static void free_lab(struct fixture *fixture)
+{
+	lab_links_quiet(&fixture->lab, "over");
+	lab_links_destroy(&fixture->lab);
+	dataplane_destroy(fixture->lab.context.dataplane);
+	loop_destroy(fixture->loop);
+	for (size_t i = 0; i < NODES; i++)
+		free(fixture->nodes[i].interfaces);
+	free(fixture->lab.nodes);
+	free(fixture->lab.networks);
+	topology_free(fixture->topologies[0]);
+	topology_free(fixture->topologies[1]);
+	free(fixture);
+}
+
+static int set_up(void **state)
+{
+	*state = make_lab(TOPOLOGY);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	free_lab(*state);
+	return 0;
+}
+
+static struct port *port_of_node(const struct fixture *fixture, size_t node)
+{
+	return fixture->nodes[node].interfaces[0].port;
+}
+
+/* In words what frames meet at the node's first port. */
+static const char *met(const struct fixture *fixture, size_t node, enum port_direction direction)
+{
+	static char text[256];
+	static const struct impairment none;
+	const struct impairment *impairment = port_impairment(port_of_node(fixture, node), direction);
+	char *words = impairment_text(impairment ? impairment : &none);
+
+	snprintf(text, sizeof(text), "%s", words);
+	free(words);
+	return text;
+}
+
+/* One that says which it is. */
+static void transmit(struct fixture *fixture, size_t from, size_t to, unsigned int number)
+{
+	struct frame frame = {.header_size = 60, .size = 60};
+
+	memset(frame.header, 0, sizeof(frame.header));
+	frame.header[0] = frame.header[6] = 0x52;
+	frame.header[5] = (uint8_t)to;
+	frame.header[11] = (uint8_t)from;
+	frame.header[14] = (uint8_t)number;
+	port_transmit(port_of_node(fixture, from), &frame);
+}
+
+static void turn_until(struct fixture *fixture, uint64_t time)
+{
+	while (loop_now() < time)
+		loop_turn(fixture->loop);
+	loop_turn(fixture->loop);
+}
+
+static void change_lab(struct fixture *fixture, const char *text)
+{
+	json_t *failures = json_array();
+	const struct topology *former = fixture->lab.topology;
+
+	fixture->topologies[1] = read_topology(text);
+	lab_links_quiet(&fixture->lab, "the lab was changed");
+	fixture->lab.topology = fixture->topologies[1];
+	for (size_t i = 0; i < NODES; i++)
+		fixture->nodes[i].topology = &fixture->topologies[1]->nodes[i];
+	lab_join_all(&fixture->lab);
+	lab_links_change(&fixture->lab, former, failures);
+	assert_int_equal(json_array_size(failures), 0);
+	json_decref(failures);
+}
+
+/* Directions. */
+
+static void a_direction_is_impaired_where_its_sender_is(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "delay: 20ms");
+	assert_string_equal(met(fixture, 1, PORT_SENDS), "delay: 20ms, loss: 5%");
+	assert_string_equal(met(fixture, 0, PORT_RECEIVES), "none");
+	/* The network sends. */
+	assert_string_equal(met(fixture, 2, PORT_SENDS), "none");
+	assert_string_equal(met(fixture, 2, PORT_RECEIVES), "loss: 100%");
+}
+
+static void impairments_are_changed_by_key_and_side(void **state)
+{
+	struct fixture *fixture = *state;
+	struct lab *lab = &fixture->lab;
+	struct error error;
+
+	assert_int_equal(lab_impair(lab, "h1:eth0", LAB_TX, LAB_IMPAIR_SET, "{\"loss\":\"1%\"}", &error), 0);
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "delay: 20ms, loss: 1%");
+	assert_string_equal(met(fixture, 1, PORT_SENDS), "delay: 20ms, loss: 5%");
+	assert_int_equal(lab_impair(lab, "h1:eth0", LAB_RX, LAB_IMPAIR_SET, "{delay: 5ms}", &error), 0);
+	assert_string_equal(met(fixture, 1, PORT_SENDS), "delay: 5ms, loss: 5%");
+	assert_int_equal(lab_impair(lab, "r1", LAB_TX, LAB_IMPAIR_SET, "{delay: 1ms}", &error), 0);
+	assert_string_equal(met(fixture, 2, PORT_SENDS), "delay: 1ms");
+	assert_int_equal(lab_impair(lab, "h2:eth0", LAB_BOTH, LAB_IMPAIR_CLEAR, NULL, &error), 0);
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "none");
+	assert_string_equal(met(fixture, 1, PORT_SENDS), "none");
+	assert_int_equal(lab_impair(lab, "h1:eth0", LAB_RX, LAB_IMPAIR_RESET, NULL, &error), 0);
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "none");
+	assert_string_equal(met(fixture, 1, PORT_SENDS), "delay: 20ms, loss: 5%");
+	assert_int_equal(lab_impair(lab, "network:uplink", LAB_TX, LAB_IMPAIR_SET, "{delay: 3ms}", &error), 0);
+	assert_int_equal(port_impairment(fixture->networks[1].outer, PORT_SENDS)->delay, 3 * MILLISECOND);
+}
+
+static void what_makes_no_sense_changes_nothing(void **state)
+{
+	static const char *const texts[] = {
+		"{dealy: 1ms}", "{delay: 1}",          "{loss: 101%}",   "{preset: adsl}", "[]", "delay", "{", "",
+		"{rate: 0}",    "{loss-match: \"x\"}", "{jitter: -1ms}",
+	};
+	struct fixture *fixture = *state;
+	struct error error;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		assert_int_equal(lab_impair(&fixture->lab, "h1:eth0", LAB_BOTH, LAB_IMPAIR_SET, texts[i], &error),
+				 -EINVAL);
+		assert_true(strlen(error.text) > 0);
+		assert_string_equal(met(fixture, 0, PORT_SENDS), "delay: 20ms");
+	}
+}
+
+/* Ports. */
+
+static void expect_unknown(struct fixture *fixture, const char *port, const char *text)
+{
+	struct error error;
+
+	assert_int_equal(lab_set_link(&fixture->lab, port, LAB_BOTH, false, &error), -ENOENT);
+	assert_non_null(strstr(error.text, text));
+}
+
+static void ports_are_found_by_name(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+
+	assert_int_equal(lab_set_link(&fixture->lab, "r1", LAB_BOTH, false, &error), 0);
+	assert_false(port_has_carrier(port_of_node(fixture, 2)));
+	assert_int_equal(lab_set_link(&fixture->lab, "network:uplink", LAB_BOTH, false, &error), 0);
+	assert_false(port_has_carrier(fixture->networks[1].outer));
+	assert_true(port_has_carrier(fixture->nodes[1].interfaces[1].port));
+	expect_unknown(fixture, "h1:eht0", "did you mean h1:eth0?");
+	expect_unknown(fixture, "nothing of the kind", "netlab link");
+	expect_unknown(fixture, "", "");
+	expect_unknown(fixture, "lan", "");
+	expect_unknown(fixture, "uplink", "");
+	expect_unknown(fixture, "h2", "several");
+}
+
+/* Carrier and cuts. */
+
+static void carrier_is_of_both_ends(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+
+	assert_int_equal(lab_set_link(&fixture->lab, "h2:eth0", LAB_BOTH, false, &error), 0);
+	assert_false(port_has_carrier(port_of_node(fixture, 0)) || port_has_carrier(port_of_node(fixture, 1)));
+	assert_int_equal(lab_set_link(&fixture->lab, "h1:eth0", LAB_BOTH, true, &error), 0);
+	assert_true(port_has_carrier(port_of_node(fixture, 0)) && port_has_carrier(port_of_node(fixture, 1)));
+}
+
+static void cuts_are_of_one_direction_from_either_end(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+
+	assert_int_equal(lab_set_link(&fixture->lab, "h2:eth0", LAB_RX, false, &error), 0);
+	assert_true(port_is_cut(port_of_node(fixture, 0), PORT_SENDS));
+	assert_false(port_is_cut(port_of_node(fixture, 1), PORT_SENDS));
+	assert_true(port_has_carrier(port_of_node(fixture, 0)));
+	assert_int_equal(lab_set_link(&fixture->lab, "h1:eth0", LAB_TX, true, &error), 0);
+	assert_false(port_is_cut(port_of_node(fixture, 0), PORT_SENDS));
+	assert_int_equal(lab_set_link(&fixture->lab, "r1:eth0", LAB_RX, false, &error), 0);
+	assert_true(port_is_cut(port_of_node(fixture, 2), PORT_RECEIVES));
+	assert_int_equal(lab_set_link(&fixture->lab, "r1:eth0", LAB_BOTH, true, &error), 0);
+	assert_false(port_is_cut(port_of_node(fixture, 2), PORT_RECEIVES));
+}
+
+/* Telling. */
+
+static void links_are_told_of(void **state)
+{
+	struct fixture *fixture = *state;
+	json_t *all = lab_links(&fixture->lab, NULL, NULL), *one, *status, *direction;
+	struct error error;
+
+	assert_int_equal(json_array_size(json_object_get(all, "links")), 4);
+	json_decref(all);
+	assert_null(lab_links(&fixture->lab, "h9:eth0", &error));
+	lab_impair(&fixture->lab, "h2:eth0", LAB_RX, LAB_IMPAIR_SET, "{gilbert-elliott: {to-bad: 1%, to-good: 20%}}",
+		   &error);
+	lab_set_link(&fixture->lab, "h1:eth0", LAB_RX, false, &error);
+	one = lab_links(&fixture->lab, "h2:eth0", &error);
+	direction = json_array_get(json_object_get(json_array_get(json_object_get(one, "links"), 0), "directions"), 0);
+	assert_true(json_is_true(json_object_get(direction, "by_hand")));
+	assert_false(json_is_true(json_object_get(direction, "cut")));
+	status = json_pack("{s:s, s:{s:s, s:s, s:s, s:s}}", "delay", "20ms", "gilbert-elliott", "to-bad", "1%",
+			   "to-good", "20%", "loss-bad", "100%", "loss-good", "0%");
+	assert_true(json_equal(json_object_get(direction, "impairment"), status));
+	json_decref(status);
+	direction = json_array_get(json_object_get(json_array_get(json_object_get(one, "links"), 0), "directions"), 1);
+	assert_false(json_is_true(json_object_get(direction, "by_hand")));
+	assert_true(json_is_true(json_object_get(direction, "cut")));
+	json_decref(one);
+	status = lab_links_status(&fixture->lab); /* The third one is as usual, and so is the outer port's. */
+	assert_int_equal(json_array_size(status), 2);
+	json_decref(status);
+}
+
+/* Seeds. */
+
+static void lose_half(struct fixture *fixture, uint8_t fates[FRAMES])
+{
+	struct error error;
+
+	assert_int_equal(lab_impair(&fixture->lab, "h1:eth0", LAB_BOTH, LAB_IMPAIR_CLEAR, NULL, &error), 0);
+	assert_int_equal(lab_impair(&fixture->lab, "h1:eth0", LAB_BOTH, LAB_IMPAIR_SET, "{loss: 50%}", &error), 0);
+	memset(fixture->fates, 0, sizeof(fixture->fates));
+	for (unsigned int i = 0; i < FRAMES; i++)
+		transmit(fixture, 0, 1, i);
+	memcpy(fates, fixture->fates, FRAMES);
+}
+
+/* The same frames are lost in each run, and others in the other direction. */
+static void fates_are_the_labs_own(void **state)
+{
+	struct fixture *other = make_lab(TOPOLOGY), *fixture = *state;
+	uint8_t first[FRAMES], second[FRAMES], third[FRAMES];
+
+	lose_half(fixture, first);
+	lose_half(fixture, second);
+	lose_half(other, third);
+	assert_memory_equal(first, second, FRAMES);
+	assert_memory_equal(first, third, FRAMES);
+	memset(fixture->fates, 0, sizeof(fixture->fates));
+	for (unsigned int i = 0; i < FRAMES; i++)
+		transmit(fixture, 1, 0, i);
+	assert_memory_not_equal(first, fixture->fates, FRAMES);
+	free_lab(other);
+}
+
+/* Flapping. */
+
+static void note_flap(void *opaque, bool is_up, uint32_t number)
+{
+	struct fixture *fixture = opaque;
+	size_t length = strlen(fixture->told);
+
+	assert_int_equal(port_has_carrier(port_of_node(fixture, 0)), is_up);
+	snprintf(fixture->told + length, sizeof(fixture->told) - length, "%s%u ", is_up ? "up" : "down", number);
+}
+
+static void note_end(void *opaque, const char *failure, json_t *result)
+{
+	struct fixture *fixture = opaque;
+	size_t length = strlen(fixture->told);
+
+	snprintf(fixture->told + length, sizeof(fixture->told) - length, "end %s %d", failure,
+		 (int)json_integer_value(json_object_get(result, "flaps")));
+}
+
+static int start_flap(struct fixture *fixture, uint32_t count, uint64_t down)
+{
+	const struct lab_flap_options options = {.count = count, .down = down, .up = MILLISECOND};
+	struct error error;
+
+	fixture->told[0] = '\0';
+	return lab_flap(&fixture->lab, "h1:eth0", &options, note_flap, note_end, fixture, &error);
+}
+
+static void a_link_flaps(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(start_flap(fixture, 3, MILLISECOND), 0);
+	while (!strstr(fixture->told, "end"))
+		loop_turn(fixture->loop);
+	assert_string_equal(fixture->told, "down1 up1 down2 up2 down3 up3 end  3");
+	assert_true(port_has_carrier(port_of_node(fixture, 0)));
+}
+
+static void flapping_ends_in_many_ways(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+
+	assert_int_equal(start_flap(fixture, 3, 3600000 * MILLISECOND), 0);
+	turn_until(fixture, loop_now() + MILLISECOND);
+	assert_int_equal(start_flap(fixture, 1, 1), -EBUSY);
+	lab_forget(&fixture->lab, fixture);
+	assert_string_equal(fixture->told, "");
+	assert_true(port_has_carrier(port_of_node(fixture, 0)));
+	assert_int_equal(start_flap(fixture, 3, 3600000 * MILLISECOND), 0);
+	turn_until(fixture, loop_now() + MILLISECOND);
+	lab_set_link(&fixture->lab, "h2:eth0", LAB_BOTH, false, &error);
+	assert_string_equal(fixture->told, "down1 end the link was set down 0");
+	assert_false(port_has_carrier(port_of_node(fixture, 0)));
+	assert_int_equal(start_flap(fixture, 3, 3600000 * MILLISECOND), 0);
+	turn_until(fixture, loop_now() + MILLISECOND);
+	lab_links_quiet(&fixture->lab, "it was changed");
+	assert_string_equal(fixture->told, "down1 end it was changed 0");
+	assert_true(port_has_carrier(port_of_node(fixture, 0)));
+}
+
+/* Schedules. */
+
+#define SCHEDULED(other) \
+	NODES_TEXT "links:\n" \
+		   "  - endpoints: [h1, h2]\n" \
+		   "    schedule:\n" \
+		   "      - {at: 0ms, link: down}\n" \
+		   "      - {at: 1ms, impair-ab: {delay: 20ms}, impair-ba: {loss: 5%}}\n" \
+		   "      - {at: 2ms, link: up}\n" \
+		   "      - {at: 1h, impair: {delay: 1ms}}\n" \
+		   "  - {endpoints: [r1, lan]" other "}\n" \
+		   "  - {endpoints: [\"h2:eth1\", uplink]}\n"
+
+static void schedules_are_carried_out(void **unused)
+{
+	struct fixture *fixture = make_lab(SCHEDULED(""));
+	uint64_t begin;
+	struct error error;
+
+	(void)unused;
+	turn_until(fixture, loop_now() + 3 * MILLISECOND);
+	assert_true(port_has_carrier(port_of_node(fixture, 0))); /* It has not begun. */
+	begin = loop_now();
+	lab_links_start(&fixture->lab);
+	loop_turn(fixture->loop);
+	if (loop_now() < begin + MILLISECOND)
+		assert_false(port_has_carrier(port_of_node(fixture, 0)));
+	turn_until(fixture, begin + 10 * MILLISECOND);
+	lab_links_start(&fixture->lab); /* Once is enough. */
+	turn_until(fixture, begin + 20 * MILLISECOND);
+	assert_true(port_has_carrier(port_of_node(fixture, 0)));
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "delay: 20ms");
+	assert_string_equal(met(fixture, 1, PORT_SENDS), "loss: 5%");
+	/* What the file says now. */
+	lab_impair(&fixture->lab, "h1:eth0", LAB_BOTH, LAB_IMPAIR_CLEAR, NULL, &error);
+	lab_impair(&fixture->lab, "h1:eth0", LAB_BOTH, LAB_IMPAIR_RESET, NULL, &error);
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "delay: 20ms");
+	free_lab(fixture);
+}
+
+static void schedules_go_on_when_others_change(void **unused)
+{
+	struct fixture *fixture = make_lab(SCHEDULED(""));
+	uint64_t zero;
+
+	(void)unused;
+	lab_links_start(&fixture->lab);
+	turn_until(fixture, loop_now() + 10 * MILLISECOND);
+	zero = fixture->lab.links[0]->zero;
+	change_lab(fixture, SCHEDULED(", impair: {loss: 1%}"));
+	assert_true(fixture->lab.links[0]->has_begun);
+	assert_int_equal(fixture->lab.links[0]->zero, zero);
+	assert_int_equal(fixture->lab.links[0]->next_event, 3);
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "delay: 20ms");
+	assert_string_equal(met(fixture, 2, PORT_SENDS), "loss: 1%");
+	free_lab(fixture);
+}
+
+static void another_schedule_begins_anew(void **unused)
+{
+	struct fixture *fixture = make_lab(SCHEDULED(""));
+
+	(void)unused;
+	lab_links_start(&fixture->lab);
+	turn_until(fixture, loop_now() + 10 * MILLISECOND);
+	change_lab(fixture, NODES_TEXT "links:\n"
+				       "  - {endpoints: [h1, h2], schedule: [{at: 1ms, link: down}]}\n"
+				       "  - {endpoints: [r1, lan]}\n"
+				       "  - {endpoints: [\"h2:eth1\", uplink]}\n");
+	assert_false(fixture->lab.links[0]->has_begun);
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "none");
+	lab_links_start(&fixture->lab);
+	turn_until(fixture, loop_now() + 5 * MILLISECOND);
+	assert_false(port_has_carrier(port_of_node(fixture, 0)));
+	free_lab(fixture);
+}
+
+/* Another topology. */
+
+static void what_stays_keeps_its_carrier(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+
+	lab_set_link(&fixture->lab, "h1:eth0", LAB_BOTH, false, &error);
+	lab_set_link(&fixture->lab, "h1:eth0", LAB_TX, false, &error);
+	lab_impair(&fixture->lab, "h1:eth0", LAB_TX, LAB_IMPAIR_SET, "{delay: 7ms}", &error);
+	lab_impair(&fixture->lab, "network:uplink", LAB_BOTH, LAB_IMPAIR_SET, "{delay: 7ms}", &error);
+	/* The first link's ends have changed places. */
+	change_lab(fixture, NODES_TEXT "links:\n"
+				       "  - {endpoints: [h2, h1], impair-ab: {loss: 5%}, impair-ba: {delay: 30ms}}\n"
+				       "  - {endpoints: [r1, lan], impair-ba: {loss: 100%}}\n"
+				       "  - {endpoints: [\"h2:eth1\", uplink]}\n");
+	assert_false(port_has_carrier(port_of_node(fixture, 0)));
+	assert_true(port_is_cut(port_of_node(fixture, 0), PORT_SENDS));
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "delay: 30ms");
+	assert_string_equal(met(fixture, 1, PORT_SENDS), "loss: 5%");
+	assert_string_equal(met(fixture, 2, PORT_RECEIVES), "loss: 100%");
+	assert_int_equal(port_impairment(fixture->networks[1].outer, PORT_SENDS)->delay, 0);
+}
+
+static void what_is_new_has_nothing_of_the_old(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+
+	lab_set_link(&fixture->lab, "r1:eth0", LAB_BOTH, false, &error);
+	lab_set_link(&fixture->lab, "r1:eth0", LAB_RX, false, &error);
+	change_lab(fixture, NODES_TEXT "links:\n"
+				       "  - {endpoints: [h1, r1], impair: {delay: 1ms}}\n"
+				       "  - {endpoints: [h2, lan]}\n"
+				       "  - {endpoints: [\"h2:eth1\", uplink]}\n");
+	assert_true(port_has_carrier(port_of_node(fixture, 2)));
+	assert_false(port_is_cut(port_of_node(fixture, 2), PORT_RECEIVES));
+	assert_string_equal(met(fixture, 2, PORT_RECEIVES), "none");
+	assert_string_equal(met(fixture, 2, PORT_SENDS), "delay: 1ms");
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "delay: 1ms");
+	assert_string_equal(met(fixture, 1, PORT_SENDS), "none");
+}
+
+/* What "netlab up" compares with. */
+static void what_was_set_by_hand_is_described(void **state)
+{
+	struct fixture *fixture = *state;
+	struct topology copy = *fixture->lab.topology;
+	struct topology_link links[3];
+	struct topology_network networks[2];
+	struct error error;
+
+	memcpy(links, copy.links, sizeof(links));
+	memcpy(networks, copy.networks, sizeof(networks));
+	copy.links = links;
+	copy.networks = networks;
+	lab_impair(&fixture->lab, "h1:eth0", LAB_TX, LAB_IMPAIR_SET, "{delay: 7ms}", &error);
+	lab_impair(&fixture->lab, "network:uplink", LAB_RX, LAB_IMPAIR_SET, "{delay: 8ms}", &error);
+	lab_links_describe(&fixture->lab, &copy);
+	assert_int_equal(links[0].impairments[0].delay, 7 * MILLISECOND);
+	assert_int_equal(links[0].impairments[1].delay, 20 * MILLISECOND);
+	assert_int_equal(networks[1].impairments[0].delay, 0);
+	assert_int_equal(networks[1].impairments[1].delay, 8 * MILLISECOND);
+}
+
+/* Snapshots. */
+
+static void save(struct fixture *fixture, struct state *state)
+{
+	dataplane_save(fixture->lab.context.dataplane, state);
+	lab_links_save(&fixture->lab, state);
+}
+
+static void restore(struct fixture *fixture, struct state *state)
+{
+	state->at = 0;
+	state->bad = false;
+	lab_links_quiet(&fixture->lab, "the lab was restored");
+	dataplane_restore(fixture->lab.context.dataplane, state);
+	lab_links_restore(&fixture->lab, state);
+}
+
+static void snapshots_have_links(void **unused)
+{
+	struct fixture *fixture = make_lab(SCHEDULED(""));
+	struct state state = {0};
+	struct error error;
+	uint64_t zero;
+
+	(void)unused;
+	save(fixture, &state);
+	lab_links_start(&fixture->lab);
+	turn_until(fixture, loop_now() + 10 * MILLISECOND);
+	restore(fixture, &state); /* To before it began. */
+	assert_false(state.bad);
+	assert_false(fixture->lab.links[0]->has_begun);
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "none");
+	lab_links_start(&fixture->lab);
+	turn_until(fixture, loop_now() + 10 * MILLISECOND);
+	lab_impair(&fixture->lab, "r1", LAB_TX, LAB_IMPAIR_SET, "{delay: 7ms}", &error);
+	state_release(&state);
+	save(fixture, &state);
+	zero = fixture->lab.links[0]->zero;
+	lab_impair(&fixture->lab, "r1", LAB_TX, LAB_IMPAIR_CLEAR, NULL, &error);
+	lab_impair(&fixture->lab, "h1:eth0", LAB_TX, LAB_IMPAIR_CLEAR, NULL, &error);
+	turn_until(fixture, loop_now() + 5 * MILLISECOND);
+	restore(fixture, &state);
+	assert_false(state.bad);
+	assert_string_equal(met(fixture, 0, PORT_SENDS), "delay: 20ms");
+	assert_string_equal(met(fixture, 2, PORT_SENDS), "delay: 7ms");
+	assert_int_equal(fixture->lab.links[1]->now[0].delay, 7 * MILLISECOND);
+	assert_int_equal(fixture->lab.links[0]->next_event, 3);
+	assert_true(fixture->lab.links[0]->zero > zero); /* As much later as it was restored. */
+	state_release(&state);
+	free_lab(fixture);
+}
+
+static void states_of_others_are_bad(void **unused)
+{
+	struct fixture *fixture = make_lab(SCHEDULED(""));
+	struct state state = {0};
+	uint64_t *saved;
+
+	(void)unused;
+	save(fixture, &state);
+	saved = state_section(&state, STATE_TAG('l', 'i', 'n', 'k'), 0, NULL);
+	saved[0] = 2;
+	restore(fixture, &state);
+	assert_true(state.bad);
+	saved[0] = 1;
+	saved[1] = UINT64_MAX;
+	restore(fixture, &state);
+	assert_true(state.bad);
+	saved[1] = 0;
+	state.size -= 8;
+	restore(fixture, &state);
+	assert_true(state.bad);
+	state_release(&state);
+	free_lab(fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_direction_is_impaired_where_its_sender_is, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(impairments_are_changed_by_key_and_side, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_makes_no_sense_changes_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(ports_are_found_by_name, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(carrier_is_of_both_ends, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(cuts_are_of_one_direction_from_either_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(links_are_told_of, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(fates_are_the_labs_own, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_link_flaps, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(flapping_ends_in_many_ways, set_up, tear_down),
+		cmocka_unit_test(schedules_are_carried_out),
+		cmocka_unit_test(schedules_go_on_when_others_change),
+		cmocka_unit_test(another_schedule_begins_anew),
+		cmocka_unit_test_setup_teardown(what_stays_keeps_its_carrier, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_new_has_nothing_of_the_old, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_was_set_by_hand_is_described, set_up, tear_down),
+		cmocka_unit_test(snapshots_have_links),
+		cmocka_unit_test(states_of_others_are_bad),
+	};
+
+	return cmocka_run_group_tests_name("lab_link", tests, NULL, NULL);
+}

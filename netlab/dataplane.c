@@ -465,11 +465,11 @@ void port_deliver(struct port *port, const struct frame *frame, uint64_t now)
 static void deliver_by_wire(struct port *port, const struct frame *frame, uint64_t now)
 {
 	/* What comes to a port that is blocked dies there at once. */
-	if (!port->wires[PORT_RECEIVES] || port_is_blocked(port, PORT_RECEIVES))
-		port_deliver(port, frame, now);
-	else if (frame_is_offloaded(frame) && port_is_impaired(port, PORT_RECEIVES))
+	bool has_wire = port->wires[PORT_RECEIVES] && !port_is_blocked(port, PORT_RECEIVES);
+
+	if (has_wire && frame_is_offloaded(frame) && port_is_impaired(port, PORT_RECEIVES))
 		port_finish(port, frame, now, deliver_by_wire);
-	else if (port_wire_passes(port, PORT_RECEIVES, frame, now))
+	else if (!has_wire || port_wire_passes(port, PORT_RECEIVES, frame, now))
 		port_deliver(port, frame, now);
 }
 

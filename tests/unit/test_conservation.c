@@ -22,8 +22,8 @@
 #include "netlab/impairment.h"
 #include "netlab/pcapng_reader.h"
 #include "netlab/port_rules.h"
-#include "tcp_frame.h"
 #include "netlab/wire.h"
+#include "tcp_frame.h"
 
 #define LABS 60
 #define FRAMES 400u

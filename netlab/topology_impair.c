@@ -274,15 +274,6 @@ bool topology_apply_impair(struct topology_reader *reader, const struct yaml_tre
 
 /* What does not fit together. */
 
-static size_t find_field(const char *name)
-{
-	size_t index = 0;
-
-	while (strcmp(impairment_fields[index].name, name) != 0)
-		index++;
-	return index;
-}
-
 /* Returns false when this was said before of what is written there, which several links may have, or when it is
  * written nowhere. */
 static bool is_new(struct topology_reader *reader, struct yaml_mark mark, const char *what)
@@ -302,41 +293,44 @@ static bool is_new(struct topology_reader *reader, struct yaml_mark mark, const 
 }
 
 /* Where one of two keys is written; line 0: what they say was there before. */
-static struct yaml_mark mark_of(const struct topology_written_impairment *written, const char *key, const char *other)
+static struct yaml_mark mark_of(const struct topology_written_impairment *written, enum impairment_key key,
+				enum impairment_key other)
 {
-	struct yaml_mark mark = written->marks[find_field(key)];
+	struct yaml_mark mark = written->marks[key];
 
-	return mark.line ? mark : written->marks[find_field(other)];
+	return mark.line ? mark : written->marks[other];
 }
 
 /* A key that does nothing without another. */
 struct need {
-	const char *key, *other;
+	enum impairment_key key, other;
 	uint32_t discipline; /* With "discipline": which. */
 	const char *help;    /* An example of it. */
 };
 
 static const struct need needs[] = {
-	{"distribution", "jitter", 0, "2ms"},
-	{"jitter-correlation", "jitter", 0, "2ms"},
-	{"loss-correlation", "loss", 0, "1%"},
-	{"duplicate-correlation", "duplicate", 0, "1%"},
-	{"corrupt-correlation", "corrupt", 0, "1%"},
-	{"reorder", "delay", 0, "20ms"},
-	{"reorder-correlation", "reorder", 0, "25%"},
-	{"reorder-gap", "reorder", 0, "25%"},
-	{"burst", "rate", 0, "10mbit"},
-	{"queue", "rate", 0, "10mbit"},
-	{"discipline", "rate", 0, "10mbit"},
-	{"red-min", "discipline", IMPAIRMENT_RED, "red"},
-	{"red-max", "discipline", IMPAIRMENT_RED, "red"},
-	{"red-probability", "discipline", IMPAIRMENT_RED, "red"},
-	{"codel-target", "discipline", IMPAIRMENT_CODEL, "codel"},
-	{"codel-interval", "discipline", IMPAIRMENT_CODEL, "codel"},
+	{IMPAIRMENT_KEY_DISTRIBUTION, IMPAIRMENT_KEY_JITTER, 0, "2ms"},
+	{IMPAIRMENT_KEY_JITTER_CORRELATION, IMPAIRMENT_KEY_JITTER, 0, "2ms"},
+	{IMPAIRMENT_KEY_LOSS_CORRELATION, IMPAIRMENT_KEY_LOSS, 0, "1%"},
+	{IMPAIRMENT_KEY_DUPLICATE_CORRELATION, IMPAIRMENT_KEY_DUPLICATE, 0, "1%"},
+	{IMPAIRMENT_KEY_CORRUPT_CORRELATION, IMPAIRMENT_KEY_CORRUPT, 0, "1%"},
+	{IMPAIRMENT_KEY_REORDER, IMPAIRMENT_KEY_DELAY, 0, "20ms"},
+	{IMPAIRMENT_KEY_REORDER_CORRELATION, IMPAIRMENT_KEY_REORDER, 0, "25%"},
+	{IMPAIRMENT_KEY_REORDER_GAP, IMPAIRMENT_KEY_REORDER, 0, "25%"},
+	{IMPAIRMENT_KEY_BURST, IMPAIRMENT_KEY_RATE, 0, "10mbit"},
+	{IMPAIRMENT_KEY_QUEUE, IMPAIRMENT_KEY_RATE, 0, "10mbit"},
+	{IMPAIRMENT_KEY_DISCIPLINE, IMPAIRMENT_KEY_RATE, 0, "10mbit"},
+	{IMPAIRMENT_KEY_RED_MIN, IMPAIRMENT_KEY_DISCIPLINE, IMPAIRMENT_RED, "red"},
+	{IMPAIRMENT_KEY_RED_MAX, IMPAIRMENT_KEY_DISCIPLINE, IMPAIRMENT_RED, "red"},
+	{IMPAIRMENT_KEY_RED_PROBABILITY, IMPAIRMENT_KEY_DISCIPLINE, IMPAIRMENT_RED, "red"},
+	{IMPAIRMENT_KEY_CODEL_TARGET, IMPAIRMENT_KEY_DISCIPLINE, IMPAIRMENT_CODEL, "codel"},
+	{IMPAIRMENT_KEY_CODEL_INTERVAL, IMPAIRMENT_KEY_DISCIPLINE, IMPAIRMENT_CODEL, "codel"},
 };
 
+#define NEED_COUNT (sizeof(needs) / sizeof(needs[0]))
+
 /* Whether the key is in this map or one on top of defaults, and says anything. */
-static bool is_asked_for(const struct topology_written_impairment *written, size_t key)
+static bool is_asked_for(const struct topology_written_impairment *written, enum impairment_key key)
 {
 	return written->is_own[key] && impairment_has(&written->values, &impairment_fields[key]);
 }
@@ -345,31 +339,37 @@ static bool is_met(const struct impairment *values, const struct need *need)
 {
 	if (need->discipline)
 		return (uint32_t)values->discipline == need->discipline;
-	return impairment_has(values, &impairment_fields[find_field(need->other)]);
+	return impairment_has(values, &impairment_fields[need->other]);
+}
+
+/* Whether the key that the need is of, as it is written at 'mark', does something in one of the directions. */
+static bool is_useful(const struct topology_written_impairment *written, size_t count, const struct need *need,
+		      struct yaml_mark mark)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct yaml_mark its = written[i].marks[need->key];
+
+		if (its.line == mark.line && its.column == mark.column && is_met(&written[i].values, need))
+			return true;
+	}
+	return false;
 }
 
 /* Reports keys that do nothing in any direction for which they are written. */
 static void check_needs(struct topology_reader *reader, const struct topology_written_impairment *written, size_t count)
 {
-	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
-		size_t key = find_field(needs[i].key);
-		const struct topology_written_impairment *useless = NULL;
-		bool is_useful = false;
+	for (size_t i = 0; i < count * NEED_COUNT; i++) {
+		const struct need *need = &needs[i / count];
+		const struct topology_written_impairment *one = &written[i % count];
+		const char *key = impairment_fields[need->key].name, *other = impairment_fields[need->other].name;
+		struct yaml_mark mark = one->marks[need->key];
 
-		for (size_t j = 0; j < count; j++) {
-			if (!is_asked_for(&written[j], key))
-				continue;
-			if (is_met(&written[j].values, &needs[i]))
-				is_useful = true;
-			else
-				useless = &written[j];
-		}
-		if (!useless || is_useful || !is_new(reader, useless->marks[key], needs[i].key))
+		if (!is_asked_for(one, need->key) || is_useful(written, count, need, mark) ||
+		    !is_new(reader, mark, key))
 			continue;
-		yaml_reader_error(&reader->yaml, useless->marks[key], "\"%s\" does nothing without \"%s%s%s\"",
-				  needs[i].key, needs[i].other, needs[i].discipline ? ": " : "",
-				  needs[i].discipline ? needs[i].help : "");
-		yaml_reader_help(&reader->yaml, "add %s, as in %s: %s", needs[i].other, needs[i].other, needs[i].help);
+		yaml_reader_error(&reader->yaml, mark, "\"%s\" does nothing without \"%s%s%s\"", key, other,
+				  need->discipline ? ": " : "", need->discipline ? need->help : "");
+		yaml_reader_help(&reader->yaml, "add %s, as in %s: %s", other, other, need->help);
 	}
 }
 
@@ -377,13 +377,13 @@ static void check_delay(struct topology_reader *reader, const struct topology_wr
 {
 	const struct impairment *values = &written->values;
 	double in_flight = (double)values->delay * (double)values->rate / (8 * 1e9);
-	struct yaml_mark mark = mark_of(written, "jitter", "delay");
+	struct yaml_mark mark = mark_of(written, IMPAIRMENT_KEY_JITTER, IMPAIRMENT_KEY_DELAY);
 
 	if (values->jitter > values->delay && is_new(reader, mark, "jitter"))
 		yaml_reader_warning(&reader->yaml, mark,
 				    "a jitter of %gms is more than the delay of %gms: delays are cut off at 0",
 				    (double)values->jitter / 1e6, (double)values->delay / 1e6);
-	mark = mark_of(written, "delay", "rate");
+	mark = mark_of(written, IMPAIRMENT_KEY_DELAY, IMPAIRMENT_KEY_RATE);
 	if (in_flight > IMPAIRMENT_IN_FLIGHT_MAX && is_new(reader, mark, "delay"))
 		yaml_reader_warning(
 			&reader->yaml, mark,
@@ -400,7 +400,7 @@ static void check_red(struct topology_reader *reader, const struct topology_writ
 	uint32_t frames = values->queue_bytes ? 0 : limit;
 	uint32_t low = values->red_min ? values->red_min : frames / 4;
 	uint32_t high = values->red_max ? values->red_max : frames / 4 * 3;
-	struct yaml_mark mark = mark_of(written, "red-min", "red-max");
+	struct yaml_mark mark = mark_of(written, IMPAIRMENT_KEY_RED_MIN, IMPAIRMENT_KEY_RED_MAX);
 
 	if (values->discipline != IMPAIRMENT_RED)
 		return;
@@ -408,7 +408,7 @@ static void check_red(struct topology_reader *reader, const struct topology_writ
 		mark = written->mark;
 	if (low && high && low >= high && is_new(reader, mark, "red"))
 		yaml_reader_error(&reader->yaml, mark, "red-min (%u) must be less than red-max (%u)", low, high);
-	mark = mark_of(written, "red-max", "queue");
+	mark = mark_of(written, IMPAIRMENT_KEY_RED_MAX, IMPAIRMENT_KEY_QUEUE);
 	if (frames && values->red_max > frames && is_new(reader, mark, "red-max"))
 		yaml_reader_warning(&reader->yaml, mark, "red-max (%u) is never reached: %u frames fill the queue",
 				    values->red_max, frames);
@@ -419,7 +419,7 @@ static void check_codel(struct topology_reader *reader, const struct topology_wr
 	const struct impairment *values = &written->values;
 	uint64_t target = values->codel_target ? values->codel_target : IMPAIRMENT_CODEL_TARGET;
 	uint64_t interval = values->codel_interval ? values->codel_interval : IMPAIRMENT_CODEL_INTERVAL;
-	struct yaml_mark mark = mark_of(written, "codel-target", "codel-interval");
+	struct yaml_mark mark = mark_of(written, IMPAIRMENT_KEY_CODEL_TARGET, IMPAIRMENT_KEY_CODEL_INTERVAL);
 
 	if (!mark.line)
 		mark = written->mark;
@@ -434,7 +434,7 @@ static void check_sizes(struct topology_reader *reader, const struct topology_wr
 {
 	const struct impairment *values = &written->values;
 	unsigned int longest = (values->mtu && values->mtu < mtu ? values->mtu : mtu) + ETHER_HDR_LEN;
-	struct yaml_mark mark = mark_of(written, "burst", "mtu");
+	struct yaml_mark mark = mark_of(written, IMPAIRMENT_KEY_BURST, IMPAIRMENT_KEY_MTU);
 	unsigned long long room;
 
 	if (values->burst && values->burst < longest && is_new(reader, mark, "burst"))
@@ -443,7 +443,7 @@ static void check_sizes(struct topology_reader *reader, const struct topology_wr
 			"a burst of %u bytes is less than a frame, which has up to %u here: none of these passes "
 			"at once",
 			values->burst, longest);
-	mark = mark_of(written, "queue", "mtu");
+	mark = mark_of(written, IMPAIRMENT_KEY_QUEUE, IMPAIRMENT_KEY_MTU);
 	if (values->queue_bytes && values->queue_bytes < longest && is_new(reader, mark, "queue-bytes"))
 		yaml_reader_warning(
 			&reader->yaml, mark,

@@ -27,6 +27,13 @@ accepted() {
 	netlab check "$1"
 }
 
+warned() {
+	local output
+	printf '%s\n' 'nodes: [h1, h2]' 'links: [{endpoints: [h1, h2], impair: {jitter: 1ms}}]' >warned.yaml
+	output=$(netlab check warned.yaml 2>&1 >/dev/null)
+	grep -qF 'warned.yaml:2:40: warning: a jitter of 1ms' <<<"$output" || fail "no warning: $output"
+}
+
 no_such_file() {
 	expect_status 2 netlab check there-is-no-such-file.yaml
 	expect_status 2 netlab up there-is-no-such-file.yaml
@@ -48,6 +55,7 @@ check "nothing was started" nothing_started
 for file in "$top"/tests/topologies/good/*.yaml "$top"/labs/*/topology.yaml; do
 	check "${file#"$top/"} is accepted" accepted "$file"
 done
+check "what is warned of is accepted" warned
 check "a file that is not there" no_such_file
 check "wrong command lines" usage
 finish

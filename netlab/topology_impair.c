@@ -257,7 +257,8 @@ bool topology_apply_impair(struct topology_reader *reader, const struct yaml_tre
 	}
 	written->mark = pair->key_mark;
 	where = allocate_text("\"%s:\"", pair->key);
-	topology_check_keys(reader, map, TOPOLOGY_IN_IMPAIR, where);
+	if (!topology_check_keys(reader, map, TOPOLOGY_IN_IMPAIR, where) && map->type != YAML_TREE_NULL)
+		yaml_reader_help(&reader->yaml, "write %s: {delay: 20ms, loss: 1%%}, or %s: off", pair->key, pair->key);
 	free(where);
 	/* Wherever it stands, the others are on top of it. */
 	preset = yaml_tree_find(map, "preset");

@@ -31,6 +31,9 @@
  * A frame in a network with VLANs is made ready in both forms, with its tag and without, before it is known which its
  * receivers want; without VLANs, both are the frame itself.
  *
+ * A frame that is captured has a time of its own.  All else that is timed here counts in seconds, and has the time of
+ * its turn's first frame.
+ *
  * The one queue there is holds answers given from within a deliver function.  Forwarding these at once
  * would nest without bound, and show a flooded frame's later receivers the answer first.
  *
@@ -91,6 +94,7 @@ struct dataplane *dataplane_create(struct error *error)
 	TAILQ_INIT(&dataplane->unflushed);
 	SLIST_INIT(&dataplane->networks);
 	STAILQ_INIT(&dataplane->answers);
+	STAILQ_INIT(&dataplane->spare_answers);
 	dataplane->room = malloc(OFFLOAD_ROOM);
 	dataplane->loop = dataplane->room ? loop_create(error) : NULL;
 	if (!dataplane->loop) {
@@ -135,6 +139,7 @@ int dataplane_start(struct dataplane *dataplane, struct error *error)
 
 	if (result < 0)
 		return result;
+	loop_set_polling(dataplane->loop, LOOP_POLLING_MAX);
 	result = thread_start(&dataplane->thread, "netlab-data", run, dataplane);
 	if (result < 0)
 		return error_set(error, ERROR_FAILED, -result, "cannot start the data plane's thread: %s",
@@ -201,6 +206,7 @@ void dataplane_end_turn(struct dataplane *dataplane)
 {
 	struct port *port;
 
+	dataplane->has_time = false;
 	while ((port = TAILQ_FIRST(&dataplane->unflushed))) {
 		TAILQ_REMOVE(&dataplane->unflushed, port, next_unflushed);
 		port->unflushed = false;
@@ -659,56 +665,25 @@ static void forward_at(struct port *from, const struct frame *frame, uint64_t no
 		capture_end(capture);
 }
 
-static void forward(struct port *from, const struct frame *frame)
+static uint64_t turn_time(struct dataplane *dataplane)
 {
+	if (!dataplane->has_time) {
+		dataplane->time = loop_now();
+		dataplane->has_time = true;
+	}
+	return dataplane->time;
+}
+
+void port_forward(struct port *from, const struct frame *frame)
+{
+	struct dataplane *dataplane = from->dataplane;
 	/* A link that is not captured needs no clock. */
-	uint64_t now = from->network || from->dataplane->capture ? loop_now() : 0;
+	uint64_t now = dataplane->capture ? loop_now() : from->network ? turn_time(dataplane) : 0;
 
 	if (frame_is_offloaded(frame) && port_is_impaired(from, PORT_SENDS))
 		port_finish(from, frame, now, forward_at);
 	else
 		forward_at(from, frame, now);
-}
-
-static void keep_answer(struct port *from, const struct frame *frame)
-{
-	struct dataplane *dataplane = from->dataplane;
-	struct answer *answer = NULL;
-
-	if (dataplane->answer_count < PORT_ANSWERS_MAX)
-		answer = malloc(sizeof(*answer) + frame->size);
-	if (!answer) {
-		refuse(from, frame, frame->size, DROP_QUEUE_FULL);
-		return;
-	}
-	dataplane->answer_count++;
-	answer->from = from;
-	answer->offload = frame->offload;
-	answer->size = frame->size;
-	frame_copy(frame, answer->bytes, frame->size);
-	STAILQ_INSERT_TAIL(&dataplane->answers, answer, next);
-}
-
-static void forward_answer(const struct answer *answer)
-{
-	struct frame frame;
-	struct iovec rest;
-
-	frame_set(&frame, &rest, answer->bytes, answer->size);
-	frame.offload = answer->offload;
-	forward(answer->from, &frame);
-}
-
-void dataplane_forward_answers(struct dataplane *dataplane)
-{
-	struct answer *answer;
-
-	while ((answer = STAILQ_FIRST(&dataplane->answers))) {
-		STAILQ_REMOVE_HEAD(&dataplane->answers, next);
-		forward_answer(answer);
-		free(answer);
-	}
-	dataplane->answer_count = 0;
 }
 
 void port_transmit(struct port *port, const struct frame *frame)
@@ -724,12 +699,14 @@ void port_transmit(struct port *port, const struct frame *frame)
 		return;
 	}
 	if (dataplane->forwarding) {
-		keep_answer(port, frame);
+		if (!port_keep_answer(port, frame))
+			refuse(port, frame, frame->size, DROP_QUEUE_FULL);
 		return;
 	}
 	dataplane->forwarding = true;
-	forward(port, frame);
-	dataplane_forward_answers(dataplane);
+	port_forward(port, frame);
+	if (dataplane->answer_count > 0)
+		dataplane_forward_answers(dataplane);
 	dataplane->forwarding = false;
 }
 

@@ -4,8 +4,8 @@
 
 /* What netlab/dataplane.c, netlab/dataplane_rules.c (rules of ports, mirrors, what is learnt),
  * netlab/dataplane_link.c (carrier and cuts), netlab/dataplane_wire.c (impairments), netlab/dataplane_offload.c (work
- * left undone), netlab/dataplane_capture.c (what the capture knows of ports) and netlab/dataplane_state.c (saving and
- * restoring) share.  Thread-safety: as netlab/dataplane.h. */
+ * left undone), netlab/dataplane_answers.c (frames that answer others), netlab/dataplane_capture.c (what the capture
+ * knows of ports) and netlab/dataplane_state.c (saving and restoring) share.  Thread-safety: as netlab/dataplane.h. */
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -95,15 +95,18 @@ struct dataplane {
 	struct ports ports, unflushed;
 	SLIST_HEAD(networks, network) networks;
 	STAILQ_HEAD(answers, answer) answers;
-	unsigned int answer_count; /* Since the last frame from outside. */
-	uint64_t frame_count;      /* That were transmitted, or refused: the last one's id. */
-	uint64_t current;          /* The id of the frame that is being forwarded. */
-	struct buffer_pool *pool;  /* Frames that wait in wires. */
+	struct answers spare_answers; /* Room for others, for frames of the usual size. */
+	unsigned int answer_count;    /* Since the last frame from outside. */
+	uint64_t frame_count;         /* That were transmitted, or refused: the last one's id. */
+	uint64_t current;             /* The id of the frame that is being forwarded. */
+	struct buffer_pool *pool;     /* Frames that wait in wires. */
 	size_t wire_count;
 	struct deadline_heap wires;  /* What is due in them ... */
 	struct loop_timer wires_due; /* ... the first of which this timer waits for. */
 	uint64_t held_since, held;   /* Nanoseconds in which wires stood still, and when they began to, or 0. */
 	uint8_t *room;               /* Where work that was left undone is done: OFFLOAD_ROOM bytes. */
+	bool has_time;               /* Of this turn. */
+	uint64_t time;               /* When the first of this turn's frames came. */
 	bool forwarding;
 	bool is_held; /* Nobody transmits. */
 	pthread_t thread;
@@ -133,7 +136,15 @@ void port_drop_received(struct port *port, const struct frame *frame, enum drop_
 void port_pass_on(struct port *from, const struct frame *frame, uint64_t now);
 /* What is plugged into the port is given the frame. */
 void port_deliver(struct port *port, const struct frame *frame, uint64_t now);
+/* A frame came from what is plugged in. */
+void port_forward(struct port *from, const struct frame *frame);
+
+/* netlab/dataplane_answers.c, for frames that are transmitted while another is being delivered. */
+
+/* Copies it.  Returns false when it is one too many, or there is no memory. */
+bool port_keep_answer(struct port *from, const struct frame *frame);
 void dataplane_forward_answers(struct dataplane *dataplane);
+void dataplane_free_answers(struct dataplane *dataplane);
 
 /* netlab/dataplane_offload.c, for frames on which work was left undone. */
 

@@ -21,6 +21,9 @@
  * number of ports, and in the very situation, a flood, in which it happens for each frame.  (Open vSwitch,
  * which has the same policy for the same reason, keeps a heap.)
  *
+ * Frames come in rows, from one station to another.  So before the hash table is asked, the source is looked for at the
+ * end of its port's list, and the destination where the port's last frame went.
+ *
  * The key is an address and a VLAN, 60 bits, too many for multiply-shift in 64 bits: that is strongly universal only
  * for keys of up to 64 + 1 - 17 = 48 bits, with up to 17 bits of result (Dietzfelbinger 1996).  Its form for vectors
  * is so if each component has no more than 48: (a * address + v * VLAN + b mod 2^64) >> (64 - bits) with random a, v
@@ -32,6 +35,8 @@
 #define ADDRESS_BITS 48
 #define VLAN_MASK 0xfffu
 #define NANOSECONDS 1000000000ull
+/* Of an entry that is free. */
+#define NO_KEY UINT64_MAX
 
 /* Entries that one call of switch_expire() forgets, so that other work of its thread is not held up. */
 #define EXPIRE_BATCH 256
@@ -176,6 +181,7 @@ void switch_port_init(struct switch_port *port)
 {
 	TAILQ_INIT(&port->entries);
 	port->count = 0;
+	port->towards = NULL;
 }
 
 static void set_port_count(struct switch_table *table, struct switch_port *port, size_t count)
@@ -218,6 +224,7 @@ static void forget(struct switch_table *table, struct switch_entry *entry)
 	*at = entry->next;
 	TAILQ_REMOVE(&table->by_age, entry, by_age);
 	detach(table, entry);
+	entry->key = NO_KEY;
 	entry->next = table->free;
 	table->free = entry;
 	set_count(table, switch_count(table) - 1);
@@ -277,8 +284,12 @@ static void refresh(struct switch_table *table, struct switch_entry *entry, stru
 
 static inline void learn(struct switch_table *table, struct switch_port *port, uint64_t key, uint64_t now)
 {
-	struct switch_entry *entry;
+	struct switch_entry *entry = TAILQ_LAST(&port->entries, switch_port_entries);
 
+	if (entry && entry->key == key) {
+		refresh(table, entry, port, now);
+		return;
+	}
 	if (is_group(address_of(key)) || address_of(key) == 0)
 		return;
 	entry = find(table, key);
@@ -292,6 +303,17 @@ static struct switch_port *lookup(const struct switch_table *table, uint64_t key
 {
 	const struct switch_entry *entry = find(table, key);
 
+	return entry && !has_aged(table, entry, now) ? entry->port : NULL;
+}
+
+/* The same for a frame that came from 'from'. */
+static struct switch_port *lookup_from(const struct switch_table *table, struct switch_port *from, uint64_t key,
+				       uint64_t now)
+{
+	struct switch_entry *entry = from->towards;
+
+	if (!entry || entry->key != key)
+		from->towards = entry = find(table, key);
 	return entry && !has_aged(table, entry, now) ? entry->port : NULL;
 }
 
@@ -311,7 +333,7 @@ enum switch_decision switch_frame(struct switch_table *table, struct switch_port
 		return SWITCH_RESERVED;
 	if (is_group(destination))
 		return SWITCH_FLOOD;
-	*to = lookup(table, make_key(vlan, destination), now);
+	*to = lookup_from(table, from, make_key(vlan, destination), now);
 	if (!*to)
 		return SWITCH_FLOOD;
 	return *to == from ? SWITCH_SAME_PORT : SWITCH_FORWARD;
@@ -341,6 +363,7 @@ void switch_forget_port(struct switch_table *table, struct switch_port *port)
 {
 	while (!TAILQ_EMPTY(&port->entries))
 		forget(table, TAILQ_FIRST(&port->entries));
+	port->towards = NULL; /* It may be joined to another table. */
 }
 
 void switch_flush(struct switch_table *table)

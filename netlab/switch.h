@@ -46,6 +46,7 @@ struct switch_port {
 	TAILQ_HEAD(switch_port_entries, switch_entry) entries; /* Longest unseen first. */
 	size_t count;                                          /* Of entries. */
 	LIST_ENTRY(switch_port) same_count;                    /* Ports with as many entries. */
+	struct switch_entry *towards; /* Where its last frame was for, or NULL; it may be another's by now. */
 };
 
 enum switch_decision {

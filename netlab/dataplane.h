@@ -65,7 +65,7 @@ enum drop_reason {
 	DROP_NO_DESTINATION,    /* The port is not joined to anything, or is the only one on its network. */
 	DROP_SAME_PORT,         /* The destination is behind the port the frame came from. */
 	DROP_RESERVED_ADDRESS,  /* To 01-80-C2-00-00-00 to -0F, which a bridge does not forward. */
-	DROP_MALFORMED,         /* Not a frame: too short, too long, or it asks for an offload nobody offered. */
+	DROP_MALFORMED,         /* Not a frame: too short, too long, or it asks for an offload it cannot have. */
 	DROP_MTU,               /* Longer than the MTU of the receiving interface allows. */
 	DROP_QUEUE_FULL,        /* Too many frames wait for their turn. */
 	DROP_VLAN,              /* Of a VLAN that the port it came from is not in, or of none. */

@@ -14,7 +14,7 @@ const char *drop_meaning(const char *reason)
 		[DROP_NO_DESTINATION] = "had nobody to go to: the port is joined to nothing, or alone on its network",
 		[DROP_SAME_PORT] = "was for a station behind the port it came from",
 		[DROP_RESERVED_ADDRESS] = "was for an address that bridges do not forward, 01-80-C2-00-00-00 to -0F",
-		[DROP_MALFORMED] = "was no frame: too short, too long, or asking for an offload nobody offered",
+		[DROP_MALFORMED] = "was no frame: too short, too long, or asking for an offload it cannot have",
 		[DROP_MTU] = "was longer than the MTU of the interface it came to",
 		[DROP_QUEUE_FULL] =
 			"was one too many of those waiting for their turn, or for a peer outside of the lab",

@@ -54,7 +54,8 @@ struct guest_options {
 	const char *cmdline; /* Words to append to the image's, or NULL. */
 	uint64_t memory;     /* Bytes. */
 	unsigned int cpus;
-	unsigned int nics; /* That its template has (netlab/template.h). */
+	unsigned int nics;     /* That its template has (netlab/template.h). */
+	uint32_t offload_nics; /* Those of them that offer offloads, the first one as bit 0. */
 	int kvm_fd;
 	const struct host_profile *host; /* This and kvm_fd must outlive it. */
 	struct loop *control;

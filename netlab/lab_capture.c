@@ -70,19 +70,22 @@ int lab_create_capture(struct lab *lab, const struct lab_options *options, struc
 static void describe_end(const struct lab *lab, const struct topology_link *link, unsigned int number)
 {
 	const struct topology_endpoint *end = &link->endpoints[number], *other = &link->endpoints[1 - number];
-	const uint8_t *mac = NULL;
+	const struct topology_interface *interface = NULL;
 	char text[TOPOLOGY_NAME_MAX + 64];
+	const char *offload;
 
 	if (end->kind == TOPOLOGY_END_NETWORK)
 		return;
-	if (other->kind == TOPOLOGY_END_NETWORK)
-		snprintf(text, sizeof(text), "network %s", lab->topology->networks[other->network].name);
-	else
-		snprintf(text, sizeof(text), "link to %s", port_name(lab_endpoint_port(lab, other)));
 	if (end->kind == TOPOLOGY_END_NODE)
-		mac = lab->topology->nodes[end->node].interfaces[end->interface].mac;
+		interface = &lab->topology->nodes[end->node].interfaces[end->interface];
+	/* Frames may be longer there than on a wire, and their checksums not complete. */
+	offload = interface && interface->has_offload ? ", offload: on" : "";
+	if (other->kind == TOPOLOGY_END_NETWORK)
+		snprintf(text, sizeof(text), "network %s%s", lab->topology->networks[other->network].name, offload);
+	else
+		snprintf(text, sizeof(text), "link to %s%s", port_name(lab_endpoint_port(lab, other)), offload);
 	/* One that is out of memory has other worries. */
-	(void)dataplane_describe_port(lab_endpoint_port(lab, end), text, mac);
+	(void)dataplane_describe_port(lab_endpoint_port(lab, end), text, interface ? interface->mac : NULL);
 }
 
 static void describe_outer_ports(const struct lab *lab)

@@ -93,9 +93,10 @@ static json_t *interfaces_status(const struct lab *lab, const struct node *node)
 		for (size_t j = 0; j < interface->topology->address_count; j++)
 			json_array_append_new(addresses, json_string(interface->topology->addresses[j]));
 		json_array_append_new(interfaces,
-				      json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "name", interface->topology->name,
-						"port", interface->port_name, "mac", text, "mtu",
-						(int)interface->topology->mtu, "addresses", addresses, "link",
+				      json_pack("{s:s, s:s, s:s, s:i, s:b, s:o, s:o}", "name",
+						interface->topology->name, "port", interface->port_name, "mac", text,
+						"mtu", (int)interface->topology->mtu, "offload",
+						(int)interface->topology->has_offload, "addresses", addresses, "link",
 						link_status(lab, interface->topology->link, interface->port_name)));
 	}
 	return interfaces;

@@ -21,7 +21,7 @@ static bool wants_template(const struct lab *lab, const struct node *node)
 static bool are_alike(const struct guest_options *a, const struct guest_options *b)
 {
 	return a->memory == b->memory && a->cpus == b->cpus && a->nics == b->nics &&
-	       strcmp(a->image->name, b->image->name) == 0;
+	       a->offload_nics == b->offload_nics && strcmp(a->image->name, b->image->name) == 0;
 }
 
 static struct lab_template *find(const struct lab *lab, const struct node *node)

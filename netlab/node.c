@@ -373,6 +373,7 @@ static int create_nics(struct node *node, struct error *error)
 		struct node_interface *interface = &node->interfaces[i];
 		struct virtio_net_options options = {
 			.mtu = (uint16_t)interface->topology->mtu,
+			.has_offload = interface->topology->has_offload,
 			.slot = GUEST_SLOT_FIRST_NIC + (unsigned int)i,
 			.name = interface->port_name,
 			.ops = &net_ops,
@@ -397,6 +398,16 @@ static unsigned int count_template_nics(const struct node *node)
 	return (unsigned int)node->topology->interface_count;
 }
 
+/* Those of so many that offer offloads. */
+static uint32_t find_offload_nics(const struct node *node, unsigned int count)
+{
+	uint32_t found = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		found |= node->topology->interfaces[i].has_offload ? 1u << i : 0;
+	return found;
+}
+
 void node_describe(const struct node *node, struct guest_options *options)
 {
 	const struct node_context *context = lab_context(node->lab);
@@ -412,6 +423,7 @@ void node_describe(const struct node *node, struct guest_options *options)
 		.host = context->host,
 		.control = context->control,
 	};
+	options->offload_nics = find_offload_nics(node, options->nics);
 }
 
 int node_build_guest(struct node *node, const struct guest_options *options, struct error *error)

@@ -132,6 +132,8 @@ static void compare_interface(struct difference *difference, const struct topolo
 		plan_note(difference, "%s mac", to->name);
 	if (from->mtu != to->mtu)
 		plan_note(difference, "%s mtu %u -> %u", to->name, from->mtu, to->mtu);
+	if (from->has_offload != to->has_offload)
+		plan_note(difference, "%s offload %s", to->name, to->has_offload ? "off -> on" : "on -> off");
 	for (size_t i = 0; i < from->address_count; i++)
 		if (!has_text(to->addresses, to->address_count, from->addresses[i]))
 			plan_note(difference, "%s without %s", to->name, from->addresses[i]);

@@ -137,7 +137,8 @@ static int add_processor(XXH3_state_t *hash, const struct guest_options *options
 
 static void add_machine(XXH3_state_t *hash, const struct guest_options *options)
 {
-	const uint64_t numbers[] = {STATE_VERSION, PLATFORM_VERSION, options->memory, options->cpus, options->nics};
+	const uint64_t numbers[] = {STATE_VERSION, PLATFORM_VERSION, options->memory, options->cpus,
+				    (uint64_t)options->offload_nics << 32 | options->nics};
 	char cmdline[GUEST_CMDLINE_MAX];
 	struct utsname kernel;
 

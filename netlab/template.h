@@ -11,7 +11,8 @@
  *
  * A rescan takes a guest longer than all the rest.  So there are templates with NICs too: a clone of the one without
  * that has found so many of them and parked them (netlab/agent_protocol.h).  Its clones have NICs in the same slots,
- * and give each its own address in place of template_mac()'s.  Their MTU is TEMPLATE_MTU.
+ * and give each its own address in place of template_mac()'s.  Their MTU is TEMPLATE_MTU, and those offer offloads that
+ * are to offer them.
  *
  *     $XDG_CACHE_HOME/netlab-kvm/templates/KEY/memory   the guest's memory; clones map it, copy-on-write
  *                                              state    the machine's state (core/state.h), and the greeting

@@ -394,6 +394,7 @@ static int create_nics(struct template_maker *maker, struct error *error)
 {
 	for (unsigned int i = 0; i < maker->options.nics; i++) {
 		struct virtio_net_options options = {.mtu = TEMPLATE_MTU,
+						     .has_offload = maker->options.offload_nics >> i & 1,
 						     .slot = GUEST_SLOT_FIRST_NIC + i,
 						     .name = "template",
 						     .ops = &net_ops};
@@ -443,7 +444,7 @@ static void make_base(struct template_maker *maker)
 	struct guest_options options = maker->options;
 	char key[TEMPLATE_KEY_SIZE];
 
-	options.nics = 0;
+	options.nics = options.offload_nics = 0;
 	if (template_key(&options, key, &error) == 0)
 		maker->base_maker = template_make(&options, key, made_base, maker, &error);
 	if (maker->base_maker)

@@ -28,13 +28,12 @@ void topology_read_mtu(struct topology_reader *reader, const struct yaml_tree_no
 		*mtu = (unsigned int)value;
 }
 
-void topology_check_offload(struct topology_reader *reader, const struct yaml_tree_node *map)
+void topology_read_offload(struct topology_reader *reader, const struct yaml_tree_node *map, bool *on)
 {
 	const struct yaml_tree_pair *pair = yaml_tree_find(map, "offload");
-	bool on;
 
-	if (pair && yaml_reader_switch(&reader->yaml, pair->value, "offload", &on) && on)
-		yaml_reader_error(&reader->yaml, pair->value->mark, "\"offload: on\" is not supported yet");
+	if (pair)
+		yaml_reader_switch(&reader->yaml, pair->value, "offload", on);
 }
 
 /* Calls 'function' for the name, or the name with settings, that is 'item'.  Returns false to stop. */
@@ -224,7 +223,7 @@ static void read_network_settings(struct topology_reader *reader, const struct y
 	topology_read_bridge(reader, map, network);
 	topology_read_switch(reader, map, network);
 	topology_read_network_impair(reader, map, network);
-	topology_check_offload(reader, map);
+	topology_read_offload(reader, map, &network->has_offload);
 }
 
 static bool read_network(struct topology_reader *reader, const char *name, struct yaml_mark mark,
@@ -244,7 +243,8 @@ static bool read_network(struct topology_reader *reader, const char *name, struc
 	network = &topology->networks[topology->network_count];
 	*network = (struct topology_network){.name = allocate_copy(name),
 					     .mac_table_size = MAC_TABLE_DEFAULT,
-					     .mac_aging = MAC_AGING_DEFAULT};
+					     .mac_aging = MAC_AGING_DEFAULT,
+					     .has_offload = reader->has_offload};
 	reader->names = allocate_grow(reader->names, reader->name_count, sizeof(reader->names[0]));
 	reader->names[reader->name_count++] = (struct topology_name){.text = network->name,
 								     .mark = mark,

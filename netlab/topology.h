@@ -58,6 +58,7 @@ struct topology_interface {
 	char name[16];    /* "eth0". */
 	uint8_t mac[6];   /* Given, or 52:54:00 and a hash of lab, node and interface. */
 	unsigned int mtu; /* 68 to 65535; 1500 unless given. */
+	bool has_offload; /* "offload" of its link, or its network, or all. */
 	char **addresses; /* CIDR strings, normalised: "10.0.9.1/24", "fd00::1/64". */
 	size_t address_count;
 	size_t link; /* Index into topology.links. */
@@ -100,6 +101,7 @@ struct topology_network {
 	enum topology_mode mode;
 	size_t mac_table_size;    /* "mac-table": addresses remembered, 1 to 65536, default 4096. */
 	unsigned int mac_aging;   /* "mac-aging": seconds, 1 to 86400, default 300. */
+	bool has_offload;         /* "offload": that of links to it which say nothing. */
 	bool has_vlans;           /* Some port of it has "vlan" or "trunk". */
 	bool is_hub;              /* "hub". */
 	bool passes_reserved;     /* "reserved-addresses: pass". */

@@ -83,6 +83,7 @@ static struct topology_interface *find_interface(const struct topology_node *nod
 static void set_interface(struct topology_interface *interface, const struct topology_end *end, size_t link)
 {
 	interface->mtu = end->mtu;
+	interface->has_offload = end->has_offload;
 	interface->link = link;
 	memcpy(interface->mac, end->mac, sizeof(interface->mac));
 	for (size_t i = 0; i < end->address_count; i++) {

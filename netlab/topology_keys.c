@@ -77,7 +77,7 @@ static const struct key keys[] = {
 	{"ip", IN_LINK | IN_ENDPOINT, 0},
 	{"mac", IN_LINK | IN_ENDPOINT, 0},
 	{"mtu", IN_DEFAULTS | IN_LINK | IN_ENDPOINT | IN_IMPAIR, 0},
-	{"offload", IN_LINK | IN_NETWORK, IN_DEFAULTS},
+	{"offload", IN_DEFAULTS | IN_NETWORK | IN_LINK, 0},
 
 	{"hub", IN_NETWORK, 0},
 	{"reserved-addresses", IN_NETWORK, 0},

@@ -415,7 +415,6 @@ static void read_link_settings(struct topology_reader *reader, const struct yaml
 	for (size_t side = 0; side < 2 && reader->yaml.error_count == errors_before; side++)
 		if (wire->ends[side].kind != TOPOLOGY_END_NETWORK)
 			topology_read_rules(reader, map, &wire->ends[side].rules);
-	topology_check_offload(reader, map);
 	topology_read_link_impair(reader, map, wire);
 }
 
@@ -478,6 +477,19 @@ static bool check_wire(struct topology_reader *reader, const struct topology_wir
 	return true;
 }
 
+/* That of the link, or else of its network, or of all. */
+static void read_link_offload(struct topology_reader *reader, const struct yaml_tree_node *map,
+			      struct topology_wire *wire)
+{
+	bool on = reader->has_offload;
+
+	for (size_t side = 0; side < 2; side++)
+		if (wire->ends[side].kind == TOPOLOGY_END_NETWORK)
+			on = reader->topology->networks[wire->ends[side].index].has_offload;
+	topology_read_offload(reader, map, &on);
+	wire->ends[0].has_offload = wire->ends[1].has_offload = on;
+}
+
 /* Reads one item of "links:" into 'wire'.  Returns false when the wire is not to be used. */
 static bool read_link(struct topology_reader *reader, const struct yaml_tree_node *item, struct topology_wire *wire)
 {
@@ -500,6 +512,7 @@ static bool read_link(struct topology_reader *reader, const struct yaml_tree_nod
 			yaml_reader_help(&reader->yaml, "write \"h1-r1\" or {endpoints: [h1, r1]}");
 		return false;
 	}
+	read_link_offload(reader, item, wire);
 	return good && check_wire(reader, wire);
 }
 

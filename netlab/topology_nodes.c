@@ -297,6 +297,7 @@ void topology_read_defaults(struct topology_reader *reader, const struct yaml_tr
 	pair = yaml_tree_find(map, "mtu");
 	if (pair)
 		topology_read_mtu(reader, pair->value, &reader->mtu);
+	topology_read_offload(reader, map, &reader->has_offload);
 	topology_read_default_impair(reader, map);
 }
 

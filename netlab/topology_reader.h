@@ -78,6 +78,7 @@ struct topology_end {
 	bool is_numbered;    /* The interface was given, or has been chosen. */
 	unsigned int number; /* N of its name "ethN". */
 	unsigned int mtu;    /* 0: the link's. */
+	bool has_offload;
 	bool has_mac;
 	uint8_t mac[6];
 	struct yaml_mark mac_mark;
@@ -125,6 +126,7 @@ struct topology_reader {
 	bool is_kept;                                      /* Files have been renamed to file-N. */
 	struct topology_node defaults;                     /* "defaults:", as far as it is about nodes. */
 	unsigned int mtu;                                  /* "mtu:" of "defaults:". */
+	bool has_offload;                                  /* "offload:" of it. */
 	struct topology_written_impairment impairment;     /* "impair:" of "defaults:". */
 	struct topology_said said[YAML_READER_ERRORS_MAX]; /* What is not to be said again. */
 	size_t said_count;
@@ -184,8 +186,8 @@ struct yaml_mark topology_network_mark(const struct topology_reader *reader, con
 /* Reads the value 'node' of "mtu:" into 'mtu', after reporting what is wrong with it when it is not one. */
 void topology_read_mtu(struct topology_reader *reader, const struct yaml_tree_node *node, unsigned int *mtu);
 
-/* Reports whatever "offload:" in 'map' says other than off. */
-void topology_check_offload(struct topology_reader *reader, const struct yaml_tree_node *map);
+/* Sets 'on' to what "offload:" in 'map' says, if it is there. */
+void topology_read_offload(struct topology_reader *reader, const struct yaml_tree_node *map, bool *on);
 
 /* topology_nodes.c */
 

@@ -169,6 +169,10 @@ static void defaults_are_every_nodes(void **state)
 	      "!node a: memory the image's -> 96M|!node b: memory the image's -> 64M");
 	check("nodes: [a, b]\nlinks: [a-b]\n", "defaults: {mtu: 1400}\nnodes: [a, b]\nlinks: [a-b]\n",
 	      "!node a: eth0 mtu 1500 -> 1400|!node b: eth0 mtu 1500 -> 1400");
+	check("nodes: [a, b]\nlinks: [a-b]\n", "defaults: {offload: on}\nnodes: [a, b]\nlinks: [a-b]\n",
+	      "!node a: eth0 offload off -> on|!node b: eth0 offload off -> on");
+	check("nodes: [a, b]\nlinks: [{endpoints: [a, b], offload: on}]\n", "nodes: [a, b]\nlinks: [a-b]\n",
+	      "!node a: eth0 offload on -> off|!node b: eth0 offload on -> off");
 }
 
 static void what_a_guest_can_be_given_needs_no_restart(void **state)

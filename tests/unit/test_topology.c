@@ -189,6 +189,31 @@ static void test_interfaces_are_numbered(void **state)
 	topology_free(topology);
 }
 
+/* That of the link, else that of its network, else that of all. */
+static void test_offload(void **state)
+{
+	struct topology *topology = read_good("defaults: {offload: on}\n"
+					      "nodes: [a, b]\n"
+					      "networks: {lan: {offload: off}, wan: }\n"
+					      "links:\n"
+					      "- a-b\n"
+					      "- a-lan\n"
+					      "- {endpoints: [wan, a]}\n"
+					      "- {endpoints: [a, lan], offload: on}\n"
+					      "- {endpoints: [a, b], offload: off}\n");
+	static const bool expected[] = {true, false, true, true, false};
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(topology->nodes[0].interfaces[i].has_offload, expected[i]);
+	assert_true(topology->nodes[1].interfaces[0].has_offload);
+	assert_false(topology->nodes[1].interfaces[1].has_offload);
+	topology_free(topology);
+	topology = read_good("nodes: [a, b]\nlinks: [a-b]\n");
+	assert_false(topology->nodes[0].interfaces[0].has_offload);
+	topology_free(topology);
+}
+
 /* Names with dashes are split where both sides are known. */
 static void test_names_with_dashes(void **state)
 {
@@ -574,6 +599,7 @@ int main(void)
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_defaults_are_merged),
 		cmocka_unit_test(test_interfaces_are_numbered),
+		cmocka_unit_test(test_offload),
 		cmocka_unit_test(test_names_with_dashes),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_attachments),

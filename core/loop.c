@@ -31,6 +31,11 @@
 
 #define EVENTS_PER_TURN 64
 
+/* How long a loop that looks at memory leaves the kernel unasked for events, nanoseconds. */
+#define ASKING_INTERVAL 5000
+/* Turns after which something in memory that did not change is left. */
+#define MISSES_MAX 4096
+
 #define SECOND 1000000000ull
 #define MILLISECOND 1000000ull
 #define FOREVER UINT64_MAX
@@ -54,6 +59,8 @@ struct loop {
 	bool has_no_slack;            /* The thread's sleeps end when they should. */
 	bool has_no_pwait2;           /* The kernel is older than 5.11. */
 	struct polling polling;
+	struct loop_poll *polls, *next_poll; /* The latter: which one is looked at next in this turn. */
+	uint64_t asked;                      /* When a polling loop asked for events last. */
 	struct loop_task *tasks, **tasks_end;
 	loop_function *turn_end;
 	void *turn_end_opaque;
@@ -61,6 +68,7 @@ struct loop {
 	int batch_count;
 	pthread_mutex_t mutex; /* Guards the posted list. */
 	struct posted *posted, **posted_end;
+	_Atomic bool has_posted;
 };
 
 uint64_t loop_now(void)
@@ -124,6 +132,7 @@ static void append_posted(struct loop *loop, struct posted *posted)
 	was_empty = !loop->posted;
 	*loop->posted_end = posted;
 	loop->posted_end = &posted->next;
+	loop->has_posted = true;
 	pthread_mutex_unlock(&loop->mutex);
 	if (was_empty)
 		eventfd_write(loop->event_fd, 1);
@@ -318,8 +327,11 @@ static void run_posted(struct loop *loop)
 {
 	struct posted *posted;
 
+	if (!atomic_load_explicit(&loop->has_posted, memory_order_relaxed))
+		return;
 	pthread_mutex_lock(&loop->mutex);
 	posted = loop->posted;
+	loop->has_posted = false;
 	loop->posted = NULL;
 	loop->posted_end = &loop->posted;
 	pthread_mutex_unlock(&loop->mutex);
@@ -423,26 +435,100 @@ static bool run_watches(struct loop *loop, uint64_t limit)
 	return count > 0;
 }
 
-static bool turn(struct loop *loop, uint64_t limit)
+bool loop_poll_add(struct loop *loop, struct loop_poll *poll)
 {
-	bool found = run_watches(loop, limit);
+	poll->misses = 0;
+	if (poll->added)
+		return true;
+	if (!polling_is_on(&loop->polling))
+		return false;
+	poll->added = true;
+	poll->next = loop->polls;
+	loop->polls = poll;
+	return true;
+}
+
+void loop_poll_remove(struct loop *loop, struct loop_poll *poll)
+{
+	struct loop_poll **at;
+
+	if (!poll->added)
+		return;
+	for (at = &loop->polls; *at && *at != poll; at = &(*at)->next)
+		;
+	if (*at)
+		*at = poll->next;
+	if (loop->next_poll == poll)
+		loop->next_poll = poll->next;
+	poll->added = false;
+}
+
+static bool leave(struct loop *loop, struct loop_poll *poll)
+{
+	loop_poll_remove(loop, poll);
+	return poll->leave(poll->opaque);
+}
+
+/* Those that are added meanwhile have their turn in the next one. */
+static bool look_at_polls(struct loop *loop)
+{
+	bool found = false;
+
+	loop->next_poll = loop->polls;
+	while (loop->next_poll) {
+		struct loop_poll *poll = loop->next_poll;
+
+		loop->next_poll = poll->next;
+		if (++poll->misses > MISSES_MAX) {
+			found |= leave(loop, poll);
+		} else if (poll->look(poll->opaque)) {
+			found = true;
+		}
+	}
+	return found;
+}
+
+/* The loop is about to sleep.  Returns true if it must not. */
+static bool leave_polls(struct loop *loop)
+{
+	bool found = false;
+
+	while (loop->polls && !found)
+		found = leave(loop, loop->polls);
+	return found;
+}
+
+static bool run_turn(struct loop *loop, bool asks, uint64_t limit)
+{
+	bool found = asks && run_watches(loop, limit);
 
 	found |= run_timers(loop);
 	found |= run_tasks(loop);
+	if (loop->polls)
+		found |= look_at_polls(loop);
 	run_posted(loop); /* They come with an event. */
 	if (loop->turn_end)
 		loop->turn_end(loop->turn_end_opaque);
 	return found;
 }
 
+static bool turn(struct loop *loop, uint64_t limit)
+{
+	return run_turn(loop, true, limit);
+}
+
 /* The same, polling before it sleeps. */
 static void turn_polling(struct loop *loop)
 {
-	uint64_t limit = sleep_limit(loop);
+	uint64_t limit = sleep_limit(loop), now = loop_now();
+	bool asks;
 
-	if (limit > 0 && polling_goes_on(&loop->polling, loop_now()))
+	if (limit > 0 && (polling_goes_on(&loop->polling, now) || leave_polls(loop)))
 		limit = 0;
-	if (turn(loop, limit))
+	asks = limit > 0 || !loop->polls || now - loop->asked >= ASKING_INTERVAL;
+	if (asks)
+		loop->asked = now;
+	if (run_turn(loop, asks, limit))
 		polling_found(&loop->polling, loop_now());
 }
 

@@ -113,6 +113,25 @@ void loop_set_turn_end(struct loop *loop, loop_function *function, void *opaque)
  * want one.  0, as at first, ends it.  'longest' should not be more than LOOP_POLLING_MAX. */
 void loop_set_polling(struct loop *loop, uint64_t longest);
 
+/* Something in memory that a polling loop looks at, so that whoever changes it need not make a system call to wake the
+ * thread.  The caller fills the first three and keeps the struct where it is until removal. */
+struct loop_poll {
+	bool (*look)(void *opaque); /* Does what there is to do, and returns whether there was anything. */
+	/* The loop looks no more, and it is removed: from here on it takes an event.  Returns true if there is something
+	 * to do after all, and then does it. */
+	bool (*leave)(void *opaque);
+	void *opaque;
+	bool added; /* This and what follows are the loop's. */
+	unsigned int misses;
+	struct loop_poll *next;
+};
+
+/* Has it looked at in each turn until the loop sleeps, or it was not added again for long.  Returns false, and does
+ * nothing, when the loop would not poll now. */
+bool loop_poll_add(struct loop *loop, struct loop_poll *poll);
+/* Does nothing for one that is not added. */
+void loop_poll_remove(struct loop *loop, struct loop_poll *poll);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t loop_now(void);
 

@@ -39,6 +39,12 @@ void polling_woken(struct polling *polling, uint64_t now);
 /* Whether to look again, and not to sleep yet. */
 bool polling_goes_on(struct polling *polling, uint64_t now);
 
+/* Whether it would be polled if something happened now. */
+static inline bool polling_is_on(const struct polling *polling)
+{
+	return polling->budget > 0 && polling->is_free;
+}
+
 /* The number of threads that run or want to, from the text of /proc/loadavg (proc(5)), or 0 when it is not there. */
 unsigned int polling_read_load(const char *text);
 

@@ -72,6 +72,7 @@ struct virtio_net {
 	bool stopped;          /* Its machine is being saved or restored: nothing is transmitted. */
 	struct loop_task more; /* Goes on with a batch that was cut short. */
 	struct loop_task more_control;
+	struct loop_poll poll; /* What is sent while the loop polls, for which nobody need notify. */
 	struct receive_filter filter;
 	struct virtqueue_chain chain; /* Transmit and control. */
 	/* Receive.  An answer to a frame may come back to its sender while that is still at its transmit chain. */
@@ -238,13 +239,15 @@ static void transmit(struct virtio_net *net)
 	}
 }
 
-/* Takes the next chain of what the driver sends.  Returns false when there is none, and the driver will notify. */
+/* Takes the next chain of what the driver sends.  Returns false when there is none, and the driver will notify or the
+ * loop looks. */
 static bool take(struct virtio_net *net, unsigned int index)
 {
 	struct virtqueue *queue = virtio_device_queue(&net->device, index);
 	enum virtqueue_result result = virtqueue_pop(queue, &net->chain);
 
-	if (result == VIRTQUEUE_EMPTY && virtqueue_enable_notify(queue))
+	if (result == VIRTQUEUE_EMPTY && !(index == QUEUE_TRANSMIT && loop_poll_add(net->device.owner, &net->poll)) &&
+	    virtqueue_enable_notify(queue))
 		result = virtqueue_pop(queue, &net->chain);
 	if (result == VIRTQUEUE_BROKEN)
 		virtio_device_quarantine(&net->device, virtqueue_error(queue));
@@ -281,6 +284,29 @@ static void run_transmit(void *opaque)
 	if (!transmit_batch(net))
 		loop_task_queue(net->device.owner, &net->more);
 	virtio_device_publish(&net->device, QUEUE_TRANSMIT);
+}
+
+/* As loop_poll has it. */
+static bool look_for_frames(void *opaque)
+{
+	struct virtio_net *net = opaque;
+
+	/* A batch that was cut short goes on by itself. */
+	if (net->more.queued || !virtio_device_is_running(&net->device) ||
+	    !virtqueue_has_more(virtio_device_queue(&net->device, QUEUE_TRANSMIT)))
+		return false;
+	run_transmit(net);
+	return true;
+}
+
+static bool leave_to_notify(void *opaque)
+{
+	struct virtio_net *net = opaque;
+
+	if (!virtqueue_enable_notify(virtio_device_queue(&net->device, QUEUE_TRANSMIT)))
+		return false;
+	run_transmit(net);
+	return true;
 }
 
 /* Does the command just popped and says how it went (5.1.6.5). */
@@ -343,6 +369,7 @@ static void cancel_tasks(struct virtio_net *net)
 {
 	loop_task_cancel(net->device.owner, &net->more);
 	loop_task_cancel(net->device.owner, &net->more_control);
+	loop_poll_remove(net->device.owner, &net->poll);
 }
 
 static void reset(struct virtio_device *device)
@@ -434,6 +461,7 @@ struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
 	memcpy(net->mac, options->mac, sizeof(net->mac));
 	net->mtu = options->mtu;
 	net->more = (struct loop_task){.function = run_transmit, .opaque = net};
+	net->poll = (struct loop_poll){.look = look_for_frames, .leave = leave_to_notify, .opaque = net};
 	net->more_control = (struct loop_task){.function = run_control, .opaque = net};
 	receive_filter_reset(&net->filter, net->mac);
 	if (virtio_device_init(&net->device, &device_options, error) < 0) {

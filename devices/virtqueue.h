@@ -88,6 +88,9 @@ void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written);
 /* Shows the driver what was pushed.  Returns true if it wants an interrupt for it. */
 bool virtqueue_publish(struct virtqueue *queue);
 
+/* Whether the driver has made a chain available that was not taken, or something is wrong with its index. */
+bool virtqueue_has_more(const struct virtqueue *queue);
+
 /* Asks the driver to notify when it makes more chains available.  Returns true if it has done so meanwhile: go on
  * popping, no notification will come for those. */
 bool virtqueue_enable_notify(struct virtqueue *queue);

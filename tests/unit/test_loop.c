@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -378,6 +379,104 @@ static void calls_of_polling_loops(void **state)
 	calls_from_many_threads(state);
 }
 
+/* Something in memory that a loop looks at while it polls. */
+struct watched_memory {
+	struct fixture *fixture;
+	struct loop_poll poll;
+	_Atomic unsigned int value, seen, left;
+	bool added;
+};
+
+static bool look_at_memory(void *opaque)
+{
+	struct watched_memory *memory = opaque;
+
+	assert_true(loop_is_current(memory->fixture->loop));
+	assert_int_equal(memory->left, 0);
+	if (memory->seen == memory->value)
+		return false;
+	memory->seen = memory->value;
+	return true;
+}
+
+static bool leave_memory(void *opaque)
+{
+	struct watched_memory *memory = opaque;
+
+	assert_false(memory->poll.added);
+	memory->left++;
+	return false;
+}
+
+static void try_to_add(void *opaque)
+{
+	struct watched_memory *memory = opaque;
+
+	memory->added = loop_poll_add(memory->fixture->loop, &memory->poll);
+}
+
+static void remove_poll(void *opaque)
+{
+	struct watched_memory *memory = opaque;
+
+	loop_poll_remove(memory->fixture->loop, &memory->poll);
+	loop_poll_remove(memory->fixture->loop, &memory->poll);
+}
+
+static struct watched_memory watch_memory(struct fixture *fixture)
+{
+	return (struct watched_memory){.fixture = fixture, .poll = {.look = look_at_memory, .leave = leave_memory}};
+}
+
+/* The calls come soon enough one after the other for the loop to poll; unless the machine is busy with other things. */
+static bool call_until_added(struct watched_memory *memory)
+{
+	for (unsigned int i = 0; i < 20000 && !memory->added; i++)
+		loop_call(memory->fixture->loop, try_to_add, memory);
+	return memory->added;
+}
+
+static void memory_is_looked_at_until_the_loop_sleeps(void **state)
+{
+	struct fixture *fixture = *state;
+	struct watched_memory memory = watch_memory(fixture), removed = watch_memory(fixture);
+	pthread_t runner;
+	bool added;
+
+	memory.poll.opaque = &memory;
+	removed.poll.opaque = &removed;
+	loop_set_polling(fixture->loop, LOOP_POLLING_MAX);
+	assert_int_equal(pthread_create(&runner, NULL, run, fixture), 0);
+	added = call_until_added(&removed);
+	loop_call(fixture->loop, remove_poll, &removed);
+	added = added && call_until_added(&memory);
+	if (added) {
+		memory.value = 1;
+		while (memory.left == 0)
+			sched_yield();
+	}
+	loop_stop(fixture->loop);
+	pthread_join(runner, NULL);
+	if (!added)
+		skip();
+	assert_int_equal(memory.left, 1);
+	assert_in_range(memory.seen, 0, 1); /* It can have been left before. */
+}
+
+static void memory_is_not_looked_at_without_polling(void **state)
+{
+	struct fixture *fixture = *state;
+	struct watched_memory memory = watch_memory(fixture);
+
+	memory.poll.opaque = &memory;
+	memory.value = 1;
+	assert_false(loop_poll_add(fixture->loop, &memory.poll));
+	loop_adopt(fixture->loop);
+	loop_turn(fixture->loop);
+	assert_int_equal(memory.seen, 0);
+	assert_int_equal(memory.left, 0);
+}
+
 struct worker {
 	struct fixture *fixture;
 	struct loop_task task;
@@ -534,6 +633,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(far_precise_deadlines_are_slept_for, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(polling_loops_sleep_when_nothing_comes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(calls_of_polling_loops, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(memory_is_looked_at_until_the_loop_sleeps, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(memory_is_not_looked_at_without_polling, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tasks_take_turns, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cancelled_tasks_do_not_run, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(removed_watch_is_not_called, set_up, tear_down),

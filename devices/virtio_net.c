@@ -69,6 +69,7 @@ struct virtio_net {
 	void *opaque;
 	uint8_t mac[6];
 	uint16_t mtu;
+	bool has_link;         /* Carrier. */
 	bool stopped;          /* Its machine is being saved or restored: nothing is transmitted. */
 	struct loop_task more; /* Goes on with a batch that was cut short. */
 	struct loop_task more_control;
@@ -403,8 +404,15 @@ static void save(struct virtio_device *device, struct state *state)
 	receive_filter_save(&from_device(device)->filter, state);
 }
 
-/* Its address and MTU are what it was made with: who restores a template gives each clone its own.  The filter has the
- * address the driver uses until it is told of that. */
+static void tell_link(struct virtio_net *net)
+{
+	uint16_t status = net->has_link ? VIRTIO_NET_S_LINK_UP : 0;
+
+	virtio_device_set_config(&net->device, offsetof(struct virtio_net_config, status), &status, sizeof(status));
+}
+
+/* Its address and MTU are what it was made with, and its link is as it was set: who restores a template gives each
+ * clone its own.  The filter has the address the driver uses until it is told of that. */
 static void restore(struct virtio_device *device, struct state *state)
 {
 	struct virtio_net *net = from_device(device);
@@ -413,6 +421,7 @@ static void restore(struct virtio_device *device, struct state *state)
 	net->stopped = true;
 	virtio_device_set_config(device, offsetof(struct virtio_net_config, mac), net->mac, sizeof(net->mac));
 	virtio_device_set_config(device, offsetof(struct virtio_net_config, mtu), &net->mtu, sizeof(net->mtu));
+	tell_link(net);
 }
 
 static void destroy(struct virtio_device *device)
@@ -460,6 +469,7 @@ struct virtio_net *virtio_net_create(struct machine *machine, struct loop *loop,
 	net->opaque = options->opaque;
 	memcpy(net->mac, options->mac, sizeof(net->mac));
 	net->mtu = options->mtu;
+	net->has_link = true;
 	net->more = (struct loop_task){.function = run_transmit, .opaque = net};
 	net->poll = (struct loop_poll){.look = look_for_frames, .leave = leave_to_notify, .opaque = net};
 	net->more_control = (struct loop_task){.function = run_control, .opaque = net};
@@ -622,9 +632,8 @@ void virtio_net_flush(struct virtio_net *net)
 
 void virtio_net_set_link(struct virtio_net *net, bool up)
 {
-	uint16_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
-
-	virtio_device_set_config(&net->device, offsetof(struct virtio_net_config, status), &status, sizeof(status));
+	net->has_link = up;
+	tell_link(net);
 }
 
 const char *virtio_net_quarantine_reason(const struct virtio_net *net)

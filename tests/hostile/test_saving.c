@@ -236,6 +236,28 @@ static void frame_received_is_restored_with_its_interrupt(void **state)
 	guest_forget(&saved);
 }
 
+/* loop_function */
+static void take_link(void *opaque)
+{
+	virtio_net_set_link(opaque, false);
+}
+
+/* Who restores may have set it meanwhile: what was saved does not count. */
+static void link_is_as_the_new_nic_has_it(void **state)
+{
+	struct guest *guest = start(state, 0);
+	struct saved_guest saved;
+
+	loop_call(guest->bench->plane, take_link, guest->net);
+	assert_int_equal(driver_read(&guest->nic, BAR_DEVICE + 6, 2), 0);
+	guest_pause_and_drain(guest);
+	saved = guest_save(guest);
+	guest_restore(guest, &saved);
+	guest_resume(guest);
+	assert_int_equal(driver_read(&guest->nic, BAR_DEVICE + 6, 2), VIRTIO_NET_S_LINK_UP);
+	guest_forget(&saved);
+}
+
 static void quarantined_device_stays_so(void **state)
 {
 	struct guest *guest = start(state, 0);
@@ -574,6 +596,7 @@ int main(void)
 		CASE(batch_cut_short_goes_on_after_resume),
 		CASE(batch_cut_short_is_restored),
 		CASE(frame_received_is_restored_with_its_interrupt),
+		CASE(link_is_as_the_new_nic_has_it),
 		CASE(quarantined_device_stays_so),
 		CASE(frames_are_counted_alike_before_and_after),
 		CASE(frames_go_on_where_the_lab_was_saved),

@@ -283,6 +283,9 @@ static bool is_on_its_way(const struct lab *lab)
 static void impair_all(struct lab *lab)
 {
 	loop_adopt(dataplane_loop(lab->dataplane));
+	/* Answers to answers that were on their way would have no end. */
+	for (unsigned int i = 0; i < lab->port_count; i++)
+		lab->stations[i].answers = 0;
 	for (; lab->impairments > 0; lab->impairments--)
 		impair(lab);
 	while (is_on_its_way(lab))

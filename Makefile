@@ -231,6 +231,9 @@ $(HOSTILE_PROGRAMS): $(B)/tests/hostile/%: $(B)/obj/tests/hostile/%.o $(call obj
 # cmocka.h must be there before a test is compiled.
 $(call objects,$(UNIT) $(UNIT_SHARED) $(HOSTILE) $(HOSTILE_SHARED)): | packages-check
 
+# Their guests have no KVM: what stands in for their machines must come before the library.
+$(B)/bench/switch $(B)/tests/test_service: $(call objects,$(wildcard tests/bench/switch/*.c) tests/fuzz/stand_in.c)
+
 $(BENCH_PROGRAMS): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIBS)
 	$(say) LINK $@
 	$(call link)

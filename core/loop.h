@@ -117,8 +117,8 @@ void loop_set_polling(struct loop *loop, uint64_t longest);
  * thread.  The caller fills the first three and keeps the struct where it is until removal. */
 struct loop_poll {
 	bool (*look)(void *opaque); /* Does what there is to do, and returns whether there was anything. */
-	/* The loop looks no more, and it is removed: from here on it takes an event.  Returns true if there is something
-	 * to do after all, and then does it. */
+	/* The loop looks no more, and it is removed: from here on it takes an event.  Does what there is to do after
+	 * all, and returns whether there was anything. */
 	bool (*leave)(void *opaque);
 	void *opaque;
 	bool added; /* This and what follows are the loop's. */

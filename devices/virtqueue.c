@@ -34,6 +34,7 @@
 #define DESCRIPTORS_AHEAD 16
 #define USED_AHEAD 16
 /* Of a cache line. */
+#define DESCRIPTORS_EACH (CACHE_LINE / 16)
 #define USED_EACH (CACHE_LINE / 8)
 
 static bool fail(struct virtqueue *queue, const char *error)
@@ -256,11 +257,6 @@ static enum virtqueue_result look(struct virtqueue *queue)
 	return VIRTQUEUE_OK;
 }
 
-static uint16_t head_at(const struct virtqueue *queue, uint16_t index)
-{
-	return load_16(queue->available + RING_START + 2u * (index & (queue->size - 1u)));
-}
-
 /* Fetches a line that is going to be written.  The compiler has this instruction only for processors that it is told
  * of; those that do not know it take it for none. */
 static inline void prefetch_for_write(const void *line)
@@ -268,23 +264,25 @@ static inline void prefetch_for_write(const void *line)
 	__asm__ volatile("prefetchw %0" : : "m"(*(const uint8_t *)line));
 }
 
-/* Fetches what a chain to come begins with, and before that its descriptor.  These are only hints: what is read here is
- * read again, and checked, when the chain is taken. */
+static inline uint16_t head_in(const uint8_t *ring, unsigned int mask, unsigned int index)
+{
+	return load_16(ring + 2u * (index & mask));
+}
+
+/* Fetches what a chain to come begins with, and before that the line of its descriptor.  These are only hints: what is
+ * read here is read again, and checked, when the chain is taken. */
 static inline void prefetch(const struct virtqueue *queue)
 {
-	uint16_t waiting = (uint16_t)(queue->seen_available - queue->next_available);
+	const uint8_t *ring = queue->available + RING_START, *table = queue->descriptors, *base;
+	const unsigned int mask = queue->size - 1u, next = queue->next_available;
+	const unsigned int waiting = (uint16_t)(queue->seen_available - next);
 	struct vring_desc descriptor;
-	const uint8_t *base;
-	uint16_t head;
 
 	if (waiting <= BUFFERS_AHEAD)
 		return;
-	if (waiting > DESCRIPTORS_AHEAD) {
-		head = head_at(queue, (uint16_t)(queue->next_available + DESCRIPTORS_AHEAD)) & (queue->size - 1u);
-		__builtin_prefetch(queue->descriptors + 16u * head);
-	}
-	head = head_at(queue, (uint16_t)(queue->next_available + BUFFERS_AHEAD)) & (queue->size - 1u);
-	descriptor = read_descriptor(queue->descriptors, head);
+	if (waiting > DESCRIPTORS_AHEAD && next % DESCRIPTORS_EACH == 0)
+		__builtin_prefetch(table + 16u * (head_in(ring, mask, next + DESCRIPTORS_AHEAD) & mask));
+	descriptor = read_descriptor(table, head_in(ring, mask, next + BUFFERS_AHEAD) & mask);
 	base = guest_memory_slice(queue->memory, descriptor.addr, 2 * CACHE_LINE);
 	if (!base)
 		return;
@@ -335,7 +333,7 @@ enum virtqueue_result virtqueue_pop(struct virtqueue *queue, struct virtqueue_ch
 			return result;
 	}
 	prefetch(queue);
-	chain->head = head_at(queue, queue->next_available);
+	chain->head = head_in(queue->available + RING_START, queue->size - 1u, queue->next_available);
 	if (!read_single(queue, chain) && !read_chain(queue, chain))
 		return VIRTQUEUE_BROKEN;
 	queue->next_available++;

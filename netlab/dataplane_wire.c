@@ -43,6 +43,12 @@ static void arm_timer(struct dataplane *dataplane)
 		loop_timer_set(dataplane->loop, timer, first->time + dataplane->held);
 }
 
+/* Goes on in the next turn of the loop: what is due now would be due in this one too. */
+static void put_off(struct dataplane *dataplane)
+{
+	loop_timer_set(dataplane->loop, &dataplane->wires_due, loop_now() + 1);
+}
+
 /* Puts the wire where it belongs in the heap. */
 static void place(struct port_wire *wire)
 {
@@ -68,12 +74,14 @@ static void run_wires(void *opaque)
 		return;
 	for (unsigned int i = 0; i < TURN_BATCH / WIRE_BATCH; i++) {
 		first = deadline_heap_first(&dataplane->wires);
-		if (!first || first->time > now)
-			break;
+		if (!first || first->time > now) {
+			arm_timer(dataplane);
+			return;
+		}
 		wire_run(((struct port_wire *)first)->wire, now, WIRE_BATCH);
 		place((struct port_wire *)first);
 	}
-	arm_timer(dataplane);
+	put_off(dataplane);
 }
 
 int dataplane_create_wires(struct dataplane *dataplane)

@@ -11,6 +11,7 @@
 #include "netlab/fate.h"
 #include "netlab/frame_filter.h"
 #include "netlab/queue_discipline.h"
+#include "netlab/random.h"
 
 /* Theory of operation
  * -------------------
@@ -234,7 +235,8 @@ int wire_set(struct wire *wire, const struct impairment *impairment, uint64_t se
 	wire->remainder = 0;
 	wire->red = (struct red){.since = -1};
 	wire->codel = (struct codel){0};
-	fate_begin(&wire->fates, limited.has_seed ? limited.seed : seed);
+	/* One seed that is given to many directions is another in each. */
+	fate_begin(&wire->fates, limited.has_seed ? random_bits(limited.seed, seed, 0) : seed);
 	return 0;
 }
 

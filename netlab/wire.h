@@ -86,8 +86,9 @@ struct wire *wire_create(struct buffer_pool *pool, const struct wire_ops *ops, v
 /* Frames that are in it are gone without a word: see wire_lose_all(). */
 void wire_destroy(struct wire *wire);
 
-/* From now on.  Numbers out of range are made the nearest that is not.  Returns 0, or a negative errno value and
- * changes nothing: -ENOMEM, or -EINVAL (its filter does not compile). */
+/* From now on.  'seed' belongs to the direction, and is mixed with that of the impairment if there is one.  Numbers
+ * out of range are made the nearest that is not.  Returns 0, or a negative errno value and changes nothing: -ENOMEM,
+ * or -EINVAL (its filter does not compile). */
 int wire_set(struct wire *wire, const struct impairment *impairment, uint64_t seed);
 const struct impairment *wire_impairment(const struct wire *wire);
 

@@ -27,6 +27,7 @@
 
 #define LABS 60
 #define FRAMES 400u
+#define ANSWERS 5000u
 #define CHANGES 1000u
 #define PORTS_MAX 24
 #define NETWORKS_MAX 3
@@ -51,8 +52,10 @@ struct lab {
 	struct network *networks[NETWORKS_MAX];
 	struct station stations[PORTS_MAX];
 	unsigned int port_count, network_count;
-	unsigned int flaps;       /* Links that are to go down and come up. */
-	unsigned int impairments; /* Times that what frames meet is to be changed. */
+	unsigned int flaps; /* Links that are to go down and come up. */
+	bool is_impaired;
+	unsigned int answers_left; /* Answers that are flooded and answered would go on for ever. */
+	unsigned int impairments;  /* Times that what frames meet is to be changed. */
 };
 
 static uint32_t choose(struct lab *lab, uint32_t below)
@@ -103,8 +106,10 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 	struct lab *lab = station->lab;
 
 	(void)frame;
-	if (station->answers > 0 && choose(lab, station->answers) == 0)
+	if (station->answers > 0 && lab->answers_left > 0 && choose(lab, station->answers) == 0) {
+		lab->answers_left--;
 		transmit(station, 60 + choose(lab, 40));
+	}
 	return choose(lab, 4) ? PORT_DELIVERED : others[choose(lab, 6)];
 }
 
@@ -182,13 +187,14 @@ static void make_lab(struct lab *lab, uint64_t seed)
 {
 	const struct capture_options options = {.folder = lab->folder, .has_lab_file = true, .snap_len = 100};
 
-	*lab = (struct lab){.random = seed * 2 + 1};
+	*lab = (struct lab){.random = seed * 2 + 1, .answers_left = ANSWERS};
 	snprintf(lab->folder, sizeof(lab->folder), "/tmp/test-conservation-XXXXXX");
 	assert_non_null(mkdtemp(lab->folder));
 	lab->dataplane = dataplane_create(NULL);
 	lab->capture = capture_create(&options, NULL);
 	assert_non_null(lab->capture);
 	dataplane_set_capture(lab->dataplane, lab->capture);
+	lab->is_impaired = choose(lab, 2);
 	lab->port_count = 2 + choose(lab, PORTS_MAX - 1);
 	lab->network_count = 1 + choose(lab, NETWORKS_MAX);
 	for (unsigned int i = 0; i < lab->network_count; i++) {
@@ -204,6 +210,7 @@ static void make_lab(struct lab *lab, uint64_t seed)
 	/* Adds the ports to the capture.  Frames are sent by this thread. */
 	assert_int_equal(dataplane_start(lab->dataplane, NULL), 0);
 	dataplane_stop(lab->dataplane);
+	loop_adopt(dataplane_loop(lab->dataplane));
 }
 
 /* A link loses its carrier or has it again, or a direction is cut or mended. */
@@ -253,13 +260,18 @@ static struct impairment choose_impairment(struct lab *lab)
 	return choose(lab, 4) ? one : (struct impairment){.delay = 0};
 }
 
-/* Changes what frames meet, and sends some. */
-static void impair(struct lab *lab)
+static void impair_one(struct lab *lab)
 {
 	struct port *port = lab->stations[choose(lab, lab->port_count)].port;
 	const struct impairment impairment = choose_impairment(lab);
 
 	assert_int_equal(port_impair(port, choose(lab, 2) ? PORT_SENDS : PORT_RECEIVES, &impairment, lab->random), 0);
+}
+
+/* Changes what frames meet, and sends some. */
+static void impair(struct lab *lab)
+{
+	impair_one(lab);
 	for (unsigned int i = choose(lab, 8); i > 0; i--)
 		transmit(&lab->stations[choose(lab, lab->port_count)], 60 + choose(lab, 1400));
 	if (choose(lab, 8) == 0)
@@ -280,26 +292,26 @@ static bool is_on_its_way(const struct lab *lab)
 	return false;
 }
 
-static void impair_all(struct lab *lab)
+static void let_all_arrive(struct lab *lab)
 {
-	loop_adopt(dataplane_loop(lab->dataplane));
-	/* Answers to answers that were on their way would have no end. */
-	for (unsigned int i = 0; i < lab->port_count; i++)
-		lab->stations[i].answers = 0;
-	for (; lab->impairments > 0; lab->impairments--)
-		impair(lab);
 	while (is_on_its_way(lab))
 		loop_turn(dataplane_loop(lab->dataplane));
+	dataplane_end_turn(lab->dataplane);
+}
+
+/* With what is on its way on them. */
+static void lose_links(struct lab *lab)
+{
+	for (unsigned int i = 0; i < lab->port_count; i++)
+		port_part(lab->stations[i].port);
 }
 
 static void send_frames(struct lab *lab)
 {
 	for (; lab->flaps > 0; lab->flaps--)
 		flap(lab);
-	if (lab->impairments > 0) {
-		impair_all(lab);
-		return;
-	}
+	for (; lab->impairments > 0; lab->impairments--)
+		impair(lab);
 	for (unsigned int i = 0; i < FRAMES; i++) {
 		struct station *station = &lab->stations[choose(lab, lab->port_count)];
 
@@ -316,10 +328,14 @@ static void send_frames(struct lab *lab)
 		}
 		if (choose(lab, 16) == 0)
 			change_a_link(lab);
+		if (lab->is_impaired && choose(lab, 16) == 0)
+			impair_one(lab);
 		if (choose(lab, 16) == 0)
-			dataplane_end_turn(lab->dataplane);
+			loop_turn(dataplane_loop(lab->dataplane));
 	}
-	dataplane_end_turn(lab->dataplane);
+	if (choose(lab, 2))
+		lose_links(lab);
+	let_all_arrive(lab);
 }
 
 /* What the capture has of a port, and of a frame. */

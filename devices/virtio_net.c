@@ -390,11 +390,20 @@ static void drain(struct virtio_device *device)
 	cancel_tasks(net);
 }
 
+static void tell_link(struct virtio_net *net)
+{
+	uint16_t status = net->has_link ? VIRTIO_NET_S_LINK_UP : 0;
+
+	virtio_device_set_config(&net->device, offsetof(struct virtio_net_config, status), &status, sizeof(status));
+}
+
 static void resume(struct virtio_device *device)
 {
 	struct virtio_net *net = from_device(device);
 
 	net->stopped = false;
+	if (!net->has_link)
+		tell_link(net); /* It may have gone while the driver could not be told. */
 	run_control(net);
 	run_transmit(net);
 }
@@ -402,13 +411,6 @@ static void resume(struct virtio_device *device)
 static void save(struct virtio_device *device, struct state *state)
 {
 	receive_filter_save(&from_device(device)->filter, state);
-}
-
-static void tell_link(struct virtio_net *net)
-{
-	uint16_t status = net->has_link ? VIRTIO_NET_S_LINK_UP : 0;
-
-	virtio_device_set_config(&net->device, offsetof(struct virtio_net_config, status), &status, sizeof(status));
 }
 
 /* Its address and MTU are what it was made with, and its link is as it was set: who restores a template gives each

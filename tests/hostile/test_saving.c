@@ -251,6 +251,10 @@ static void link_is_as_the_new_nic_has_it(void **state)
 	loop_call(guest->bench->plane, take_link, guest->net);
 	assert_int_equal(driver_read(&guest->nic, BAR_DEVICE + 6, 2), 0);
 	guest_pause_and_drain(guest);
+	driver_clear_pending(&guest->nic, DRIVER_VECTOR_CONFIG);
+	guest_resume(guest);
+	assert_true(driver_is_pending(&guest->nic, DRIVER_VECTOR_CONFIG));
+	guest_pause_and_drain(guest);
 	saved = guest_save(guest);
 	guest_restore(guest, &saved);
 	guest_resume(guest);

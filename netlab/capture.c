@@ -334,6 +334,12 @@ int capture_describe_port(struct capture *capture, int number, const char *descr
 	return 0;
 }
 
+void capture_set_speed(struct capture *capture, int number, uint64_t speed)
+{
+	if (number >= 0 && number < capture->port_count)
+		atomic_store(&capture->ports[number]->speed, speed);
+}
+
 int capture_set_names(struct capture *capture, const struct pcapng_name *names, size_t count)
 {
 	size_t size = sizeof(struct capture_names) + count * sizeof(*names);

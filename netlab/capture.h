@@ -73,6 +73,9 @@ int capture_add_port(struct capture *capture, const char *port_name, struct erro
  * NULL.  The thread that adds ports.  Returns 0 or -ENOMEM. */
 int capture_describe_port(struct capture *capture, int port, const char *description, const uint8_t *mac);
 
+/* The same of the speed at which it sends, bits per second; 0: there is no limit.  Any thread. */
+void capture_set_speed(struct capture *capture, int port, uint64_t speed);
+
 /* The names that captures that begin from now on give to addresses, which are copied.  The thread that adds ports.
  * Returns 0 or -ENOMEM. */
 int capture_set_names(struct capture *capture, const struct pcapng_name *names, size_t count);

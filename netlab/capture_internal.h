@@ -33,6 +33,7 @@ struct capture_port {
 	char *name; /* Constant. */
 	bool has_mac;
 	uint8_t mac[6];
+	_Atomic uint64_t speed;            /* Bits a second; 0: no limit. */
 	_Atomic(const char *) description; /* Of a struct capture_text, or NULL. */
 	struct capture_file *file;         /* NULL: it has none. */
 	_Atomic enum capture_port_state state;

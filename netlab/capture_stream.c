@@ -225,6 +225,7 @@ static bool put_interface(struct capture_stream *stream, uint32_t number)
 		.name = port->name,
 		.description = atomic_load(&port->description),
 		.has_mac = port->has_mac,
+		.speed = atomic_load(&port->speed),
 		/* One for all: libpcap reads no file in which they differ. */
 		.snap_len = stream->options.snap_len ? stream->options.snap_len : stream->capture->options.snap_len,
 	};

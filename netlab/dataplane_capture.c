@@ -33,6 +33,7 @@ int dataplane_start_capture(struct dataplane *dataplane, struct error *error)
 		port->capture_port = add_to_capture(port, error);
 		if (port->capture_port < 0)
 			return port->capture_port;
+		port_tell_speed(port);
 	}
 	return capture_start(dataplane->capture, error);
 }
@@ -91,6 +92,7 @@ static void set_capture_port(void *opaque)
 	const struct captured_port *captured = opaque;
 
 	captured->port->capture_port = captured->number;
+	port_tell_speed(captured->port);
 }
 
 int dataplane_capture_port(struct port *port, struct error *error)

@@ -164,6 +164,8 @@ bool port_wire_passes(struct port *port, enum port_direction direction, const st
 bool port_is_impaired(const struct port *port, enum port_direction direction);
 /* All frames that are in the wire die: the link is no more. */
 void port_lose_in_flight(struct port *port, enum port_direction direction);
+/* The capture is told of the rate at which the port sends. */
+void port_tell_speed(const struct port *port);
 void port_free_wires(struct port *port);
 /* The clock of wires stands still, and goes on. */
 void dataplane_hold_wires(struct dataplane *dataplane);

@@ -257,6 +257,14 @@ static int use_wire(struct port *port, enum port_direction direction)
 	return port->wires[direction] ? 0 : -ENOMEM;
 }
 
+void port_tell_speed(const struct port *port)
+{
+	const struct impairment *impairment = port_impairment(port, PORT_SENDS);
+
+	if (impairment && port->dataplane->capture)
+		capture_set_speed(port->dataplane->capture, port->capture_port, impairment->rate);
+}
+
 int port_impair(struct port *port, enum port_direction direction, const struct impairment *impairment, uint64_t seed)
 {
 	int result;
@@ -268,6 +276,7 @@ int port_impair(struct port *port, enum port_direction direction, const struct i
 		return result;
 	result = wire_set(port->wires[direction]->wire, impairment, seed);
 	place(port->wires[direction]);
+	port_tell_speed(port);
 	return result;
 }
 

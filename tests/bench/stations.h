@@ -152,7 +152,7 @@ static void send(struct station *station, size_t size)
 }
 
 /* Each port in turn sends a burst to the next. */
-static void send_bursts(struct bench *bench, size_t size, unsigned int bursts)
+static inline void send_bursts(struct bench *bench, size_t size, unsigned int bursts)
 {
 	for (unsigned int burst = 0; burst < bursts; burst++) {
 		struct station *station = &bench->stations[burst % (unsigned int)bench->port_count];
@@ -171,7 +171,7 @@ static void pause_for(uint64_t nanoseconds)
 }
 
 /* Nanoseconds per frame. */
-static double measure(struct bench *bench, size_t size)
+static inline double measure(struct bench *bench, size_t size)
 {
 	unsigned int runs = bench->capture ? 50 : 800;
 	unsigned int bursts = PORTS;

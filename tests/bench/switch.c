@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "tests/bench/switch/lan.h"
+#include "tests/bench/switch/peers.h"
 
 #define ROUNDS 7
 #define MILLISECOND 1000000ull
@@ -69,9 +70,32 @@ static void measure(const struct lan_options *options)
 	lan_destroy(&lan);
 }
 
+static const uint32_t sizes[] = {64, 512, 1514};
+#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
+static void measure_peers(void)
+{
+	printf("\n| peer                    | bytes | Mframes/s, median of %d [range] | ns/frame | Gb/s |\n|---|---|---|---|---|\n",
+	       ROUNDS);
+	for (enum peer peer = 0; peer < PEER_COUNT; peer++)
+		for (unsigned int i = 0; i < SIZES; i++) {
+			double rates[ROUNDS];
+			const char *failure = peer_measure(peer, sizes[i], rates, ROUNDS, RUN);
+
+			if (failure) {
+				printf("| %-23s | skipped: %s |\n", peer_name(peer), failure);
+				break;
+			}
+			qsort(rates, ROUNDS, sizeof(rates[0]), compare);
+			printf("| %-23s | %5" PRIu32 " | %6.2f [%.2f-%.2f] | %6.1f | %6.2f |\n", peer_name(peer),
+			       sizes[i], rates[ROUNDS / 2] / 1e6, rates[0] / 1e6, rates[ROUNDS - 1] / 1e6,
+			       1e9 / rates[ROUNDS / 2], rates[ROUNDS / 2] * sizes[i] * 8 / 1e9);
+		}
+	fflush(stdout);
+}
+
 static void measure_all(const char *folder)
 {
-	static const uint32_t sizes[] = {64, 512, 1514};
 	static const unsigned int guests[] = {2, 16};
 
 	printf("| guests | ways     | bytes | capture | Mframes/s, median of %d [range] | ns/frame | Gb/s | faults |\n"
@@ -80,7 +104,7 @@ static void measure_all(const char *folder)
 	for (unsigned int capture = 0; capture < 2; capture++)
 		for (unsigned int i = 0; i < sizeof(guests) / sizeof(guests[0]); i++)
 			for (unsigned int both = 0; both < 2; both++)
-				for (unsigned int size = 0; size < sizeof(sizes) / sizeof(sizes[0]); size++)
+				for (unsigned int size = 0; size < SIZES; size++)
 					measure(&(struct lan_options){.guests = guests[i],
 								      .both_ways = both,
 								      .size = sizes[size],
@@ -141,6 +165,7 @@ int main(int argc, char **argv)
 		count((uint32_t)strtoul(argv[2], NULL, 10), argc > 3 ? folder : NULL);
 	} else {
 		measure_all(folder);
+		measure_peers();
 		measure_quiet();
 	}
 	rmdir(folder);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_BENCH_SWITCH_PEERS_H
+#define TESTS_BENCH_SWITCH_PEERS_H 1
+
+/* Other switches on this machine, with the same frames
+ * ====================================================
+ *
+ * Frames go from one port to another and are counted there.  The two ends are one thread, which has no more than a
+ * window of them on their way, so that nothing is lost.  Each is measured in a process of its own, with which all goes
+ * that was made for it.
+ *
+ * Thread-safety: one thread.
+ */
+
+#include <stdint.h>
+
+enum peer {
+	PEER_VDE,    /* vde_switch of Debian's vde2, two ports of libvdeplug. */
+	PEER_BRIDGE, /* Linux's bridge with two TAPs, in a network namespace. */
+	PEER_DPDK,   /* testpmd between two vhost ports (tests/bench/switch/dpdk): both ways, and nothing is learnt. */
+	PEER_COUNT,
+};
+
+const char *peer_name(enum peer peer);
+
+/* Measures 'rounds' times for 'nanoseconds' each, with frames of 'size' bytes, and fills in 'rates', frames a second.
+ * Returns NULL, or why it cannot be measured here: a text that lasts until the next call. */
+const char *peer_measure(enum peer peer, uint32_t size, double *rates, unsigned int rounds, uint64_t nanoseconds);
+
+#endif /* peers.h */

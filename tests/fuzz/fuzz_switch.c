@@ -11,6 +11,7 @@
 #include "netlab/dataplane.h"
 #include "netlab/port_rules.h"
 #include "stand_in.h"
+#include "tests/unit/tcp_frame.h"
 
 #define PORTS 6
 #define STEPS_MAX 200
@@ -32,6 +33,7 @@ struct target {
 	const struct port *sender; /* NULL: none sends. */
 	const uint8_t *sent;
 	size_t sent_size;
+	struct frame_offload sent_offload;
 	struct network_options options;
 };
 
@@ -72,10 +74,35 @@ static size_t expect(const struct target *target, const struct port_rules *rules
 	return size + target->sent_size - TAG_AT - skip;
 }
 
+/* What was left undone stays so, as far behind as a tag has moved it, or it is done, and all is true. */
+static void check_offload(const struct target *target, const struct frame *frame, const uint8_t *got)
+{
+	const struct frame_offload *sent = &target->sent_offload;
+	size_t moved = frame->size - target->sent_size;
+
+	if (!frame_is_offloaded(frame)) {
+		stand_in_check(tcp_frame_is_true(got, frame->size));
+		return;
+	}
+	stand_in_check(frame->offload.checksum_start == sent->checksum_start + moved);
+	stand_in_check(frame->offload.segment_size == sent->segment_size);
+	stand_in_check(frame->offload.header_size == (sent->header_size > 0 ? sent->header_size + moved : 0));
+}
+
+/* Every second station takes what is undone. */
+static bool takes(void *opaque, const struct frame *frame)
+{
+	const struct station *station = opaque;
+
+	stand_in_check(frame_is_offloaded(frame));
+	return (station - station->target->stations) % 2;
+}
+
 static enum port_result deliver(void *opaque, const struct frame *frame)
 {
 	struct station *station = opaque;
 	const struct target *target = station->target;
+	const bool is_finished = target->sent_offload.checksum_start > 0 && !frame_is_offloaded(frame);
 	const struct port_rules *rules = port_get_rules(station->port);
 	static uint8_t got[FRAME_SIZE_MAX], expected[FRAME_SIZE_MAX + TAG_SIZE];
 
@@ -83,11 +110,15 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 	stand_in_check(frame->size >= FRAME_SIZE_MIN && frame->size <= FRAME_SIZE_MAX);
 	stand_in_check(frame->header_size <= frame->size && frame->header_size <= sizeof(frame->header));
 	frame_copy(frame, got, frame->size);
+	if (target->sent_offload.checksum_start > 0)
+		check_offload(target, frame, got);
 	/* A mirror may get the frame as it came, or as it left by any port. */
 	if (!rules->is_mirror) {
 		stand_in_check(station->port != target->sender);
 		stand_in_check(!rules->is_isolated || !port_get_rules(target->sender)->is_isolated);
-		if (target->options.has_vlans) {
+		if (is_finished) {
+			stand_in_check(!memcmp(got, target->sent, TAG_AT));
+		} else if (target->options.has_vlans) {
 			stand_in_check(expect(target, rules, expected) == frame->size);
 			stand_in_check(!memcmp(got, expected, frame->size));
 		} else {
@@ -98,7 +129,7 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 	return station->frames % 13 == 0 ? PORT_RING_FULL : PORT_DELIVERED;
 }
 
-static const struct port_ops ops = {.deliver = deliver};
+static const struct port_ops ops = {.deliver = deliver, .takes = takes};
 
 /* Begins a frame with what is worth looking into; the rest is the input's. */
 static void begin(uint8_t *bytes, size_t size, uint8_t kind)
@@ -142,6 +173,10 @@ static void transmit(struct target *target, struct station *station, struct inpu
 	input->data += given;
 	input->size -= given;
 	begin(bytes, size, kind);
+	target->sent_offload = (struct frame_offload){0};
+	if (size > TCP_FRAME_HEADERS && size <= 0xffff && kind >> 6 == 3 && given > 40)
+		tcp_frame_make(bytes, size, bytes[30] > 0 ? (uint16_t)(bytes[30] * 8u | 32) : 0, &target->sent_offload);
+	frame.offload = target->sent_offload;
 	memcpy(frame.header, bytes, frame.header_size);
 	if (size > frame.header_size) {
 		rest = malloc(size - frame.header_size);

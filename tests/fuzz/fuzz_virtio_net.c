@@ -8,6 +8,7 @@
 #include "core/loop.h"
 #include "devices/offload.h"
 #include "devices/virtio_net.h"
+#include "finishing.h"
 #include "tests/unit/tcp_frame.h"
 #include "virtio_input.h"
 
@@ -46,33 +47,6 @@ static void receive(struct target *target, const struct frame *frame)
 		offload_finish(frame, target->room, receive_one, target);
 }
 
-/* Of what was left undone on a frame. */
-struct finished {
-	const struct frame *frame;
-	unsigned int count;
-	size_t size; /* In sum. */
-};
-
-/* offload_function */
-static void look_at(void *opaque, const struct frame *frame)
-{
-	struct finished *finished = opaque;
-
-	stand_in_check(!frame_is_offloaded(frame));
-	stand_in_check(frame->size >= FRAME_SIZE_MIN && frame->size <= offload_wire_size(finished->frame));
-	finished->count++;
-	finished->size += frame->size;
-}
-
-static void check_finishing(struct target *target, const struct frame *frame)
-{
-	struct finished finished = {.frame = frame};
-
-	offload_finish(frame, target->room, look_at, &finished);
-	stand_in_check(finished.count == offload_count(frame));
-	stand_in_check(finished.size == frame->size + (finished.count - 1) * (size_t)frame->offload.header_size);
-}
-
 static void on_transmit(void *opaque, const struct frame *frame)
 {
 	struct target *target = opaque;
@@ -85,7 +59,7 @@ static void on_transmit(void *opaque, const struct frame *frame)
 	frame_copy(frame, target->copy, frame->size);
 	target->frames++;
 	if (frame_is_offloaded(frame))
-		check_finishing(target, frame);
+		finishing_check(frame);
 	/* Some are answered at once, as by a gateway: the sender is still at its transmit chain. */
 	if (frame->header[0] & 1)
 		receive(target, frame);

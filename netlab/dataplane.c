@@ -108,6 +108,7 @@ struct dataplane *dataplane_create(struct error *error)
 	if (dataplane_create_wires(dataplane) < 0) {
 		error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
 		loop_destroy(dataplane->loop);
+		free(dataplane->room);
 		free(dataplane);
 		return NULL;
 	}
@@ -199,6 +200,7 @@ void dataplane_destroy(struct dataplane *dataplane)
 	}
 	dataplane_destroy_wires(dataplane);
 	loop_destroy(dataplane->loop);
+	free(dataplane->room);
 	free(dataplane);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a guest says of what it left undone, and the frame it says it of, are the input.  What is found good is finished,
- * with tags that come and go on the way; then each frame is as long as its headers say. */
+/* What a guest says of what it left undone, and the frame it says it of, are the input.  What is found good is
+ * finished, with tags that come and go on the way; then each frame is as long as its headers say. */
 
 #include <stdlib.h>
 #include <string.h>

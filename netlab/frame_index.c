@@ -15,6 +15,7 @@
  * that a free place ends every search.  A file may have any ids, so they are hashed. */
 
 #define DROP_PREFIX "netlab: drop="
+#define WIRE_PREFIX "netlab: delay="
 
 const struct frame_index_limits frame_index_usual_limits = {
 	.frames = 1u << 20,
@@ -170,21 +171,36 @@ static void copy_printable(char to[FRAME_INDEX_TEXT_MAX], const char *text, size
 	to[count] = '\0';
 }
 
+/* What stands behind the prefix in the comment that begins with it, or NULL. */
+static const char *find_comment(const struct pcapng_reader_packet *packet, const char *prefix)
+{
+	for (size_t i = 0; i < PCAPNG_READER_COMMENTS_MAX && packet->comments[i]; i++)
+		if (strncmp(packet->comments[i], prefix, strlen(prefix)) == 0)
+			return packet->comments[i] + strlen(prefix);
+	return NULL;
+}
+
 bool frame_drop_read(const struct pcapng_reader_packet *packet, struct frame_drop *drop)
 {
-	for (size_t i = 0; i < PCAPNG_READER_COMMENTS_MAX && packet->comments[i]; i++) {
-		const char *reason = packet->comments[i] + strlen(DROP_PREFIX);
-		size_t size;
+	const char *reason = find_comment(packet, DROP_PREFIX);
+	size_t size;
 
-		if (strncmp(packet->comments[i], DROP_PREFIX, strlen(DROP_PREFIX)) != 0)
-			continue;
-		size = strcspn(reason, " ");
-		copy_printable(drop->reason, reason, size);
-		reason += size + (reason[size] == ' ');
-		copy_printable(drop->detail, reason, strlen(reason));
-		return size > 0;
-	}
-	return false;
+	if (!reason)
+		return false;
+	size = strcspn(reason, " ");
+	copy_printable(drop->reason, reason, size);
+	reason += size + (reason[size] == ' ');
+	copy_printable(drop->detail, reason, strlen(reason));
+	return size > 0;
+}
+
+bool frame_wire_read(const struct pcapng_reader_packet *packet, char text[FRAME_INDEX_TEXT_MAX])
+{
+	const char *found = find_comment(packet, WIRE_PREFIX);
+
+	if (found)
+		copy_printable(text, found - strlen("delay="), strlen(found) + strlen("delay="));
+	return found != NULL;
 }
 
 /* Adding. */
@@ -216,7 +232,7 @@ static uint32_t keep(struct frame_index *index, const void *bytes, size_t size)
 static bool has_room(const struct frame_index *index)
 {
 	return index->frame_count < index->limits.frames && index->crossing_count < index->limits.crossings &&
-	       index->limits.bytes - index->byte_count >= FRAME_SUMMARY_BYTES + 2 * FRAME_INDEX_TEXT_MAX;
+	       index->limits.bytes - index->byte_count >= FRAME_SUMMARY_BYTES + 3 * FRAME_INDEX_TEXT_MAX;
 }
 
 static void add_frame(struct frame_index *index, const struct pcapng_reader_packet *packet)
@@ -241,6 +257,7 @@ static void add_crossing(struct frame_index *index, struct frame_index_frame *fr
 			 const struct pcapng_reader_packet *packet)
 {
 	struct frame_index_crossing *crossing = &index->crossings[index->crossing_count];
+	char wire[FRAME_INDEX_TEXT_MAX];
 	struct frame_drop drop;
 
 	*crossing = (struct frame_index_crossing){
@@ -249,12 +266,15 @@ static void add_crossing(struct frame_index *index, struct frame_index_frame *fr
 		.next = FRAME_INDEX_NONE,
 		.reason = FRAME_INDEX_NONE,
 		.detail = FRAME_INDEX_NONE,
+		.wire = FRAME_INDEX_NONE,
 		.is_received = packet->direction == 1, /* epb_flags: inbound. */
 	};
 	if (frame_drop_read(packet, &drop)) {
 		crossing->reason = keep(index, drop.reason, strlen(drop.reason) + 1);
 		crossing->detail = keep(index, drop.detail, strlen(drop.detail) + 1);
 	}
+	if (frame_wire_read(packet, wire))
+		crossing->wire = keep(index, wire, strlen(wire) + 1);
 	if (frame->last != FRAME_INDEX_NONE)
 		index->crossings[frame->last].next = index->crossing_count;
 	frame->last = index->crossing_count++;
@@ -280,6 +300,12 @@ int frame_index_add(struct frame_index *index, const struct pcapng_reader_packet
 
 /* Forgetting. */
 
+static void copy_text(struct frame_index *to, const struct frame_index *from, uint32_t *text)
+{
+	if (*text != FRAME_INDEX_NONE)
+		*text = keep(to, from->bytes + *text, strlen(text_of(from, *text)) + 1);
+}
+
 static void copy_frame(struct frame_index *to, const struct frame_index *from, const struct frame_index_frame *frame)
 {
 	struct frame_index_frame *copy = &to->frames[to->frame_count];
@@ -293,12 +319,9 @@ static void copy_frame(struct frame_index *to, const struct frame_index *from, c
 		*crossing = from->crossings[i];
 		if (crossing->next != FRAME_INDEX_NONE)
 			crossing->next = to->crossing_count;
-		if (crossing->reason == FRAME_INDEX_NONE)
-			continue;
-		crossing->reason = keep(to, from->bytes + crossing->reason,
-					strlen(text_of(from, crossing->reason)) + 1);
-		crossing->detail = keep(to, from->bytes + crossing->detail,
-					strlen(text_of(from, crossing->detail)) + 1);
+		copy_text(to, from, &crossing->reason);
+		copy_text(to, from, &crossing->detail);
+		copy_text(to, from, &crossing->wire);
 	}
 	copy->last = to->crossing_count - 1;
 	*place_of(to, frame->id) = ++to->frame_count;

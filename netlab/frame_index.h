@@ -45,6 +45,7 @@ struct frame_index_crossing {
 	uint32_t next;    /* The frame's next crossing, or FRAME_INDEX_NONE. */
 	uint32_t reason;  /* It died here: for frame_index_text(); or FRAME_INDEX_NONE. */
 	uint32_t detail;  /* With a reason: what else is known, "limit=1500"; as above. */
+	uint32_t wire;    /* What a wire did to it before it came here, "delay=20.1ms late=0.1ms"; as above, or NONE. */
 	bool is_received; /* It came out of the wire here; else it went in. */
 };
 
@@ -98,5 +99,8 @@ struct frame_drop {
 };
 
 bool frame_drop_read(const struct pcapng_reader_packet *packet, struct frame_drop *drop);
+
+/* What a wire did to the packet, from such a comment, in the same way.  Returns false if there is none. */
+bool frame_wire_read(const struct pcapng_reader_packet *packet, char text[FRAME_INDEX_TEXT_MAX]);
 
 #endif /* frame_index.h */

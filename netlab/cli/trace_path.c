@@ -57,9 +57,11 @@ static json_t *pack_crossing(struct path *path, uint32_t number, const struct fr
 		json_array_append(path->dropped, drop);
 	else if (crossing->is_received && !was_passed_on(path, number, crossing->port))
 		json_array_append_new(path->delivered, pack_port(path, crossing->port));
-	return json_pack("{s:o, s:s, s:I, s:o}", "port", pack_port(path, crossing->port), "direction",
+	return json_pack("{s:o, s:s, s:I, s:o, s:s?}", "port", pack_port(path, crossing->port), "direction",
 			 crossing->is_received ? "in" : "out", "after", (json_int_t)(crossing->time - path->begun),
-			 "drop", drop);
+			 "drop", drop, "impairment",
+			 crossing->wire == FRAME_INDEX_NONE ? NULL :
+							      frame_index_text(path->trace->index, crossing->wire));
 }
 
 static json_t *pack_frame(struct path *path, uint32_t number)
@@ -127,14 +129,15 @@ static void add_event(struct table *table, const json_t *frame, const json_t *cr
 {
 	const char *by = cli_string(frame, "by");
 	const json_t *drop = json_object_get(crossing, "drop");
+	const char *wire = cli_string(crossing, "impairment");
 	bool is_in = !strcmp(cli_string(crossing, "direction"), "in");
 
 	if (json_is_object(drop))
-		table_add(table, "%sdropped: %s", is_in ? "" : "sent, ", cli_string(drop, "reason"));
+		table_add(table, "%sdropped: %s", is_in || *wire ? "" : "sent, ", cli_string(drop, "reason"));
 	else if (is_first && *by)
 		table_add(table, "forwarded by %s (as far as addresses, identification and payload tell)", by);
 	else
-		table_add(table, "%s", is_in ? "received" : "sent");
+		table_add(table, "%s%s%s%s", is_in ? "received" : "sent", *wire ? " (" : "", wire, *wire ? ")" : "");
 }
 
 static void put_crossings(const json_t *frames)

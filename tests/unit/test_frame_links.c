@@ -282,6 +282,26 @@ static void assert_packet(const struct lab *lab, uint64_t id, enum frame_fate_ki
 	assert_string_equal(text, way);
 }
 
+static void what_a_wire_did_is_kept(void **state)
+{
+	const struct built_frame frame = datagram(H1, H2, 7, 64);
+	struct frame_index *index = create();
+	const struct frame_index_crossing *sent, *received;
+
+	(void)state;
+	for (uint64_t id = 1; id <= 4; id++) {
+		cross(index, id, 100 * id, "h1:eth0", false, &frame, NULL);
+		cross(index, id, 100 * id + 50, "h2:eth0", true, &frame, "netlab: delay=1.5ms late=0.1ms duplicate");
+	}
+	assert_int_equal(frame_index_forget(index), 0); /* They move. */
+	sent = frame_index_crossing(index, frame_index_get(index, frame_index_find(index, 4))->first);
+	received = frame_index_crossing(index, sent->next);
+	assert_int_equal(sent->wire, FRAME_INDEX_NONE);
+	assert_string_equal(frame_index_text(index, received->wire), "delay=1.5ms late=0.1ms duplicate");
+	assert_int_equal(received->reason, FRAME_INDEX_NONE);
+	frame_index_destroy(index);
+}
+
 static void packets_between_hosts_behind_a_router(void **state)
 {
 	struct lab lab = {.index = create()};
@@ -360,6 +380,7 @@ int main(void)
 		cmocka_unit_test(only_who_received_it_before_passed_it_on),
 		cmocka_unit_test(the_nearest_hop_limit_is_the_parents),
 		cmocka_unit_test(equal_packets_are_passed_on_once_by_each_port),
+		cmocka_unit_test(what_a_wire_did_is_kept),
 		cmocka_unit_test(packets_between_hosts_behind_a_router),
 		cmocka_unit_test(what_is_flooded_is_for_whom_it_is_addressed),
 	};

@@ -280,6 +280,11 @@ tap_as_an_end() {
 	link lab7 "{tap: mine}" ", ~"
 	up lab7
 	on_host ping -c 1 -W 60 198.51.100.1
+	netlab --lab lab7 link tap:mine down
+	expect_match NO-CARRIER "$(on_host ip -o link show mine)"
+	netlab --lab lab7 link tap:mine up
+	expect_match LOWER_UP "$(on_host ip -o link show mine)"
+	on_host ping -c 1 -W 60 198.51.100.1
 	netlab down lab7
 	expect_match mine "$(devices)"
 	on_host ip link delete mine

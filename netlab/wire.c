@@ -732,7 +732,7 @@ void wire_restore(struct wire *wire, struct state *state, uint64_t now)
 
 	empty(wire);
 	if (!state_get(state, TAG_WIRE, &saved, sizeof(saved)) || !is_bool(&saved.impairment.has_seed) ||
-	    !is_bool(&saved.fates.is_bad) || saved.owed > DUE_MAX || saved.last_due > DUE_MAX ||
+	    !is_bool(&saved.fates.is_bad) || saved.owed > DUE_MAX / 2 || saved.last_due > DUE_MAX / 2 ||
 	    wire_set(wire, &saved.impairment, 0) < 0) {
 		state->bad = true;
 		return;

@@ -11,6 +11,7 @@
 #include "core/state.h"
 #include "devices/frame.h"
 #include "netlab/dataplane.h"
+#include "netlab/impairment.h"
 
 #define CHANGES_MAX 200
 #define FRAMES_MAX 50
@@ -120,7 +121,25 @@ static void build(struct stations *stations)
 	port_join_port(stations->stations[0].port, stations->stations[1].port);
 }
 
-/* Frames between addresses that are few enough to meet again, or unplugging. */
+/* Whatever it is; the times of some are such that frames are on their way when the data plane is saved. */
+static void impair(struct port *port, struct input *input)
+{
+	struct impairment impairment = {
+		.delay = (uint64_t)input_16(input) << input_8(input) % 24,
+		.jitter = input_16(input),
+		.distribution = (enum impairment_distribution)(input_8(input) % 3),
+		.loss = IMPAIRMENT_ALL / 256 * input_8(input),
+		.duplicate = IMPAIRMENT_ALL / 256 * input_8(input),
+		.corrupt = IMPAIRMENT_ALL / 256 * input_8(input),
+		.rate = (uint64_t)input_16(input) << 8,
+		.queue_frames = input_8(input),
+		.discipline = (enum impairment_discipline)(input_8(input) % 3),
+	};
+
+	stand_in_check(port_impair(port, input_8(input) & 1 ? PORT_SENDS : PORT_RECEIVES, &impairment, 1) == 0);
+}
+
+/* Frames between addresses that are few enough to meet again, unplugging, or impairments. */
 static void run(struct stations *stations, struct input *input, unsigned int count)
 {
 	for (unsigned int i = 0; i < count && input->size > 0; i++) {
@@ -133,6 +152,8 @@ static void run(struct stations *stations, struct input *input, unsigned int cou
 		frame.header[11] = addresses >> 3 & 0x0f;
 		if (addresses == 0xee)
 			port_plug(station->port, &ops, station);
+		else if (addresses == 0xed)
+			impair(station->port, input);
 		else
 			port_transmit(station->port, &frame);
 	}

@@ -50,9 +50,9 @@ types_all() {
 	if grep -q :8080/ typed && [ -n "$(ss -Hltn 'sport = :8080')" ]; then
 		skip "port 8080 is taken"
 	fi
-	if grep -q '^tshark ' typed && ! have tshark; then
-		skip "no tshark"
-	fi
+	for name in gnuplot jq tshark; do
+		! grep -qsw "^[^#]*$name" typed "labs/$1/measure" || have "$name" || skip "no $name"
+	done
 	runs typed
 	wait_for no_daemons
 }

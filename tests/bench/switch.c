@@ -70,15 +70,17 @@ static void measure(const struct lan_options *options)
 	lan_destroy(&lan);
 }
 
-static const uint32_t sizes[] = {64, 512, 1514};
+/* The longest is TCP in 44 segments of 1,460 bytes that are not cut out yet, which the others are not asked for. */
+static const uint32_t sizes[] = {64, 512, 1514, 64294};
 #define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+#define PEER_SIZES (SIZES - 1)
 
 static void measure_peers(void)
 {
 	printf("\n| peer                    | bytes | Mframes/s, median of %d [range] | ns/frame | Gb/s |\n|---|---|---|---|---|\n",
 	       ROUNDS);
 	for (enum peer peer = 0; peer < PEER_COUNT; peer++)
-		for (unsigned int i = 0; i < SIZES; i++) {
+		for (unsigned int i = 0; i < PEER_SIZES; i++) {
 			double rates[ROUNDS];
 			const char *failure = peer_measure(peer, sizes[i], rates, ROUNDS, RUN);
 

@@ -92,7 +92,7 @@ static void storms_elsewhere_do_not_delay(void **state)
 
 	for (unsigned int i = 0; i < GUESTS; i++)
 		if (i / 2 % 2 == 0)
-			guest_address(&lan->guests[i], i, GUEST_ALL, 64);
+			guest_address(&lan->guests[i], i, GUEST_ALL);
 	for (unsigned int turn = 0; turn < 100; turn++) { /* It rages. */
 		storm(lan);
 		lan_turn(lan);

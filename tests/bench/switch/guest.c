@@ -28,12 +28,20 @@
 #define BUFFERS 0x10000
 #define MEMORY_SIZE (2 * QUEUE_STEP)
 
-/* As Linux has for mergeable buffers at an MTU of 1500, a multiple of a cache line. */
+/* As Linux has for mergeable buffers at an MTU of 1500, a multiple of a cache line, ... */
 #define BUFFER_SIZE 1536
+/* ... and for long frames, when it has seen some. */
+#define LONG_BUFFER_SIZE 4096
+/* Long frames are sent from few buffers, as a sender's socket has them in its cache. */
+#define LONG_SEND_SIZE 69632
+#define LONG_SEND_COUNT 16u
+
+#define TCP_HEADERS_SIZE 54
+#define SEGMENT_SIZE 1460
 
 #define HEADER_SIZE sizeof(struct virtio_net_hdr_mrg_rxbuf)
-/* Where a frame has its number, behind an Ethernet header. */
-#define NUMBER_AT 16
+/* Where a frame has its number, behind an Ethernet header or that of TCP. */
+#define NUMBER_AT(guest) ((guest)->has_offload ? TCP_HEADERS_SIZE : 16)
 
 static void fail(const char *text)
 {
@@ -68,6 +76,13 @@ static enum port_result deliver(void *opaque, const struct frame *frame)
 						PORT_RING_FULL;
 }
 
+static bool takes(void *opaque, const struct frame *frame)
+{
+	const struct guest *guest = opaque;
+
+	return virtio_net_takes(guest->net, frame);
+}
+
 static void flush(void *opaque)
 {
 	struct guest *guest = opaque;
@@ -76,7 +91,7 @@ static void flush(void *opaque)
 }
 
 static const struct virtio_net_ops net_ops = {.transmit = on_transmit, .refused = on_refused};
-static const struct port_ops port_ops = {.deliver = deliver, .flush = flush};
+static const struct port_ops port_ops = {.deliver = deliver, .flush = flush, .takes = takes};
 
 /* loop_function */
 static void plug(void *opaque)
@@ -152,12 +167,11 @@ static const uint16_t *available_event(const struct guest_queue *queue)
 	return (const uint16_t *)(const void *)&queue->used->ring[GUEST_RING];
 }
 
-static void post(struct guest_queue *queue, uint16_t index, uint32_t length, uint16_t flags, uint32_t stride)
+static void post(struct guest_queue *queue, uint16_t index, uint64_t address, uint32_t length, uint16_t flags)
 {
 	uint16_t slot = index % GUEST_RING;
 
-	queue->descriptors[slot] =
-		(struct vring_desc){.addr = queue->buffers + (uint64_t)slot * stride, .len = length, .flags = flags};
+	queue->descriptors[slot] = (struct vring_desc){.addr = address, .len = length, .flags = flags};
 	queue->available->ring[slot] = slot;
 }
 
@@ -181,6 +195,18 @@ static uint16_t used_index(const struct guest_queue *queue)
 	return __atomic_load_n(&queue->used->idx, __ATOMIC_ACQUIRE);
 }
 
+static uint32_t receive_size(const struct guest *guest)
+{
+	return guest->has_offload ? LONG_BUFFER_SIZE : BUFFER_SIZE;
+}
+
+/* Where the frame in this slot of the transmit ring is, with the header before it. */
+static uint64_t send_buffer(const struct guest *guest, uint16_t slot)
+{
+	return guest->transmit.buffers + (guest->has_offload ? (uint64_t)(slot % LONG_SEND_COUNT) * LONG_SEND_SIZE :
+							       (uint64_t)slot * BUFFER_SIZE);
+}
+
 unsigned int guest_send(struct guest *guest, unsigned int count)
 {
 	struct guest_queue *queue = &guest->transmit;
@@ -191,39 +217,57 @@ unsigned int guest_send(struct guest *guest, unsigned int count)
 	if (count > room)
 		count = room;
 	for (unsigned int i = 0; i < count; i++, index++) {
+		uint64_t buffer = send_buffer(guest, index % GUEST_RING);
 		uint32_t number = guest->number_sent++;
 
-		memcpy(guest->memory + queue->buffers + (uint64_t)(index % GUEST_RING) * BUFFER_SIZE + HEADER_SIZE +
-			       NUMBER_AT,
-		       &number, sizeof(number));
-		post(queue, index, (uint32_t)HEADER_SIZE + guest->frame_size, 0, BUFFER_SIZE);
+		memcpy(guest->memory + buffer + HEADER_SIZE + NUMBER_AT(guest), &number, sizeof(number));
+		post(queue, index, buffer, (uint32_t)HEADER_SIZE + guest->frame_size, 0);
 	}
 	publish(guest, queue, index);
 	guest->sent += count;
 	return count;
 }
 
-static void look_at(struct guest *guest, const struct vring_used_elem *element)
+/* The first buffer of a frame.  Returns how many there are. */
+static unsigned int look_at(struct guest *guest, const struct vring_used_elem *element)
 {
 	const uint8_t *buffer = guest->memory + guest->receive.buffers +
-				(uint64_t)(element->id % GUEST_RING) * BUFFER_SIZE;
+				(uint64_t)(element->id % GUEST_RING) * receive_size(guest);
+	struct virtio_net_hdr_mrg_rxbuf header;
 	uint32_t number;
 
-	memcpy(&number, buffer + HEADER_SIZE + NUMBER_AT, sizeof(number));
+	memcpy(&header, buffer, sizeof(header));
+	memcpy(&number, buffer + HEADER_SIZE + NUMBER_AT(guest), sizeof(number));
 	guest->misordered += number != guest->number_received;
 	guest->number_received = number + 1;
-	guest->bytes += element->len - HEADER_SIZE;
+	guest->bytes -= HEADER_SIZE;
+	return header.num_buffers;
+}
+
+static void post_receive(struct guest *guest, uint16_t index)
+{
+	struct guest_queue *queue = &guest->receive;
+
+	post(queue, index, queue->buffers + (uint64_t)(index % GUEST_RING) * receive_size(guest), receive_size(guest),
+	     VRING_DESC_F_WRITE);
 }
 
 unsigned int guest_receive(struct guest *guest)
 {
 	struct guest_queue *queue = &guest->receive;
 	uint16_t end = used_index(queue), index = queue->posted;
-	unsigned int count = (uint16_t)(end - queue->seen);
+	unsigned int count = 0, left = 0;
 
-	for (; queue->seen != end; queue->seen++, index++) {
-		look_at(guest, &queue->used->ring[queue->seen % GUEST_RING]);
-		post(queue, index, BUFFER_SIZE, VRING_DESC_F_WRITE, BUFFER_SIZE);
+	/* Buffers of one frame are shown together. */
+	for (; queue->seen != end; queue->seen++, index++, left--) {
+		const struct vring_used_elem *element = &queue->used->ring[queue->seen % GUEST_RING];
+
+		if (left == 0) {
+			left = look_at(guest, element);
+			count++;
+		}
+		guest->bytes += element->len;
+		post_receive(guest, index);
 	}
 	publish(guest, queue, index);
 	guest->received += count;
@@ -235,11 +279,31 @@ static void set_mac(uint8_t *mac, unsigned int number)
 	memcpy(mac, (const uint8_t[]){0x52, 0x54, 0, 0, 0, (uint8_t)number}, 6);
 }
 
-void guest_address(struct guest *guest, unsigned int from, unsigned int to, uint32_t size)
+/* What Linux leaves undone: it is checked by the device, so it must be right. */
+static void write_tcp(uint8_t *buffer, uint32_t size)
 {
-	guest->frame_size = size;
+	static const uint8_t headers[TCP_HEADERS_SIZE] = {
+		[12] = 0x08, [14] = 0x45, [20] = 0x40, [22] = 64,   [23] = 6,
+		[26] = 10,   [30] = 10,   [46] = 0x50, [47] = 0x10,
+	};
+	const struct virtio_net_hdr_mrg_rxbuf header = {.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+								.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+								.hdr_len = TCP_HEADERS_SIZE,
+								.gso_size = SEGMENT_SIZE,
+								.csum_start = 34,
+								.csum_offset = 16}};
+	uint8_t *frame = buffer + HEADER_SIZE;
+
+	memcpy(buffer, &header, sizeof(header));
+	memcpy(frame + 12, headers + 12, sizeof(headers) - 12);
+	frame[16] = (uint8_t)((size - 14) >> 8);
+	frame[17] = (uint8_t)(size - 14);
+}
+
+void guest_address(struct guest *guest, unsigned int from, unsigned int to)
+{
 	for (unsigned int i = 0; i < GUEST_RING; i++) {
-		uint8_t *frame = guest->memory + guest->transmit.buffers + (uint64_t)i * BUFFER_SIZE + HEADER_SIZE;
+		uint8_t *buffer = guest->memory + send_buffer(guest, (uint16_t)i), *frame = buffer + HEADER_SIZE;
 
 		if (to == GUEST_ALL)
 			memset(frame, 0xff, 6);
@@ -248,12 +312,25 @@ void guest_address(struct guest *guest, unsigned int from, unsigned int to, uint
 		set_mac(frame + 6, from);
 		frame[12] = 0x88; /* An EtherType for experiments (IEEE Std 802, 9.2.3). */
 		frame[13] = 0xb5;
+		if (guest->has_offload)
+			write_tcp(buffer, guest->frame_size);
 	}
 }
 
-void guest_create(struct guest *guest, struct dataplane *dataplane, unsigned int number)
+static uint64_t offload_features(bool has_offload)
 {
-	struct virtio_net_options options = {.mtu = 1500, .slot = SLOT, .ops = &net_ops, .opaque = guest};
+	return has_offload ? 1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_GUEST_CSUM |
+				     1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_GUEST_TSO4 :
+			     0;
+}
+
+void guest_create(struct guest *guest, struct dataplane *dataplane, unsigned int number, uint32_t size)
+{
+	struct virtio_net_options options = {.mtu = 1500,
+					     .slot = SLOT,
+					     .has_offload = size > GUEST_MTU_FRAME,
+					     .ops = &net_ops,
+					     .opaque = guest};
 	struct error error = {.text = "out of memory"};
 	char name[32];
 
@@ -262,17 +339,19 @@ void guest_create(struct guest *guest, struct dataplane *dataplane, unsigned int
 	options.name = name;
 	*guest = (struct guest){.dataplane = dataplane,
 				.machine = stand_in_create(MEMORY_SIZE),
-				.buffer_size = BUFFER_SIZE};
+				.has_offload = options.has_offload,
+				.frame_size = size};
+	guest->window = GUEST_RING / ((size + (unsigned int)HEADER_SIZE - 1) / receive_size(guest) + 1);
 	guest->memory = machine_memory(guest->machine)->base;
 	guest->net = virtio_net_create(guest->machine, dataplane_loop(dataplane), &options, &error);
 	guest->port = dataplane_add_port(dataplane, name);
 	if (!guest->net || !guest->port)
 		fail(error.text);
 	dataplane_call(dataplane, plug, guest);
-	start_driver(guest, 1ull << VIRTIO_NET_F_MRG_RXBUF | VIRTIO_FEATURE_VERSION_1 | VIRTIO_FEATURE_EVENT_IDX |
-				    VIRTIO_FEATURE_INDIRECT_DESC);
+	start_driver(guest, offload_features(guest->has_offload) | 1ull << VIRTIO_NET_F_MRG_RXBUF |
+				    VIRTIO_FEATURE_VERSION_1 | VIRTIO_FEATURE_EVENT_IDX | VIRTIO_FEATURE_INDIRECT_DESC);
 	for (unsigned int i = 0; i < GUEST_RING; i++)
-		post(&guest->receive, (uint16_t)i, BUFFER_SIZE, VRING_DESC_F_WRITE, BUFFER_SIZE);
+		post_receive(guest, (uint16_t)i);
 	publish(guest, &guest->receive, GUEST_RING);
 }
 

@@ -37,6 +37,9 @@ struct guest_queue {
 	uint16_t posted, seen;
 };
 
+/* A frame longer than an MTU of 1500 allows is one of TCP that was not cut into segments yet. */
+#define GUEST_MTU_FRAME 1514u
+
 struct guest {
 	struct dataplane *dataplane;
 	struct machine *machine;
@@ -45,22 +48,24 @@ struct guest {
 	uint64_t bar;
 	uint8_t *memory;
 	struct guest_queue receive, transmit;
-	uint32_t buffer_size; /* Of each receive buffer. */
+	bool has_offload;
 	uint32_t frame_size;
+	unsigned int window;            /* Frames that may be on their way to it: its buffers hold no more. */
 	uint64_t sent, received, bytes; /* Frames, and bytes of those received. */
 	uint32_t number_sent, number_received;
 	uint64_t misordered; /* Frames that were not the next one of their sender. */
 };
 
-/* Makes guest number 'number' with a NIC at a port of its own, which is joined to nothing, and starts its driver.  The
- * data plane's thread must run, or be the calling one.  Ends the program when that fails. */
-void guest_create(struct guest *guest, struct dataplane *dataplane, unsigned int number);
+/* Makes guest number 'number', which is to send frames of 'size' bytes, without the FCS, and to be sent such, with a
+ * NIC at a port of its own, which is joined to nothing, and starts its driver.  The data plane's thread must run, or
+ * be the calling one.  Ends the program when that fails. */
+void guest_create(struct guest *guest, struct dataplane *dataplane, unsigned int number, uint32_t size);
 /* As guest_create(); its port stays. */
 void guest_destroy(struct guest *guest);
 
-/* Frames it sends from now on are of 'size' bytes, without the FCS, to guest number 'to', or to all. */
+/* Frames it sends from now on are to guest number 'to', or to all. */
 #define GUEST_ALL 0xffu
-void guest_address(struct guest *guest, unsigned int from, unsigned int to, uint32_t size);
+void guest_address(struct guest *guest, unsigned int from, unsigned int to);
 
 /* Sends up to 'count' frames, as many as its ring has room for, and returns how many. */
 unsigned int guest_send(struct guest *guest, unsigned int count);

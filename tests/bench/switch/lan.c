@@ -145,8 +145,8 @@ void lan_create(struct lan *lan, const struct lan_options *options)
 	for (unsigned int i = 0; i < options->guests; i++) {
 		struct joining joining;
 
-		guest_create(&lan->guests[i], lan->dataplane, i);
-		guest_address(&lan->guests[i], i, peer_of(i), options->size);
+		guest_create(&lan->guests[i], lan->dataplane, i, options->size);
+		guest_address(&lan->guests[i], i, peer_of(i));
 		check(dataplane_capture_port(lan->guests[i].port, &error) < 0 ? NULL : lan, &error);
 		joining = (struct joining){.port = lan->guests[i].port, .network = networks[network_of(lan, i)]};
 		dataplane_call(lan->dataplane, join, &joining);
@@ -177,7 +177,7 @@ unsigned int lan_drive(struct lan *lan)
 
 		received += guest_receive(guest);
 		if (sends(lan, i))
-			guest_send(guest, GUEST_RING - (unsigned int)(guest->sent - peer->received));
+			guest_send(guest, guest->window - (unsigned int)(guest->sent - peer->received));
 	}
 	return received;
 }

@@ -199,6 +199,7 @@ void dataplane_destroy(struct dataplane *dataplane)
 		free_network(network);
 	}
 	dataplane_destroy_wires(dataplane);
+	dataplane_free_answers(dataplane);
 	loop_destroy(dataplane->loop);
 	free(dataplane->room);
 	free(dataplane);

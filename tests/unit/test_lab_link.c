@@ -619,23 +619,28 @@ static void snapshots_have_links(void **unused)
 	free_lab(fixture);
 }
 
+static void put(uint8_t *at, uint64_t number)
+{
+	memcpy(at, &number, sizeof(number));
+}
+
 static void states_of_others_are_bad(void **unused)
 {
 	struct fixture *fixture = make_lab(SCHEDULED(""));
 	struct state state = {0};
-	uint64_t *saved;
+	uint8_t *saved; /* Two numbers of 64 bits, where a state has no alignment. */
 
 	(void)unused;
 	save(fixture, &state);
 	saved = state_section(&state, STATE_TAG('l', 'i', 'n', 'k'), 0, NULL);
-	saved[0] = 2;
+	put(saved, 2);
 	restore(fixture, &state);
 	assert_true(state.bad);
-	saved[0] = 1;
-	saved[1] = UINT64_MAX;
+	put(saved, 1);
+	put(saved + 8, UINT64_MAX);
 	restore(fixture, &state);
 	assert_true(state.bad);
-	saved[1] = 0;
+	put(saved + 8, 0);
 	state.size -= 8;
 	restore(fixture, &state);
 	assert_true(state.bad);

@@ -78,7 +78,7 @@ static void put_frame(struct sample *sample)
 	memcpy(frame->header, sample->bytes, frame->header_size);
 	left = sample->size - frame->header_size;
 	sample->rest[0] = (struct iovec){sample->bytes + frame->header_size, left / 3};
-	sample->rest[1] = (struct iovec){NULL, 0};
+	sample->rest[1] = (struct iovec){sample->bytes, 0};
 	sample->rest[2] = (struct iovec){sample->bytes + frame->header_size + left / 3, left / 2};
 	sample->rest[3] = (struct iovec){sample->bytes + frame->header_size + left / 3 + left / 2,
 					 left - left / 3 - left / 2};

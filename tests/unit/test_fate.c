@@ -156,8 +156,8 @@ static void check_jitter(enum impairment_distribution distribution, uint32_t cor
 					      .distribution = distribution,
 					      .jitter_correlation = correlation};
 	static double numbers[JITTERED];
+	struct fate fate = {.delay = 0};
 	struct fate_source source;
-	struct fate fate;
 
 	fate_begin(&source, 11);
 	for (size_t i = 0; i < JITTERED; i++) {

@@ -41,7 +41,7 @@ json_agrees() {
 		def only(names): with_entries(select(.key | IN(names[])));
 		.[0] as $status | .[1]
 		| .lab == "office" and .uptime >= $status.uptime
-		and .ports == [$status.ports[] | del(.capture_file)]
+		and .ports == [$status.ports[] | del(.capture_file, .carrier, .cut)]
 		and .networks == [$status.networks[] | only(["name", "macs"])]
 		and .attachments == [$status.attachments[] | only(["name", "state", "queued"])]
 		and [.nodes[] | .name, .state, .memory] == [$status.nodes[] | .name, .state, .memory]

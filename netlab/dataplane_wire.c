@@ -27,9 +27,15 @@
 
 #define TAG_WIRES STATE_TAG('w', 'r', 'e', 's')
 
+/* The wires' time when the loop's is 'now'. */
+static uint64_t wire_time_at(const struct dataplane *dataplane, uint64_t now)
+{
+	return (dataplane->held_since ? dataplane->held_since : now) - dataplane->held;
+}
+
 static uint64_t wire_time(const struct dataplane *dataplane)
 {
-	return (dataplane->held_since ? dataplane->held_since : loop_now()) - dataplane->held;
+	return wire_time_at(dataplane, loop_now());
 }
 
 static void arm_timer(struct dataplane *dataplane)
@@ -146,7 +152,7 @@ bool port_wire_passes(struct port *port, enum port_direction direction, const st
 	enum wire_death death;
 	uint32_t limit;
 
-	now = now > 0 && dataplane->held_since == 0 ? now - dataplane->held : wire_time(dataplane);
+	now = wire_time_at(dataplane, now > 0 ? now : loop_now());
 	switch (wire_send(wire->wire, frame, dataplane->current, now, &death, &limit)) {
 	case WIRE_PASSES:
 		return true;
@@ -170,7 +176,7 @@ bool port_is_impaired(const struct port *port, enum port_direction direction)
 static void resume_capture(const struct port_wire *wire, const struct wire_frame *out, uint64_t now)
 {
 	struct capture *capture = wire->port->dataplane->capture;
-	const uint64_t clock = wire_time(wire->port->dataplane);
+	const uint64_t clock = wire_time_at(wire->port->dataplane, now);
 	const struct capture_impairment impairment = {
 		.delay = clock - out->sent,
 		.late = clock > out->due ? clock - out->due : 0,

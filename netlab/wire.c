@@ -78,6 +78,7 @@ struct wire {
 	size_t room;        /* Bytes that its frames take of the pool. */
 	uint64_t last_due;  /* Of those that keep their order. */
 	uint64_t free_at;   /* See above. */
+	uint64_t credit;    /* What may be owed for its sending when a frame goes: the burst's price. */
 	uint64_t remainder; /* Of the last price, as a share of a nanosecond: this, divided by the rate. */
 	struct red red;
 	struct codel codel;
@@ -218,9 +219,19 @@ static void limit_numbers(struct impairment *impairment)
 	impairment->loss_match[IMPAIRMENT_MATCH_SIZE - 1] = '\0';
 }
 
+/* Nanoseconds that so many bytes take, 'remainder' being what was left over before, and is now. */
+static uint64_t price_of(const struct wire *wire, uint64_t size, uint64_t *remainder)
+{
+	uint64_t share = size * 8 * SECOND + *remainder; /* Below 2^63: BUFFER_POOL_SIZE_MAX, IMPAIRMENT_BURST_MAX. */
+
+	*remainder = share % wire->impairment.rate;
+	return share / wire->impairment.rate;
+}
+
 int wire_set(struct wire *wire, const struct impairment *impairment, uint64_t seed)
 {
 	struct impairment limited = *impairment;
+	uint64_t remainder = 0;
 	char problem[FRAME_FILTER_PROBLEM_MAX];
 	struct frame_filter filter = {0};
 
@@ -233,6 +244,7 @@ int wire_set(struct wire *wire, const struct impairment *impairment, uint64_t se
 	wire->impairment = limited;
 	wire->last_due = 0;
 	wire->remainder = 0;
+	wire->credit = limited.rate > 0 ? price_of(wire, limited.burst, &remainder) : 0;
 	wire->red = (struct red){.since = -1};
 	wire->codel = (struct codel){0};
 	/* One seed that is given to many directions is another in each. */
@@ -247,44 +259,23 @@ const struct impairment *wire_impairment(const struct wire *wire)
 
 /* The queue and the rate. */
 
-/* Nanoseconds that so many bytes take, 'remainder' being what was left over before, and is now. */
-static uint64_t price_of(const struct wire *wire, uint64_t size, uint64_t *remainder)
-{
-	uint64_t share = size * 8 * SECOND + *remainder; /* Below 2^63: BUFFER_POOL_SIZE_MAX, IMPAIRMENT_BURST_MAX. */
-
-	*remainder = share % wire->impairment.rate;
-	return share / wire->impairment.rate;
-}
-
-/* What may be owed for its sending when a frame goes. */
-static uint64_t credit(const struct wire *wire)
-{
-	uint64_t remainder = 0;
-
-	return wire->impairment.burst > 0 ? price_of(wire, wire->impairment.burst, &remainder) : 0;
-}
-
 /* When it is the turn of the first frame in the queue. */
 static uint64_t turn_of(const struct wire *wire, const struct flying *flying)
 {
-	uint64_t paid = wire->impairment.rate > 0 ? wire->free_at : 0, owed;
+	uint64_t paid = wire->impairment.rate > 0 ? wire->free_at : 0, sent = flying->flight.sent;
 
-	if (paid <= flying->flight.sent)
-		return flying->flight.sent;
-	owed = credit(wire);
-	return paid - flying->flight.sent <= owed ? flying->flight.sent : paid - owed;
+	return paid <= sent || paid - sent <= wire->credit ? sent : paid - wire->credit;
 }
 
 /* The frame is sent, beginning at 'turn'.  Returns when it is. */
 static uint64_t send_at(struct wire *wire, const struct flying *flying, uint64_t turn)
 {
-	uint64_t owed, begin = wire->free_at > turn ? wire->free_at : turn;
+	uint64_t begin = wire->free_at > turn ? wire->free_at : turn;
 
 	if (wire->impairment.rate == 0)
 		return turn;
-	owed = credit(wire);
 	wire->free_at = begin + price_of(wire, flying->flight.size, &wire->remainder);
-	return wire->free_at > turn + owed ? wire->free_at - owed : turn;
+	return wire->free_at > turn + wire->credit ? wire->free_at - wire->credit : turn;
 }
 
 static void take_off(struct wire *wire, struct flying *flying, uint64_t due)

@@ -220,6 +220,20 @@ on_terminal() {
 	script -qfec "stty rows 30 columns 90; $1" "$2" >/dev/null
 }
 
+# types NODE LINE PATTERN: on its console, until that is seen there; what was seen is in the file "console".
+types() {
+	local pid
+	rm -f typed
+	mkfifo typed
+	netlab connect "$1" <typed >console &
+	pid=$!
+	exec 9>typed
+	printf '%s\n' "$2" >&9
+	wait_for grep -q "$3" console
+	exec 9>&-
+	wait "$pid"
+}
+
 # begin COMMAND FILE: the same in the background, as $pid; what is written to descriptor 9 is typed.
 begin() {
 	rm -f keys "$2"

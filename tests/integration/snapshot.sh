@@ -120,14 +120,12 @@ counters_go_back() {
 # What was said on the console, and what was typed and not yet run.
 # shellcheck disable=SC2016 # For the guest's shell.
 console_is_kept() {
-	echo 'echo before-$((40 + 2))' | netlab connect h2 >console
-	expect_match before-42 "$(cat console)"
+	types h2 'echo before-$((40 + 2))' before-42
 	netlab snapshot save two
-	echo 'echo after-$((40 + 3))' | netlab connect h2 >/dev/null
+	types h2 'echo after-$((40 + 3))' after-43
 	netlab snapshot restore two
-	echo 'echo again-$((40 + 4))' | netlab connect h2 >console
+	types h2 'echo again-$((40 + 4))' again-44
 	expect_match before-42 "$(cat console)"
-	expect_match again-44 "$(cat console)"
 	expect_no_match after-43 "$(cat console)"
 }
 

@@ -8,7 +8,8 @@
  * Its machine is memory without KVM (tests/fuzz/stand_in.h), its NIC a device of netlab at a port of a data plane.  It
  * works its rings as Linux does: a descriptor and an entry of the available ring are written for each buffer, event
  * indices say when to notify, and interrupts are never asked for.  The frames it sends carry a number that it writes
- * and the receiver looks at; the rest of them stays as it is.
+ * and the receiver looks at, as Linux does at all headers; the rest of them stays as it is.  Of an untouched frame
+ * neither looks at anything but the virtio-net header, as programs do that only pass frames on.
  *
  * Thread-safety: all functions by one thread, which is not that of the data plane, unless the benchmark turns that by
  * hand.
@@ -49,6 +50,7 @@ struct guest {
 	uint8_t *memory;
 	struct guest_queue receive, transmit;
 	bool has_offload;
+	bool is_untouched; /* So are its frames. */
 	uint32_t frame_size;
 	unsigned int window;            /* Frames that may be on their way to it: its buffers hold no more. */
 	uint64_t sent, received, bytes; /* Frames, and bytes of those received. */

@@ -147,6 +147,7 @@ void lan_create(struct lan *lan, const struct lan_options *options)
 
 		guest_create(&lan->guests[i], lan->dataplane, i, options->size);
 		guest_address(&lan->guests[i], i, peer_of(i));
+		lan->guests[i].is_untouched = options->are_untouched;
 		check(dataplane_capture_port(lan->guests[i].port, &error) < 0 ? NULL : lan, &error);
 		joining = (struct joining){.port = lan->guests[i].port, .network = networks[network_of(lan, i)]};
 		dataplane_call(lan->dataplane, join, &joining);

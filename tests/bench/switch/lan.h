@@ -26,6 +26,7 @@ struct lan_options {
 	unsigned int networks; /* Pairs take turns with them; 0: there is one. */
 	bool both_ways;        /* Else the first of each pair sends to the second. */
 	uint32_t size;         /* Of frames, bytes without the FCS. */
+	bool are_untouched;    /* Nobody looks at frames but the data plane. */
 	const char *captures;  /* Folder for the captures of all ports and of the lab, or NULL. */
 	bool by_hand;          /* The data plane has no thread: lan_turn() turns it. */
 };

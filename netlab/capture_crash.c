@@ -19,9 +19,9 @@
 /* Theory of operation
  * -------------------
  * The handler runs in the thread whose fault it is.  If that is not the writer, the writer goes on, and is given a
- * moment to take what the ring still has, so that the last frames before the fault are there.  Then the recorder is
- * frozen, and read as it is.  Only functions that a handler may call are called (signal-safety(7)); a second fault
- * meanwhile kills the process at once, since the handlers are taken back first. */
+ * moment to take what the ring still has, all that was committed to it, so that the last frames before the fault are
+ * there.  Then the recorder is frozen, and read as it is.  Only functions that a handler may call are called
+ * (signal-safety(7)); a second fault meanwhile kills the process at once, since the handlers are taken back first. */
 
 #define WAIT_NANOSECONDS 1000000
 #define WAITS_MAX 200
@@ -55,6 +55,7 @@ static void freeze(struct capture *capture)
 {
 	bool is_writer = capture->started && pthread_equal(pthread_self(), capture->writer);
 
+	capture_ring_announce_last(capture->ring);
 	for (int i = 0; !is_writer && i < WAITS_MAX && !capture_ring_is_drained(capture->ring); i++)
 		wait_a_little();
 	for (int i = 0; !capture_recorder_freeze(capture->recorder) && !is_writer && i < WAITS_MAX; i++)

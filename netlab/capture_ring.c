@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,11 +14,12 @@
 
 /* Theory of operation
  * -------------------
- * A block is filled from its start; 'filled' is how far, stored with release semantics after a record's
- * bytes.  When the next record does not fit, the producer takes another block and stores it in 'next',
- * after which 'filled' of the old one does not change.  So a consumer that has read a block up to 'filled'
- * and then finds a 'next' must look at 'filled' once more, and if it is still the same, is done with the
- * block and gives it back.
+ * A block is filled from its start; 'filled' is how far the consumer may read, stored with release semantics after the
+ * records' bytes, when they are announced: were it stored for each record, a consumer that keeps up would have its
+ * cache line, and that of the record being written, each time the producer wants them.  When the next record does not
+ * fit, the producer announces what there is, takes another block and stores it in 'next', after which 'filled' of the
+ * old one does not change.  So a consumer that has read a block up to 'filled' and then finds a 'next' must look at
+ * 'filled' once more, and if it is still the same, is done with the block and gives it back.
  *
  * Blocks given back are a stack, onto which the consumer pushes one and from which the producer takes all
  * at once.  That no block is taken singly is what makes compare-and-swap safe here (there is no ABA).
@@ -26,7 +28,7 @@
  * Sleeping: the consumer stores 'sleeping', then looks at 'announced'; the producer stores 'announced',
  * then looks at 'sleeping'.  All four are sequentially consistent, so at least one of the two sees the
  * other's store, and no announcement is slept through.  'announced' is a number of records and not a flag
- * because a consumer may have taken more than was announced, and may sleep then.
+ * because a consumer may have taken what is just being announced, and may sleep then.
  */
 
 #define ALIGNMENT 8
@@ -55,6 +57,7 @@ struct capture_ring {
 	/* The producer's. */
 	_Alignas(CACHE_LINE) struct block *tail; /* Being filled. */
 	size_t tail_filled;
+	pthread_t producer; /* Which announced last. */
 	struct block *free; /* Blocks to fill next, most recently used first. */
 	size_t blocks_used; /* Blocks taken from the mapping so far. */
 	uint64_t written;   /* Records. */
@@ -172,8 +175,8 @@ void *capture_ring_reserve(struct capture_ring *ring, size_t size)
 	if (size > capture_ring_record_max(ring))
 		return NULL;
 	if (record_size(size) > block_capacity(ring) - ring->tail_filled) {
-		/* So much was not yet announced that the consumer should start on it, above all when the ring is full.
-		 */
+		/* What is in a block must be announced before there is a next one; and so much was not that the
+		 * consumer should start on it, above all when the ring is full. */
 		capture_ring_announce(ring);
 		block = take_block(ring);
 		if (!block)
@@ -193,7 +196,6 @@ void capture_ring_commit(struct capture_ring *ring, size_t size)
 	record->size = size;
 	ring->tail_filled += record_size(size);
 	ring->written++;
-	atomic_store_explicit(&ring->tail->filled, ring->tail_filled, memory_order_release);
 }
 
 static void wake_sleeper(struct capture_ring *ring)
@@ -212,12 +214,21 @@ void capture_ring_announce(struct capture_ring *ring)
 	/* Its only writer is this thread. */
 	if (atomic_load_explicit(&ring->announced, memory_order_relaxed) == ring->written)
 		return;
+	ring->producer = pthread_self();
+	atomic_store_explicit(&ring->tail->filled, ring->tail_filled, memory_order_release);
 	atomic_store(&ring->announced, ring->written);
 	wake_sleeper(ring);
 }
 
+void capture_ring_announce_last(struct capture_ring *ring)
+{
+	if (atomic_load(&ring->announced) > 0 && pthread_equal(ring->producer, pthread_self()))
+		capture_ring_announce(ring);
+}
+
 void capture_ring_close(struct capture_ring *ring)
 {
+	capture_ring_announce(ring);
 	atomic_store(&ring->closed, true);
 	wake_sleeper(ring);
 }

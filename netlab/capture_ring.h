@@ -42,11 +42,13 @@ size_t capture_ring_record_max(const struct capture_ring *ring);
 void *capture_ring_reserve(struct capture_ring *ring, size_t size);
 void capture_ring_commit(struct capture_ring *ring, size_t size);
 
-/* Producer.  Wakes the consumer if it sleeps and there is something it may not have seen.  To be called
- * after a batch of records; those not announced may be seen by the consumer or not. */
+/* Producer.  Lets the consumer have what was committed, and wakes it if it sleeps.  To be called after a batch of
+ * records; of those not announced the consumer sees none, unless room for others was asked for. */
 void capture_ring_announce(struct capture_ring *ring);
+/* In the handler of a fault, any thread: the same if the fault is the producer's.  Else it will announce by itself. */
+void capture_ring_announce_last(struct capture_ring *ring);
 
-/* Any thread, after the producer's last call.  The consumer's capture_ring_wait() returns false after the
+/* Any thread, after the producer's last call; announces what it has committed.  The consumer's capture_ring_wait() returns false after the
  * last record. */
 void capture_ring_close(struct capture_ring *ring);
 

@@ -650,6 +650,7 @@ static void ring_refuses_what_does_not_fit(void **state)
 	/* Now there is room for a block again. */
 	assert_non_null(capture_ring_reserve(ring, capture_ring_record_max(ring)));
 	capture_ring_commit(ring, capture_ring_record_max(ring));
+	capture_ring_announce(ring);
 	assert_int_equal(wait_for_record(ring), CAPTURE_RING_RECORD);
 	assert_non_null(capture_ring_next(ring, &size));
 	assert_int_equal(size, capture_ring_record_max(ring));
@@ -675,6 +676,7 @@ static uint32_t put_some(struct capture_ring *ring, uint32_t number, uint32_t co
 		fill(to, size, number);
 		capture_ring_commit(ring, size);
 	}
+	capture_ring_announce(ring);
 	return number;
 }
 
@@ -706,6 +708,43 @@ static void ring_keeps_order_when_blocks_go_round(void **state)
 		taken = take_some(ring, taken, random >> 24 & 15);
 	}
 	assert_int_equal(take_some(ring, taken, UINT32_MAX), put);
+	capture_ring_destroy(ring);
+}
+
+static void put_one(struct capture_ring *ring)
+{
+	assert_non_null(capture_ring_reserve(ring, 8));
+	capture_ring_commit(ring, 8);
+}
+
+static void *announce_last(void *opaque)
+{
+	capture_ring_announce_last(opaque);
+	return NULL;
+}
+
+/* What was committed is there when it is announced, and when the producer is at fault, but not by another's fault. */
+static void ring_has_what_was_committed_before_a_fault(void **state)
+{
+	struct capture_ring *ring = capture_ring_create(4096, 2, NULL);
+	pthread_t thread;
+	size_t size;
+
+	(void)state;
+	capture_ring_announce_last(ring);
+	put_one(ring);
+	assert_null(capture_ring_next(ring, &size));
+	capture_ring_announce(ring);
+	assert_non_null(capture_ring_next(ring, &size));
+	capture_ring_release(ring);
+	put_one(ring);
+	assert_int_equal(pthread_create(&thread, NULL, announce_last, ring), 0);
+	pthread_join(thread, NULL);
+	assert_null(capture_ring_next(ring, &size));
+	assert_true(capture_ring_is_drained(ring));
+	capture_ring_announce_last(ring);
+	assert_false(capture_ring_is_drained(ring));
+	assert_non_null(capture_ring_next(ring, &size));
 	capture_ring_destroy(ring);
 }
 
@@ -789,6 +828,7 @@ int main(void)
 		test(data_plane_captures_both_ends),
 		cmocka_unit_test(ring_refuses_what_does_not_fit),
 		cmocka_unit_test(ring_keeps_order_when_blocks_go_round),
+		cmocka_unit_test(ring_has_what_was_committed_before_a_fault),
 		cmocka_unit_test(ring_stands_two_threads),
 	};
 

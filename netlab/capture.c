@@ -121,6 +121,8 @@ static bool copy_options(struct capture *capture, const struct capture_options *
 	char **texts = capture->section_texts;
 
 	capture->options = *options;
+	atomic_store(&capture->rotation, &capture->options.rotation);
+	atomic_store(&capture->has_events, options->has_events);
 	capture->folder = copy_text(options->folder, &failed);
 	texts[0] = copy_text(from->hardware, &failed);
 	texts[1] = copy_text(from->system, &failed);
@@ -360,6 +362,18 @@ int capture_set_names(struct capture *capture, const struct pcapng_name *names, 
 		text = stpcpy(text, names[i].name) + 1;
 	}
 	atomic_store(&capture->names, copy);
+	return 0;
+}
+
+int capture_change(struct capture *capture, const struct capture_rotation *rotation, bool has_events)
+{
+	struct capture_rotation *copy = retain(capture, sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *rotation;
+	atomic_store(&capture->rotation, copy);
+	atomic_store(&capture->has_events, has_events);
 	return 0;
 }
 

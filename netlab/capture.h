@@ -80,6 +80,10 @@ void capture_set_speed(struct capture *capture, int port, uint64_t speed);
  * Returns 0 or -ENOMEM. */
 int capture_set_names(struct capture *capture, const struct pcapng_name *names, size_t count);
 
+/* From now on the lab's file is completed when 'rotation' says so, and tells of what else happened or does not.  The
+ * thread that adds ports.  Returns 0 or -ENOMEM. */
+int capture_change(struct capture *capture, const struct capture_rotation *rotation, bool has_events);
+
 /* The number of the port of that name, or a negative errno value: there is none.  The thread that adds ports. */
 int capture_find_port(const struct capture *capture, const char *port_name);
 

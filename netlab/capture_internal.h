@@ -42,7 +42,7 @@ struct capture_port {
 	uint64_t added, evicted;   /* The writer's: crossings that went into the recorder, and out of it. */
 };
 
-/* Text, or names, that may still be read though there are others by now: freed at the end. */
+/* Text, names or a rotation that may still be read though there are others by now: freed at the end. */
 struct capture_retired {
 	struct capture_retired *next;
 	max_align_t bytes[];
@@ -91,6 +91,8 @@ struct capture {
 	struct capture_port **ports; /* CAPTURE_PORTS_MAX of them, the first port_count being there. */
 	_Atomic int port_count;
 	_Atomic(const struct capture_names *) names;
+	_Atomic(const struct capture_rotation *) rotation; /* Of the lab's file. */
+	_Atomic bool has_events;                           /* The same. */
 	struct capture_retired *retired;
 	bool started;
 	pthread_t writer;

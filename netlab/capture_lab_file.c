@@ -80,8 +80,7 @@ static int open_file(struct capture_lab_file *file)
 
 struct capture_lab_file *capture_lab_file_open(const struct capture *capture, struct error *error)
 {
-	const struct capture_stream_options options = {.is_clean = capture->options.is_clean,
-						       .has_events = capture->options.has_events};
+	const struct capture_stream_options options = {.is_clean = capture->options.is_clean, .has_events = true};
 	struct capture_lab_file *file = calloc(1, sizeof(*file));
 	int result = -ENOMEM;
 
@@ -155,6 +154,8 @@ static void write_out(struct capture_lab_file *file)
 
 void capture_lab_file_add(struct capture_lab_file *file, const struct capture_record *record)
 {
+	if (record->kind == CAPTURE_EVENT && !atomic_load_explicit(&file->capture->has_events, memory_order_relaxed))
+		return;
 	if (file->begun == 0)
 		file->begun = record->time;
 	/* What follows a buffer that was given up is this record's rest, at the beginning of a section. */
@@ -172,17 +173,18 @@ static void complete(struct capture_lab_file *file, uint64_t time)
 	file->fd = -1;
 }
 
+/* The one that is too many, and those before it, which are there if more were allowed until now. */
 static void remove_oldest(const struct capture_lab_file *file)
 {
-	uint32_t files = file->capture->options.rotation.files;
-	char *path;
+	uint32_t files = atomic_load(&file->capture->rotation)->files;
+	bool is_there = files > 0 && file->number >= files;
 
-	if (files == 0 || file->number < files)
-		return;
-	path = numbered_path(file, file->number - files + 1);
-	if (path)
-		unlink(path);
-	free(path);
+	for (uint32_t number = file->number - files + 1; is_there && number > 0; number--) {
+		char *path = numbered_path(file, number);
+
+		is_there = path && unlink(path) == 0;
+		free(path);
+	}
 }
 
 static void rotate(struct capture_lab_file *file, uint64_t time)
@@ -205,7 +207,7 @@ static void rotate(struct capture_lab_file *file, uint64_t time)
 
 static bool is_full(const struct capture_lab_file *file, uint64_t time)
 {
-	const struct capture_rotation *rotation = &file->capture->options.rotation;
+	const struct capture_rotation *rotation = atomic_load(&file->capture->rotation);
 
 	if (file->fd < 0)
 		return false;

@@ -61,8 +61,23 @@ int lab_create_capture(struct lab *lab, const struct lab_options *options, struc
 	lab->capture = capture_create(&capture, error);
 	if (!lab->capture)
 		return -EIO;
+	lab->captured = *wanted;
 	dataplane_set_capture(lab->context.dataplane, lab->capture);
 	return 0;
+}
+
+void lab_change_capture(struct lab *lab)
+{
+	const struct topology_capture *wanted = &lab->topology->capture;
+	const struct capture_rotation rotation = {wanted->rotate_size, wanted->rotate_seconds, wanted->rotate_files};
+
+	/* When there is no memory it stays as it is, and is part of the next plan. */
+	if (capture_change(lab->capture, &rotation, wanted->has_events) < 0)
+		return;
+	lab->captured.rotate_size = wanted->rotate_size;
+	lab->captured.rotate_seconds = wanted->rotate_seconds;
+	lab->captured.rotate_files = wanted->rotate_files;
+	lab->captured.has_events = wanted->has_events;
 }
 
 /* What ports are on. */

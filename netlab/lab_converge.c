@@ -393,6 +393,7 @@ static void put_in_place(struct lab *lab, struct lab_converge *converge)
 	renew_attachments(lab, converge->failures);
 	lab_links_change(lab, former.topology, converge->failures);
 	lab_describe_capture(lab);
+	lab_change_capture(lab);
 	/* Again, now that the outer ports are there. */
 	loop_call(dataplane_loop(lab->context.dataplane), lab_apply_mirrors, lab);
 	start_nodes(lab, converge);

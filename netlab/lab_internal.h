@@ -77,6 +77,7 @@ struct lab {
 	struct host_profile host;
 	struct node_context context;
 	struct capture *capture;
+	struct topology_capture captured;    /* What it is asked for; a later topology may ask for more. */
 	struct lab_network **networks;       /* In the topology's order. */
 	struct lab_attachment **attachments; /* In the topology's order. */
 	struct lab_link **links;             /* In its order as well, and then those of outer ports. */
@@ -138,6 +139,8 @@ struct lab_options;
 
 /* Makes the lab's capture, and gives it to the data plane.  Returns 0 or a negative errno value with 'error' set. */
 int lab_create_capture(struct lab *lab, const struct lab_options *options, struct error *error);
+/* Changes of it what can be changed to what the topology says. */
+void lab_change_capture(struct lab *lab);
 /* Has captures that begin from now on say what the topology says of ports and addresses. */
 void lab_describe_capture(const struct lab *lab);
 /* Tells captures that something happened: one line. */

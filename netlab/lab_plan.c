@@ -140,6 +140,7 @@ static struct plan *compare(const struct lab *lab, const struct topology *topolo
 		running.nodes[i].memory = lab->nodes[i]->memory;
 		running.nodes[i].cpus = lab->nodes[i]->cpus;
 	}
+	running.capture = lab->captured;
 	plan = plan_create(&running, topology);
 	for (size_t i = 0; i < running.network_count; i++)
 		free(running.networks[i].forwards);

@@ -537,15 +537,16 @@ static void plan_tests(struct plan *plan, const struct topology *from, const str
 struct plan *plan_create(const struct topology *from, const struct topology *to)
 {
 	static const struct topology nothing;
+	const struct topology *before = from ? from : &nothing;
 	struct plan *plan = allocate_zeroed(1, sizeof(*plan));
 
-	if (!from)
-		from = &nothing;
-	plan_nodes(plan, from, to);
-	plan_networks(plan, from, to);
-	plan_attachments(plan, from, to);
-	plan_links(plan, from, to);
-	plan_tests(plan, from, to);
+	plan_nodes(plan, before, to);
+	plan_networks(plan, before, to);
+	plan_attachments(plan, before, to);
+	plan_links(plan, before, to);
+	plan_tests(plan, before, to);
+	if (from)
+		plan_capture(plan, from, to);
 	return plan;
 }
 
@@ -617,13 +618,14 @@ void plan_reopen_attachment(struct plan *plan, const char *name)
 
 json_t *plan_json(const struct plan *plan)
 {
-	static const char *const kinds[] = {[PLAN_NODE] = "node",
-					    [PLAN_NETWORK] = "network",
-					    [PLAN_ATTACHMENT] = "attachment",
-					    [PLAN_LINK] = "link",
-					    [PLAN_TEST] = "test"};
-	static const char *const actions[] =
-		{[PLAN_ADD] = "add", [PLAN_REMOVE] = "remove", [PLAN_RESTART] = "restart", [PLAN_CHANGE] = "change"};
+	static const char *const kinds[] =
+		{[PLAN_NODE] = "node", [PLAN_NETWORK] = "network", [PLAN_ATTACHMENT] = "attachment",
+		 [PLAN_LINK] = "link", [PLAN_TEST] = "test",       [PLAN_CAPTURE] = "capture"};
+	static const char *const actions[] = {[PLAN_ADD] = "add",
+					      [PLAN_REMOVE] = "remove",
+					      [PLAN_RESTART] = "restart",
+					      [PLAN_CHANGE] = "change",
+					      [PLAN_LATER] = "later"};
 	json_t *changes = json_array();
 
 	for (size_t i = 0; i < plan->count; i++) {

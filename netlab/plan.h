@@ -14,7 +14,8 @@
  *
  * Only descriptions are looked at: neither what became of a node, nor whether a file named under "files:" has other
  * contents.  Order does not matter, save that of routes, start-up commands, files and tests.  Tests are for clients of
- * the lab: nothing in it is touched when they differ.
+ * the lab: nothing in it is touched when they differ.  Of what is captured, only when the lab's file rotates, and whether
+ * it has events, can be changed; the rest stays as it is, and the plan says so each time.
  *
  * Thread-safety: any thread; a struct plan belongs to one.
  */
@@ -26,24 +27,25 @@
 
 #include "netlab/topology.h"
 
-enum plan_kind { PLAN_NODE, PLAN_NETWORK, PLAN_ATTACHMENT, PLAN_LINK, PLAN_TEST };
+enum plan_kind { PLAN_NODE, PLAN_NETWORK, PLAN_ATTACHMENT, PLAN_LINK, PLAN_TEST, PLAN_CAPTURE };
 
 enum plan_action {
 	PLAN_ADD,
 	PLAN_REMOVE,
 	PLAN_RESTART, /* Nodes only. */
 	PLAN_CHANGE,  /* In place: nothing stops for it. */
+	PLAN_LATER,   /* Captures only: nothing is done; it is settled when a lab is started. */
 };
 
 struct plan_change {
 	enum plan_kind kind;
 	enum plan_action action;
-	char *name;   /* A node's, network's or test's, "socket:qemu1", or "h1:eth0 - lan". */
+	char *name;   /* A node's, network's or test's, "socket:qemu1", "h1:eth0 - lan"; of a capture the lab's. */
 	char *reason; /* What differs, "" for what comes or goes: "memory 64M -> 96M, eth1 added". */
 };
 
 struct plan {
-	/* Nodes, networks, attachments, links, tests; of each what comes, goes, restarts, changes. */
+	/* Nodes, networks, attachments, links, tests, the capture; of each what comes, goes, restarts, changes, waits. */
 	struct plan_change *changes;
 	size_t count;
 };

@@ -2,7 +2,7 @@
 #ifndef NETLAB_PLAN_INTERNAL_H
 #define NETLAB_PLAN_INTERNAL_H 1
 
-/* What netlab/plan.c and netlab/plan_link.c (links, and what frames meet on them) share.  Thread-safety: as
+/* What netlab/plan.c, netlab/plan_link.c (links, and what frames meet on them) and netlab/plan_capture.c share.  Thread-safety: as
  * netlab/plan.h. */
 
 #include <stdbool.h>
@@ -28,5 +28,9 @@ void plan_links(struct plan *plan, const struct topology *from, const struct top
 /* Notes what two directions meet in place of what they met before; 'names' are those of their senders. */
 void plan_compare_impairments(struct difference *difference, const char *const names[2],
 			      const struct impairment *const from[2], const struct impairment *const to[2]);
+
+/* netlab/plan_capture.c */
+
+void plan_capture(struct plan *plan, const struct topology *from, const struct topology *to);
 
 #endif /* plan_internal.h */

@@ -15,18 +15,19 @@
 static void put_change(FILE *to, const json_t *change)
 {
 	const char *action = cli_string(change, "action"), *reason = cli_string(change, "reason");
-	bool is_restart = !strcmp(action, "restart");
+	bool is_later = !strcmp(action, "later");
 
 	fprintf(to, "  %c %s ",
 		!strcmp(action, "add")    ? '+' :
 		!strcmp(action, "remove") ? '-' :
+		is_later                  ? '!' :
 					    '~',
 		cli_string(change, "kind"));
 	cli_put_text(to, cli_string(change, "name"));
 	if (reason[0]) {
-		fputs(is_restart ? " (restarts: " : " (", to);
+		fputs(!strcmp(action, "restart") ? " (restarts: " : " (", to);
 		cli_put_text(to, reason);
-		fputc(')', to);
+		fputs(is_later ? ": takes effect when the lab is started anew, netlab down && netlab up)" : ")", to);
 	}
 	fputc('\n', to);
 }
@@ -53,6 +54,18 @@ static void put_plan(const struct converge *converge, FILE *to, const json_t *pl
 	fputs(" says:\n", to);
 	put_changes(to, plan);
 	fflush(to);
+}
+
+/* Whether there is something to do now; notes whether there is something that is not done. */
+static bool has_work(struct converge *converge, const json_t *plan)
+{
+	const json_t *changes = json_object_get(plan, "changes");
+	size_t later = 0;
+
+	for (size_t i = 0; i < json_array_size(changes); i++)
+		later += !strcmp(cli_string(json_array_get(changes, i), "action"), "later");
+	converge->has_later = later > 0;
+	return json_array_size(changes) > later;
 }
 
 /* What else was asked for must be as it is already: it is settled when a lab starts. */
@@ -140,7 +153,7 @@ static int apply(struct converge *converge, struct client *client, const json_t 
 static int show_and_apply(struct converge *converge, struct client *client, const json_t *plan)
 {
 	FILE *to = converge->cli->json ? stderr : stdout;
-	bool is_empty = json_array_size(json_object_get(plan, "changes")) == 0;
+	bool is_idle = !has_work(converge, plan);
 	int code;
 
 	if (!check_options(converge, plan))
@@ -149,7 +162,7 @@ static int show_and_apply(struct converge *converge, struct client *client, cons
 		cli_put_json(plan);
 		return 0;
 	}
-	if (is_empty) {
+	if (is_idle && !converge->has_later) {
 		fprintf(to, "Lab %s is as ", converge->lab);
 		cli_put_text(to, converge->file);
 		fputs(" says; nothing to do.\n", to);
@@ -158,6 +171,10 @@ static int show_and_apply(struct converge *converge, struct client *client, cons
 	put_plan(converge, to, plan);
 	if (converge->plan_only)
 		return 0;
+	if (is_idle) {
+		fputs("Nothing else is to be done.\n", to);
+		return converge->cli->json ? -1 : 0;
+	}
 	code = ask(converge, to);
 	return code < 0 ? apply(converge, client, plan) : code;
 }

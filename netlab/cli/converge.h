@@ -24,6 +24,7 @@ struct converge {
 	bool plan_only; /* Change nothing. */
 
 	bool has_failed; /* Something could not be put in place, and the user knows. */
+	bool has_later;  /* The file asks for something that is settled when a lab starts. */
 	json_t *nodes;   /* Names of those that come, restart or change, as far as there are any. */
 };
 

@@ -42,6 +42,7 @@ struct up {
 	bool plan_only;   /* Change and start nothing. */
 	bool is_running;  /* The lab was there before us. */
 	bool has_failed;  /* It could not be made all that the file says. */
+	bool has_later;   /* It is not, since a part of that is settled when a lab starts. */
 	long timeout;     /* Seconds; 0: none. */
 	char *path;       /* Of the topology, as found. */
 	const char *file; /* The same as one speaks of it. */
@@ -237,7 +238,9 @@ static void put_success(const struct up *up)
 	} else if (up->is_running) {
 		printf("\nLab %s is as ", up->topology->name);
 		cli_put_text(stdout, up->file);
-		puts(up->has_failed ? " says, but for what failed; \"netlab up\" tries that again." : " says.");
+		puts(up->has_failed ? " says, but for what failed; \"netlab up\" tries that again." :
+		     up->has_later  ? " says, but for its capture, which goes on as it was started." :
+				      " says.");
 		return;
 	} else {
 		printf("\nLab %s is up: %zu node%s ready in %s.\n", up->topology->name, up->progress.count,
@@ -383,6 +386,7 @@ static int converge_and_follow(struct up *up, struct converge *converge)
 	code = converge_run(converge, &client);
 	up->progress.among = converge->nodes;
 	up->has_failed = converge->has_failed;
+	up->has_later = converge->has_later;
 	if (code < 0)
 		code = json_array_size(converge->nodes) ? follow(up, &client) : finish(up, &client);
 	client_close(&client);

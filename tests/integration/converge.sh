@@ -267,6 +267,30 @@ rewiring() {
 	expect_equal "$(status_of '[.networks[].name] | join(" ")')" "lan dmz"
 }
 
+# What is changed of the lab's file is, and what is settled at the start is said, each time.
+capture_changes() {
+	local output
+	cp office/topology.yaml before-capture.yaml
+	echo 'capture: {events: on, snaplen: 128}' >>office/topology.yaml
+	output=$(netlab up --yes office) || fail "$output"
+	expect_match '~ capture office \(events on\)' "$output"
+	expect_match '! capture office \(snaplen whole frames -> 128: takes effect when .* netlab down && netlab up\)' "$output"
+	expect_match 'says, but for its capture, which goes on as it was started' "$output"
+	pings h1 10.0.0.2
+	wait_for grep -aq 'event=the lab was changed' captures/office/lab.pcapng
+	output=$(netlab up office) || fail "$output"
+	expect_no_match '~ capture' "$output"
+	expect_match '! capture office \(snaplen whole frames -> 128' "$output"
+	expect_match 'Nothing else is to be done' "$output"
+	netlab up --plan --format json office >plan.json
+	expect_equal "$(jq -c '.changes | map([.kind, .action, .reason])' plan.json)" \
+		'[["capture","later","snaplen whole frames -> 128"]]'
+	mv before-capture.yaml office/topology.yaml
+	netlab up --yes office >said
+	expect_match '~ capture office \(events off\)' "$(cat said)"
+	h1_is_untouched
+}
+
 # Given to a running guest.
 in_place() {
 	sed -i 's/nodes: .*/nodes: {h1: {sysctl: {net.ipv4.ip_forward: 1}}, h2: , h3: }/' office/topology.yaml
@@ -349,6 +373,7 @@ check "the capture of the node that went is complete and closed" capture_of_gone
 check "the capture of the node that restarted goes on" capture_of_restarted_node
 check "a node that comes back goes on with its capture" back_again
 check "wires move and networks change under running nodes" rewiring
+check "captures change as far as they can, and the rest is said" capture_changes
 check "addresses and sysctl are given to running nodes" in_place
 check "what a running node cannot be given is said" in_place_fails
 check "a node that fails leaves the lab running" node_fails

@@ -481,6 +481,64 @@ static void file_is_rotated(void **state)
 	free_contents(contents);
 }
 
+static bool is_file(const struct fixture *fixture, const char *name)
+{
+	char path[128];
+	struct stat status;
+
+	snprintf(path, sizeof(path), "%s/%s", fixture->folder, name);
+	return stat(path, &status) == 0;
+}
+
+/* Sends until there is a file of that name: the writer finds out that one is complete after it wrote. */
+static void send_until_there(struct fixture *fixture, const char *name)
+{
+	for (int i = 0; i < 10000 && !is_file(fixture, name); i++) {
+		send_frame(fixture, 4000, -1);
+		wait_for_writer(fixture);
+	}
+	assert_true(is_file(fixture, name));
+}
+
+/* What a running lab is told of its file: when it is complete, how many there may be, and whether events are in it. */
+static void file_is_changed(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct capture_options options = {.folder = fixture->folder, .has_lab_file = true};
+	struct capture_rotation rotation = {.size = 1 << 20, .files = 0};
+	struct contents *contents;
+
+	create(fixture, &options);
+	capture_event(fixture->capture, "not wanted", fixture->time);
+	for (int i = 0; i < 400; i++) {
+		send_frame(fixture, 4000, -1);
+		wait_for_writer(fixture);
+	}
+	assert_false(is_file(fixture, "lab-00001.pcapng"));
+	assert_int_equal(capture_change(fixture->capture, &rotation, true), 0);
+	send_until_there(fixture, "lab-00003.pcapng");
+	assert_true(is_file(fixture, "lab-00001.pcapng") && is_file(fixture, "lab-00002.pcapng"));
+	rotation.files = 2;
+	assert_int_equal(capture_change(fixture->capture, &rotation, true), 0);
+	send_until_there(fixture, "lab-00005.pcapng");
+	for (int i = 1; i <= 3; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "lab-%05d.pcapng", i);
+		assert_false(is_file(fixture, name));
+	}
+	rotation.size = 0;
+	assert_int_equal(capture_change(fixture->capture, &rotation, true), 0);
+	capture_event(fixture->capture, "wanted", fixture->time);
+	send_frame(fixture, 100, -1);
+	capture_destroy(fixture->capture);
+	fixture->capture = NULL;
+	contents = read_file(fixture, "lab.pcapng");
+	assert_true(contents->count >= 2);
+	assert_string_equal(contents->comments[contents->count - 2], "netlab: event=wanted");
+	free_contents(contents);
+}
+
 /* A file that may not grow is a full disk. */
 static void full_disk_is_survived(void **state)
 {
@@ -533,6 +591,7 @@ int main(void)
 		test(many_crossings),
 		test(events_are_comments),
 		test_file(file_is_rotated),
+		test_file(file_is_changed),
 		test_file(full_disk_is_survived),
 	};
 

@@ -37,15 +37,14 @@ static struct topology *read_text(const char *text)
 	return topology;
 }
 
-/* "+node h3|~node r1: memory 64M -> 96M": what a plan says, "!" standing for a restart. */
+/* "+node h3|~node r1: memory 64M -> 96M": what a plan says, "!" standing for a restart and "?" for later. */
 static char *words_of(const struct plan *plan)
 {
-	static const char signs[] = {[PLAN_ADD] = '+', [PLAN_REMOVE] = '-', [PLAN_RESTART] = '!', [PLAN_CHANGE] = '~'};
-	static const char *const kinds[] = {[PLAN_NODE] = "node",
-					    [PLAN_NETWORK] = "network",
-					    [PLAN_ATTACHMENT] = "attachment",
-					    [PLAN_LINK] = "link",
-					    [PLAN_TEST] = "test"};
+	static const char signs[] =
+		{[PLAN_ADD] = '+', [PLAN_REMOVE] = '-', [PLAN_RESTART] = '!', [PLAN_CHANGE] = '~', [PLAN_LATER] = '?'};
+	static const char *const kinds[] =
+		{[PLAN_NODE] = "node", [PLAN_NETWORK] = "network", [PLAN_ATTACHMENT] = "attachment",
+		 [PLAN_LINK] = "link", [PLAN_TEST] = "test",       [PLAN_CAPTURE] = "capture"};
 	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
@@ -357,6 +356,34 @@ static void tests_touch_nothing_else(void **state)
 	      "+test zero|-test one");
 }
 
+/* What the lab's file is may change while it is written, and what is in it may not. */
+static void captures_change_as_far_as_they_can(void **state)
+{
+	(void)state;
+	check(OUTSIDE, OUTSIDE "capture: {files: [ports, lab], recorder: 64M}\n", "");
+	check(OUTSIDE, OUTSIDE "capture: {events: on}\n", "~capture office: events on");
+	check(OUTSIDE, OUTSIDE "capture: {rotate: {size: 2M, time: 1m, files: 3}}\n",
+	      "~capture office: rotates at 2M after 60s with 3 files");
+	check(OUTSIDE "capture: {rotate: {size: 2M}}\n", OUTSIDE, "~capture office: rotates never");
+	check(OUTSIDE, OUTSIDE "capture: {snaplen: 128, clean: on, recorder: 8M, files: ports}\n",
+	      "?capture office: files lab and ports -> ports, snaplen whole frames -> 128, clean on, "
+	      "recorder 64M -> 8M");
+	check(OUTSIDE "capture: {files: off}\n", OUTSIDE "capture: {files: lab, rotate: {time: 2s}, events: on}\n",
+	      "~capture office: events on, rotates after 2s|?capture office: files off -> lab");
+}
+
+/* For a lab that does not run, all of it is as the file says. */
+static void a_capture_that_begins_is_no_change(void **state)
+{
+	struct topology *to = read_text("nodes: [a]\ncapture: {snaplen: 128, events: on}\n");
+	struct plan *plan = plan_create(NULL, to);
+
+	(void)state;
+	assert_int_equal(plan->count, 1);
+	plan_free(plan);
+	topology_free(to);
+}
+
 static void plans_are_json(void **state)
 {
 	struct topology *from = read_text("nodes: [a, b]\nnetworks: [n]\n");
@@ -420,6 +447,8 @@ int main(void)
 		cmocka_unit_test(lines_for_the_guest),
 		cmocka_unit_test(restarts_can_be_added),
 		cmocka_unit_test(tests_touch_nothing_else),
+		cmocka_unit_test(captures_change_as_far_as_they_can),
+		cmocka_unit_test(a_capture_that_begins_is_no_change),
 		cmocka_unit_test(plans_are_json),
 	};
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <string.h>
 
 #include "netlab/impairment_json.h"
 #include "netlab/lab_link_internal.h"
+#include "netlab/topology.h"
 #include "netlab/wire.h"
 
 /* Links as JSON, in the form docs/control-protocol.md gives. */
@@ -27,16 +29,28 @@ static json_t *counters_json(const struct lab_wire *wire)
 			 (double)counters.late_sum / NANOSECONDS, "late_max", (double)counters.late_max / NANOSECONDS);
 }
 
+static json_t *warnings_json(const struct impairment *impairment)
+{
+	char *text = topology_doubt_impairment(impairment), *rest = text, *line;
+	json_t *warnings = json_array();
+
+	while ((line = strsep(&rest, "\n")))
+		if (*line)
+			json_array_append_new(warnings, json_string(line));
+	free(text);
+	return warnings;
+}
+
 static json_t *direction_json(const struct lab_link *link, unsigned int direction)
 {
 	const struct lab_wire wire = lab_link_wire(link, direction);
 	const struct impairment *now = &link->now[direction];
 	char *text = impairment_text(now);
-	json_t *json = json_pack("{s:s, s:s, s:b, s:o, s:s, s:b, s:o}", "from", lab_link_end(link, direction), "to",
-				 lab_link_end(link, 1 - direction), "cut",
-				 wire.port && port_is_cut(wire.port, wire.direction), "impairment",
-				 impairment_json(now), "text", text ? text : "", "by_hand",
-				 !impairment_is_equal(now, link->wanted[direction]), "wire", counters_json(&wire));
+	json_t *json =
+		json_pack("{s:s, s:s, s:b, s:o, s:s, s:o, s:b, s:o}", "from", lab_link_end(link, direction), "to",
+			  lab_link_end(link, 1 - direction), "cut", wire.port && port_is_cut(wire.port, wire.direction),
+			  "impairment", impairment_json(now), "text", text ? text : "", "warnings", warnings_json(now),
+			  "by_hand", !impairment_is_equal(now, link->wanted[direction]), "wire", counters_json(&wire));
 
 	free(text);
 	return json;

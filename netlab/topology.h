@@ -302,6 +302,8 @@ bool topology_attachment_is_same(const struct topology_attachment *a, const stru
  * will do, whoever wrote it.  Returns 0; or -EINVAL, with the first error and its help in 'error', and changes
  * nothing. */
 int topology_read_impairment_text(const char *text, struct impairment *impairment, struct error *error);
+/* What of an impairment can be done and is hardly meant, one a line, to be freed with free(); empty: nothing. */
+char *topology_doubt_impairment(const struct impairment *impairment);
 
 /* "isolated", "nat", "bridge", "macvtap". */
 const char *topology_mode_name(enum topology_mode mode);

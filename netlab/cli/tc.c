@@ -176,6 +176,15 @@ static void put_table(const struct tc_command *command, const json_t *links)
 		puts("\n* set by hand: \"netlab tc reset PORT\" makes it what the topology says");
 }
 
+static void put_warnings(const json_t *direction)
+{
+	const json_t *warnings = json_object_get(direction, "warnings");
+
+	for (size_t i = 0; i < json_array_size(warnings); i++)
+		fprintf(stderr, "netlab: warning: from %s to %s: %s\n", cli_string(direction, "from"),
+			cli_string(direction, "to"), json_string_value(json_array_get(warnings, i)));
+}
+
 static void put_change(const struct tc_command *command, const json_t *link)
 {
 	const json_t *directions = json_object_get(link, "directions");
@@ -183,9 +192,11 @@ static void put_change(const struct tc_command *command, const json_t *link)
 	for (size_t i = 0; i < json_array_size(directions); i++) {
 		const json_t *direction = json_array_get(directions, i);
 
-		if (link_table_is_meant(direction, command->port, command->side))
-			printf("from %s to %s: %s\n", cli_string(direction, "from"), cli_string(direction, "to"),
-			       cli_string(direction, "text"));
+		if (!link_table_is_meant(direction, command->port, command->side))
+			continue;
+		printf("from %s to %s: %s\n", cli_string(direction, "from"), cli_string(direction, "to"),
+		       cli_string(direction, "text"));
+		put_warnings(direction);
 	}
 }
 

@@ -133,6 +133,9 @@ bad_input() {
 	expect_match 'did you mean h1:eth0' "$(cat errors)"
 	expect_status 1 netlab tc show h9:eth0 2>errors
 	expect_equal "$(of h1:eth0 h1:eth0 .text)" "$before"
+	netlab tc set h1:eth0 --tx delay=10s rate=1gbit 2>errors
+	expect_match '^netlab: warning: from h1:eth0 to h2:eth0: a delay of 10000ms .* is up to 1250000000 bytes' "$(cat errors)"
+	netlab tc reset h1:eth0
 }
 
 down() {

@@ -383,11 +383,36 @@ static void a_text_changes_what_it_names(void **state)
 	expect(&impairment, "delay: 60ms, jitter: 5ms, queue: 10p");
 	assert_int_equal(topology_read_impairment_text("{}", &impairment, &error), 0);
 	expect(&impairment, "delay: 60ms, jitter: 5ms, queue: 10p");
-	/* Warnings are for files. */
 	assert_int_equal(topology_read_impairment_text("{jitter: 1s}", &impairment, &error), 0);
 	assert_int_equal(topology_read_impairment_text("off", &impairment, &error), 0);
 	expect(&impairment, "none");
 	assert_string_equal(error.text, "");
+}
+
+static void expect_doubt(const char *text, const char *expected)
+{
+	struct impairment impairment = {0};
+	struct error error;
+	char *doubt;
+
+	assert_int_equal(topology_read_impairment_text(text, &impairment, &error), 0);
+	doubt = topology_doubt_impairment(&impairment);
+	assert_string_equal(doubt, expected);
+	free(doubt);
+}
+
+static void what_is_hardly_meant_is_said(void **state)
+{
+	(void)state;
+	expect_doubt("{}", "");
+	expect_doubt("{delay: 20ms, jitter: 2ms, rate: 10mbit, queue: 100p}", "");
+	expect_doubt("{delay: 5ms, jitter: 1s}",
+		     "a jitter of 1000ms is more than the delay of 5ms: delays are cut off at 0\n");
+	expect_doubt(
+		"{delay: 10s, rate: 1gbit, queue: 40p, discipline: red, red-max: 60}",
+		"a delay of 10000ms at a rate of 1000mbit is up to 1250000000 bytes that are on their way, and what "
+		"is beyond 67108864 is dropped\n"
+		"red-max (60) is never reached: 40 frames fill the queue\n");
 }
 
 static void expect_refused(const char *text, const char *expected)
@@ -539,6 +564,7 @@ int main(void)
 		cmocka_unit_test(items_are_on_top_of_the_file),
 		cmocka_unit_test(schedules_have_a_limit),
 		cmocka_unit_test(a_text_changes_what_it_names),
+		cmocka_unit_test(what_is_hardly_meant_is_said),
 		cmocka_unit_test(a_bad_text_changes_nothing),
 		cmocka_unit_test(shares_are_exact),
 		cmocka_unit_test(rates_have_units_of_bits),

@@ -20,6 +20,12 @@
 #include "netlab/node_shape.h"
 #include "netlab/template.h"
 
+/* What is in a node's log between its machines. */
+#define STARTS_ANEW "[netlab: starts anew]\n"
+#define CRASHED "[netlab: crashed: "
+/* Bytes of the log's end in which a panic's line is looked for: it is followed by registers and a stack, if at all. */
+#define LOG_TAIL_MAX 8192
+
 const char *node_state_name(enum node_state state)
 {
 	static const char *const names[] = {
@@ -295,7 +301,7 @@ static void keep_registers(struct node *node)
 static void crashed(struct node *node, const char *reason)
 {
 	snprintf(node->reason, sizeof(node->reason), "%s", reason);
-	say(node, "[netlab: crashed: %s]\n", reason);
+	say(node, CRASHED "%s]\n", reason);
 	keep_registers(node);
 }
 
@@ -312,7 +318,7 @@ static void start_anew(struct node *node)
 	struct error error = {.class = ERROR_NONE};
 
 	node_release_guest(node);
-	say(node, "[netlab: starts anew]\n");
+	say(node, STARTS_ANEW);
 	if (node_start(node, lab_node_template(node->lab, node), &error) < 0)
 		node_fail(node, error.text);
 }
@@ -324,12 +330,35 @@ static void drop_template(struct node *node, const char *why)
 	lab_drop_template(node->lab, node);
 }
 
+/* Whether a guest that reset had panicked, as its log says; sets 'reason'.  A kernel that panics resets its machine at
+ * once, or some time after, as one does that is told to reboot. */
+static bool has_panicked(const struct node *node, char *reason, size_t size)
+{
+	static const char words[] = "Kernel panic - not syncing: ";
+	char tail[LOG_TAIL_MAX + 1];
+	size_t length = node_log_tail(node->log, tail, LOG_TAIL_MAX);
+	const char *start = NULL;
+
+	for (size_t i = 0; i < length; i++)
+		if (tail[i] != '\n' && (tail[i] < ' ' || tail[i] > '~'))
+			tail[i] = tail[i] == '\r' ? '\n' : '?';
+	tail[length] = '\0';
+	for (const char *next = tail; (next = strstr(next, words));)
+		start = next += strlen(words);
+	/* That of an earlier machine was told of. */
+	if (!start || strstr(start, CRASHED) || strstr(start, STARTS_ANEW))
+		return false;
+	snprintf(reason, size, "kernel panic: %.*s", (int)strcspn(start, "\n"), start);
+	return true;
+}
+
 static void on_ended(void *opaque, enum machine_end end, const char *reason)
 {
 	struct node *node = opaque;
-	bool reset = end == MACHINE_RESET && node->greeted;
 	bool is_wanted = !lab_is_stopping(node->lab) && !node->held;
-	char text[600];
+	char text[600] = "";
+	bool panicked = end == MACHINE_RESET && has_panicked(node, text, sizeof(text));
+	bool reset = end == MACHINE_RESET && node->greeted && !panicked;
 
 	if (is_wanted && (node->restart_wanted || reset)) {
 		node->restart_wanted = false;
@@ -345,6 +374,8 @@ static void on_ended(void *opaque, enum machine_end end, const char *reason)
 	node->reason[0] = '\0';
 	if (end == MACHINE_CRASHED) {
 		crashed(node, reason);
+	} else if (panicked && is_wanted) {
+		crashed(node, text);
 	} else if (end == MACHINE_RESET && is_wanted) {
 		snprintf(text, sizeof(text), "the guest reset before its agent greeted%s%s", reason[0] ? ": " : "",
 			 reason);

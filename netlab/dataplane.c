@@ -246,7 +246,7 @@ static void hold(void *opaque)
 	struct dataplane *dataplane = opaque;
 
 	dataplane->is_held = true;
-	dataplane_hold_wires(dataplane);
+	dataplane_keep_time(dataplane);
 }
 
 /* loop_function */
@@ -255,12 +255,35 @@ static void release(void *opaque)
 	struct dataplane *dataplane = opaque;
 
 	dataplane->is_held = false;
-	dataplane_release_wires(dataplane);
+	dataplane_keep_time(dataplane);
 }
 
 void dataplane_hold(struct dataplane *dataplane, bool is_held)
 {
 	dataplane_call(dataplane, is_held ? hold : release, dataplane);
+}
+
+/* loop_function */
+static void pause_wires(void *opaque)
+{
+	struct dataplane *dataplane = opaque;
+
+	dataplane->is_paused = true;
+	dataplane_keep_time(dataplane);
+}
+
+/* loop_function */
+static void resume_wires(void *opaque)
+{
+	struct dataplane *dataplane = opaque;
+
+	dataplane->is_paused = false;
+	dataplane_keep_time(dataplane);
+}
+
+void dataplane_pause(struct dataplane *dataplane, bool is_paused)
+{
+	dataplane_call(dataplane, is_paused ? pause_wires : resume_wires, dataplane);
 }
 
 /* loop_function */

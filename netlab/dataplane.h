@@ -148,9 +148,12 @@ int dataplane_start(struct dataplane *dataplane, struct error *error);
  * run. */
 void dataplane_stop(struct dataplane *dataplane);
 void dataplane_destroy(struct dataplane *dataplane); /* And all ports and networks.  Stops it first. */
-/* Holds, or no longer, what comes from outside of the lab while guests that transmit nothing are being saved, so that
- * nothing is written to them: such frames are dropped where they came from (DROP_NOT_READY). */
+/* Holds, or no longer, what comes from outside of the lab while guests that transmit nothing are being saved or
+ * restored, so that nothing is written to them: such frames are dropped where they came from (DROP_NOT_READY).  What is
+ * on its way in links stands still. */
 void dataplane_hold(struct dataplane *dataplane, bool is_held);
+/* The lab stands still, or no longer: so does what is on its way in links. */
+void dataplane_pause(struct dataplane *dataplane, bool is_paused);
 struct loop *dataplane_loop(struct dataplane *dataplane);
 /* Whether its thread runs, for the thread that starts and stops it. */
 bool dataplane_is_running(const struct dataplane *dataplane);

@@ -16,6 +16,7 @@
 #include "netlab/buffer_pool.h"
 #include "netlab/dataplane.h"
 #include "netlab/deadline_heap.h"
+#include "netlab/held_clock.h"
 #include "netlab/port_rules.h"
 #include "netlab/switch.h"
 
@@ -103,12 +104,13 @@ struct dataplane {
 	size_t wire_count;
 	struct deadline_heap wires;  /* What is due in them ... */
 	struct loop_timer wires_due; /* ... the first of which this timer waits for. */
-	uint64_t held_since, held;   /* Nanoseconds in which wires stood still, and when they began to, or 0. */
+	struct held_clock clock;     /* Of wires. */
 	uint8_t *room;               /* Where work that was left undone is done: OFFLOAD_ROOM bytes. */
 	bool has_time;               /* Of this turn. */
 	uint64_t time;               /* When the first of this turn's frames came. */
 	bool forwarding;
-	bool is_held; /* Nobody transmits. */
+	bool is_held;   /* Nobody transmits. */
+	bool is_paused; /* Nobody who is in the lab does. */
 	pthread_t thread;
 	bool running;
 };
@@ -167,9 +169,8 @@ void port_lose_in_flight(struct port *port, enum port_direction direction);
 /* The capture is told of the rate at which the port sends. */
 void port_tell_speed(const struct port *port);
 void port_free_wires(struct port *port);
-/* The clock of wires stands still, and goes on. */
-void dataplane_hold_wires(struct dataplane *dataplane);
-void dataplane_release_wires(struct dataplane *dataplane);
+/* Has the clock of wires stand still, or go on, as the data plane is held or paused now. */
+void dataplane_keep_time(struct dataplane *dataplane);
 void port_save_wires(const struct port *port, struct state *state);
 bool port_restore_wires(struct port *port, struct state *state);
 

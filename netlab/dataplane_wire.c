@@ -15,8 +15,8 @@
  * when that is; one timer of the loop waits for the first.  A frame that comes out of a wire goes on as if it had just
  * been sent, as a record of its own in the capture, with the id it had.
  *
- * Wires have a clock of their own, which is the loop's less the time for which the lab was held: what is on its way
- * when a lab is paused is as far from its end when it is resumed. */
+ * Wires have a clock of their own, which is held while the lab is saved or restored, and while it is paused: what is on
+ * its way then is as far from its end when the lab goes on. */
 
 /* Bytes of frames that wait in the wires of a lab, at most. */
 #define POOL_SIZE (256u << 20)
@@ -27,15 +27,9 @@
 
 #define TAG_WIRES STATE_TAG('w', 'r', 'e', 's')
 
-/* The wires' time when the loop's is 'now'. */
-static uint64_t wire_time_at(const struct dataplane *dataplane, uint64_t now)
-{
-	return (dataplane->held_since ? dataplane->held_since : now) - dataplane->held;
-}
-
 static uint64_t wire_time(const struct dataplane *dataplane)
 {
-	return wire_time_at(dataplane, loop_now());
+	return held_clock_read(&dataplane->clock, loop_now());
 }
 
 static void arm_timer(struct dataplane *dataplane)
@@ -43,10 +37,10 @@ static void arm_timer(struct dataplane *dataplane)
 	const struct deadline *first = deadline_heap_first(&dataplane->wires);
 	struct loop_timer *timer = &dataplane->wires_due;
 
-	if (!first || dataplane->held_since)
+	if (!first || held_clock_is_held(&dataplane->clock))
 		loop_timer_cancel(dataplane->loop, timer);
-	else if (!timer->armed || timer->deadline != first->time + dataplane->held)
-		loop_timer_set(dataplane->loop, timer, first->time + dataplane->held);
+	else if (!timer->armed || timer->deadline != held_clock_when(&dataplane->clock, first->time))
+		loop_timer_set(dataplane->loop, timer, held_clock_when(&dataplane->clock, first->time));
 }
 
 /* Goes on in the next turn of the loop: what is due now would be due in this one too. */
@@ -76,7 +70,7 @@ static void run_wires(void *opaque)
 	uint64_t now = wire_time(dataplane);
 	struct deadline *first;
 
-	if (dataplane->held_since)
+	if (held_clock_is_held(&dataplane->clock))
 		return;
 	for (unsigned int i = 0; i < TURN_BATCH / WIRE_BATCH; i++) {
 		first = deadline_heap_first(&dataplane->wires);
@@ -103,18 +97,12 @@ void dataplane_destroy_wires(struct dataplane *dataplane)
 	deadline_heap_release(&dataplane->wires);
 }
 
-void dataplane_hold_wires(struct dataplane *dataplane)
+void dataplane_keep_time(struct dataplane *dataplane)
 {
-	if (!dataplane->held_since)
-		dataplane->held_since = loop_now();
-	arm_timer(dataplane);
-}
-
-void dataplane_release_wires(struct dataplane *dataplane)
-{
-	if (dataplane->held_since)
-		dataplane->held += loop_now() - dataplane->held_since;
-	dataplane->held_since = 0;
+	if (dataplane->is_held || dataplane->is_paused)
+		held_clock_hold(&dataplane->clock, loop_now());
+	else
+		held_clock_release(&dataplane->clock, loop_now());
 	arm_timer(dataplane);
 }
 
@@ -152,7 +140,7 @@ bool port_wire_passes(struct port *port, enum port_direction direction, const st
 	enum wire_death death;
 	uint32_t limit;
 
-	now = wire_time_at(dataplane, now > 0 ? now : loop_now());
+	now = held_clock_read(&dataplane->clock, now > 0 ? now : loop_now());
 	switch (wire_send(wire->wire, frame, dataplane->current, now, &death, &limit)) {
 	case WIRE_PASSES:
 		return true;
@@ -176,7 +164,7 @@ bool port_is_impaired(const struct port *port, enum port_direction direction)
 static void resume_capture(const struct port_wire *wire, const struct wire_frame *out, uint64_t now)
 {
 	struct capture *capture = wire->port->dataplane->capture;
-	const uint64_t clock = wire_time_at(wire->port->dataplane, now);
+	const uint64_t clock = held_clock_read(&wire->port->dataplane->clock, now);
 	const struct capture_impairment impairment = {
 		.delay = clock - out->sent,
 		.late = clock > out->due ? clock - out->due : 0,

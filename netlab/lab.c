@@ -231,10 +231,13 @@ static int start_waiting(struct lab *lab, struct error *error)
 /* Whether all nodes are ready; those that have ended are not waited for. */
 static bool is_ready(const struct lab *lab)
 {
-	for (size_t i = 0; i < lab->node_count; i++)
-		if (lab->nodes[i]->state == NODE_CREATED || lab->nodes[i]->state == NODE_BOOTING ||
-		    lab->nodes[i]->state == NODE_CONFIGURING)
+	for (size_t i = 0; i < lab->node_count; i++) {
+		const struct node *node = lab->nodes[i];
+		enum node_state state = node->state == NODE_PAUSED ? node->paused_from : node->state;
+
+		if (state == NODE_CREATED || state == NODE_BOOTING || state == NODE_CONFIGURING)
 			return false;
+	}
 	return true;
 }
 
@@ -383,8 +386,9 @@ void lab_unlisten(struct lab *lab, struct lab_listener *listener)
 
 void lab_node_changed(struct lab *lab, struct node *node)
 {
-	/* Not from within: this is called in the middle of a node's change. */
+	lab_keep_time(lab);
 	lab_capture_node(lab, node);
+	/* Not from within: this is called in the middle of a node's change. */
 	if (!lab->stopping && lab->started && node->state != NODE_CREATED)
 		loop_post(lab->context.control, lab_start_more, lab);
 	for (struct lab_listener *listener = lab->listeners, *next; listener; listener = next) {

@@ -75,8 +75,9 @@ int lab_start(struct lab *lab, struct error *error);
 /* What takes a while: pausing, saving, restoring.  One at a time.  'done' is called in the control loop when it is
  * over, never from within: 'failure' says why it failed, or is ""; 'result' is a JSON object, which stays the caller's. */
 typedef void lab_done(void *opaque, const char *failure, json_t *result);
-/* Holds the vCPUs of a node, or (NULL) of all, until lab_resume().  Returns 0, or a negative errno value with 'error'
- * set, and then 'done' is not called. */
+/* Holds the vCPUs of a node, or (NULL) of all, until lab_resume().  While all nodes that run are paused, the lab's time
+ * stands still: frames that are on their way in links, schedules and flapping go on where they were.  Returns 0, or a
+ * negative errno value with 'error' set, and then 'done' is not called. */
 int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, struct error *error);
 int lab_resume(struct lab *lab, struct node *node, struct error *error);
 /* Saves the lab as a snapshot (netlab/snapshot.h), in place of one of that name if 'replace'.  Its nodes are held

@@ -11,6 +11,7 @@
 #include "core/state.h"
 #include "netlab/bridge/client.h"
 #include "netlab/guest.h"
+#include "netlab/held_clock.h"
 #include "netlab/lab.h"
 #include "netlab/node.h"
 #include "netlab/template.h"
@@ -74,6 +75,7 @@ struct lab {
 	bool cold;                     /* No node is a clone. */
 	bool overcommit;               /* Too little memory is no reason not to go on. */
 	uint64_t created;              /* loop_now() */
+	struct held_clock clock;       /* lab_time() */
 	struct host_profile host;
 	struct node_context context;
 	struct capture *capture;
@@ -175,6 +177,13 @@ void lab_apply_mirrors(void *opaque);
 /* The name of an end of a link: a port's, or a network's. */
 const char *lab_endpoint_name(const struct lab *lab, const struct topology_endpoint *endpoint);
 
+/* netlab/lab_clock.c */
+
+/* Nanoseconds of the lab's time, which stands still while all nodes that run are paused. */
+uint64_t lab_time(const struct lab *lab);
+/* Has it stand still or go on, as nodes are now; their states may have changed. */
+void lab_keep_time(struct lab *lab);
+
 /* netlab/lab_link.c */
 
 /* Makes the links of a lab whose ports are there, and has frames meet what the topology says.  Returns 0 or a negative
@@ -204,6 +213,8 @@ void lab_links_restore(struct lab *lab, struct state *state);
 
 /* All nodes are ready: the schedules of links begin that have not yet. */
 void lab_links_start(struct lab *lab);
+/* The lab's time stands still now, or goes on. */
+void lab_links_keep_time(struct lab *lab);
 /* Nothing happens to links by itself any more; those that flap are up, and 'failure' is told to who waits for that. */
 void lab_links_quiet(struct lab *lab, const char *failure);
 /* Nobody waits for the flapping with this 'opaque' any more, which so ends. */

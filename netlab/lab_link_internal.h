@@ -17,6 +17,7 @@ struct lab_flap {
 	struct lab_flap_options options;
 	uint32_t number; /* Of the flap that is going on. */
 	bool is_up;      /* As it made the link. */
+	uint64_t due;    /* Of the lab's time: when that changes. */
 	struct loop_timer timer;
 	lab_flapped *flapped;
 	lab_done *done; /* NULL: the link does not flap. */
@@ -32,7 +33,7 @@ struct lab_link {
 	struct impairment now[2];             /* What frames meet, ... */
 	const struct impairment *wanted[2];   /* ... and what they would, if it were not changed by hand. */
 	bool has_begun;                       /* Its schedule, ... */
-	uint64_t zero;                        /* ... at this time, ... */
+	uint64_t zero;                        /* ... at this time of the lab, ... */
 	size_t next_event;                    /* ... of which this comes next. */
 	struct loop_timer event_timer;
 	struct lab_flap flap;

@@ -13,7 +13,7 @@ struct link_state {
 
 void lab_links_save(const struct lab *lab, struct state *state)
 {
-	uint64_t now = loop_now();
+	uint64_t now = lab_time(lab);
 
 	for (size_t i = 0; i < lab->link_count; i++) {
 		const struct lab_link *link = lab->links[i];
@@ -41,7 +41,7 @@ static bool restore_link(struct lab_link *link, struct state *state)
 	if (!state_get(state, TAG_LINK, &saved, sizeof(saved)) || saved.has_begun > 1 || saved.elapsed > INT64_MAX)
 		return false;
 	link->has_begun = saved.has_begun;
-	link->zero = loop_now() - saved.elapsed; /* Perhaps before the clock began: the difference is right. */
+	link->zero = lab_time(link->lab) - saved.elapsed; /* Perhaps before the clock began: the difference is right. */
 	link->next_event = link->has_begun ? count_events(link, saved.elapsed) : 0;
 	for (unsigned int i = 0; i < 2; i++)
 		link->wanted[i] = lab_link_wanted(link, i);

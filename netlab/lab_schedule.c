@@ -7,8 +7,18 @@
 
 /* What happens to links by itself: the events of their schedules, and flapping.
  *
- * The time of a schedule begins when all nodes are ready for the first time since it was there.  Timers are the control
- * loop's: an event is late by what that is busy with, which is why when it happened is told in captures. */
+ * The time of a schedule begins when all nodes are ready for the first time since it was there.  All times are the
+ * lab's, which may stand still (netlab/lab_clock.c); timers are the control loop's: an event is late by what that is
+ * busy with, which is why when it happened is told in captures. */
+
+/* Has the timer fire at that time of the lab. */
+static void arm(const struct lab *lab, struct loop_timer *timer, uint64_t time)
+{
+	if (held_clock_is_held(&lab->clock))
+		loop_timer_cancel(lab->context.control, timer);
+	else
+		loop_timer_set(lab->context.control, timer, held_clock_when(&lab->clock, time));
+}
 
 /* Schedules. */
 
@@ -49,15 +59,14 @@ static bool has_more_events(const struct lab_link *link)
 void lab_link_go_on(struct lab_link *link)
 {
 	if (has_more_events(link))
-		loop_timer_set(link->lab->context.control, &link->event_timer,
-			       link->zero + link->topology->events[link->next_event].at);
+		arm(link->lab, &link->event_timer, link->zero + link->topology->events[link->next_event].at);
 }
 
 /* loop_function */
 static void on_event(void *opaque)
 {
 	struct lab_link *link = opaque;
-	uint64_t now = loop_now();
+	uint64_t now = lab_time(link->lab);
 
 	while (has_more_events(link) && link->zero + link->topology->events[link->next_event].at <= now)
 		run_event(link, &link->topology->events[link->next_event++]);
@@ -72,12 +81,19 @@ void lab_links_start(struct lab *lab)
 		if (link->has_begun || !has_more_events(link))
 			continue;
 		link->has_begun = true;
-		link->zero = loop_now();
+		link->zero = lab_time(lab);
 		lab_link_go_on(link);
 	}
 }
 
 /* Flapping. */
+
+/* It goes up or down at that time of the lab. */
+static void await_flap(struct lab_link *link, uint64_t due)
+{
+	link->flap.due = due;
+	arm(link->lab, &link->flap.timer, due);
+}
 
 /* Forgets the flapping first: who is told may begin another. */
 static void end_flap(struct lab_link *link, const char *failure, json_t *result)
@@ -119,8 +135,7 @@ static void on_flap(void *opaque)
 	if (!flap->done) /* Who was told had enough of it. */
 		return;
 	if (!is_up || flap->number < flap->options.count) {
-		loop_timer_set(link->lab->context.control, &flap->timer,
-			       loop_now() + (is_up ? flap->options.up : flap->options.down));
+		await_flap(link, lab_time(link->lab) + (is_up ? flap->options.up : flap->options.down));
 		return;
 	}
 	result = json_pack("{s:I}", "flaps", (json_int_t)flap->number);
@@ -144,7 +159,7 @@ int lab_flap(struct lab *lab, const char *port, const struct lab_flap_options *o
 				       .flapped = flapped,
 				       .done = done,
 				       .opaque = opaque};
-	loop_timer_set(lab->context.control, &link->flap.timer, loop_now());
+	await_flap(link, lab_time(lab));
 	return 0;
 }
 
@@ -167,6 +182,18 @@ void lab_link_prepare(struct lab_link *link)
 {
 	link->event_timer = (struct loop_timer){.function = on_event, .opaque = link};
 	link->flap.timer = (struct loop_timer){.function = on_flap, .opaque = link};
+}
+
+void lab_links_keep_time(struct lab *lab)
+{
+	for (size_t i = 0; i < lab->link_count; i++) {
+		struct lab_link *link = lab->links[i];
+
+		if (link->has_begun)
+			lab_link_go_on(link);
+		if (link->flap.done)
+			await_flap(link, link->flap.due);
+	}
 }
 
 void lab_links_quiet(struct lab *lab, const char *failure)

@@ -38,7 +38,7 @@
  * to be on disk and gives the snapshot its name.
  *
  * Restoring: the state is read and looked at first; then all guests end, each node is made what it was, and only when
- * all have been do they go on. */
+ * all have been do they go on, and with them what is on its way between them. */
 
 #define TAG_LAB STATE_TAG('l', 'a', 'b', ' ')
 #define TAG_NAME STATE_TAG('n', 'a', 'm', 'e')
@@ -689,6 +689,7 @@ static void restore_ended(struct lab *lab)
 	bool has_reset = false;
 
 	operation->ends_guests = false;
+	dataplane_hold(both.dataplane, true);
 	lab_links_quiet(lab, "the lab was restored");
 	loop_call(dataplane_loop(both.dataplane), restore_dataplane, &both);
 	lab_links_restore(lab, &operation->state);
@@ -705,6 +706,7 @@ static void restore_ended(struct lab *lab)
 		if (lab->nodes[i]->guest)
 			tell_guest(lab, lab->nodes[i]);
 	}
+	dataplane_hold(both.dataplane, false);
 	thaw_all(lab);
 	finish(lab, json_pack("{s:f, s:b}", "seconds", (double)(loop_now() - operation->started) / 1e9, "nat_reset",
 			      has_reset));

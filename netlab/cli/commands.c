@@ -354,6 +354,9 @@ const struct cli_command cli_commands[] = {
 		.summary = "hold a node, or a whole lab, where it is",
 		.usage = "netlab pause [NODE | LAB]",
 		.help = "Holds the processors of a node, or of all nodes, until \"netlab resume\".\n"
+			"While all nodes that run are paused, the lab's time stands still: frames on\n"
+			"their way in links with a delay or a rate, schedules of links, and links that\n"
+			"flap go on where they were. What is outside of the lab is not held.\n"
 			"\n"
 			"Examples:\n"
 			"  netlab pause r1\n"

@@ -242,6 +242,50 @@ snapshots_have_it() {
 	netlab snapshot delete cut
 }
 
+# Frames on their way from h1:eth0, those that have arrived, and events of h1:eth1 that are to come.
+under_way() {
+	link_of h1:eth0 '.directions[0].wire | "\(.in_flight) \(.arrived)"' | tr '\n' ' '
+	link_of h1:eth1 .events_left
+}
+
+is_under_way() {
+	local in_flight events
+	read -r in_flight _ events <<<"$(under_way)"
+	[ "$in_flight" -gt 0 ] && [ "$events" -eq 1 ]
+}
+
+nothing_is_under_way() {
+	expect_match '^0 .* 0$' "$(under_way)"
+}
+
+# paused_before SECONDS: before what takes so long has happened; else the machine was too slow.
+paused_before() {
+	topology ", impair-ab: {delay: ${1}s}" ", schedule: [{at: ${1}s, impair-ab: {loss: 10%}}]"
+	netlab up --yes
+	netlab exec h1 -- ping -c 1 -W 1 10.0.0.2 || true
+	netlab pause
+	is_under_way || { netlab resume && false; }
+}
+
+stands_still_while_paused() {
+	local seconds before
+	for seconds in 6 30 120; do
+		! paused_before "$seconds" || break
+	done
+	before=$(under_way)
+	is_under_way || fail "nothing is under way: $before"
+	sleep $((seconds + 1))
+	expect_equal "$(under_way)" "$before"
+	netlab snapshot save paused
+	netlab snapshot restore paused
+	sleep $((seconds + 1))
+	expect_equal "$(under_way)" "$before"
+	netlab resume
+	wait_for nothing_is_under_way
+	netlab snapshot delete paused
+	nobody_restarted
+}
+
 down() {
 	netlab down
 	wait_for no_daemons
@@ -274,6 +318,7 @@ check "what makes no sense is refused" bad_input
 check "impairments and schedules change while the lab runs" changes_in_place
 check "what was set by hand ends with netlab up" what_was_set_by_hand_goes
 check "a snapshot has links as they were" snapshots_have_it
+check "what is on its way, and to happen, stands still in a lab that is paused" stands_still_while_paused
 check "down" down
 need_tool tshark
 check "the capture tells what happened to links, and which frames died" is_captured

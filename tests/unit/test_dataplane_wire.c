@@ -243,6 +243,34 @@ static void test_held_wires_stand_still(void **state)
 	tear_down(&fixture);
 }
 
+/* Nor while it is paused, also when it is saved meanwhile. */
+static void test_paused_wires_stand_still(void **state)
+{
+	const struct impairment impairment = {.delay = 20 * MILLISECOND};
+	struct fixture fixture;
+
+	(void)state;
+	set_up(&fixture);
+	impair(&fixture, &impairment);
+	send(&fixture);
+	dataplane_pause(fixture.dataplane, true);
+	send(&fixture); /* From outside of the lab. */
+	dataplane_hold(fixture.dataplane, true);
+	dataplane_hold(fixture.dataplane, false);
+	usleep(30000);
+	loop_turn(dataplane_loop(fixture.dataplane));
+	assert_int_equal(fixture.received, 0);
+	dataplane_hold(fixture.dataplane, true);
+	dataplane_pause(fixture.dataplane, false);
+	usleep(30000);
+	loop_turn(dataplane_loop(fixture.dataplane));
+	assert_int_equal(fixture.received, 0);
+	dataplane_hold(fixture.dataplane, false);
+	wait_for_all(&fixture);
+	assert_int_equal(fixture.received, 2);
+	tear_down(&fixture);
+}
+
 static void test_what_is_on_its_way_is_saved(void **state)
 {
 	const struct impairment impairment = {.delay = 20 * MILLISECOND};
@@ -272,8 +300,11 @@ static void test_what_is_on_its_way_is_saved(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_delayed_frames_say_so),           cmocka_unit_test(test_changed_frames_say_so),
-		cmocka_unit_test(test_frames_are_lost_with_their_link), cmocka_unit_test(test_held_wires_stand_still),
+		cmocka_unit_test(test_delayed_frames_say_so),
+		cmocka_unit_test(test_changed_frames_say_so),
+		cmocka_unit_test(test_frames_are_lost_with_their_link),
+		cmocka_unit_test(test_held_wires_stand_still),
+		cmocka_unit_test(test_paused_wires_stand_still),
 		cmocka_unit_test(test_what_is_on_its_way_is_saved),
 	};
 

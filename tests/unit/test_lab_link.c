@@ -502,6 +502,95 @@ static void another_schedule_begins_anew(void **unused)
 	free_lab(fixture);
 }
 
+/* Pausing. */
+
+/* All nodes are in that state. */
+static void set_states(struct fixture *fixture, enum node_state state)
+{
+	for (size_t i = 0; i < NODES; i++)
+		fixture->nodes[i].state = state;
+	lab_keep_time(&fixture->lab);
+}
+
+static void time_stands_still_while_all_that_run_are_paused(void **state)
+{
+	static const struct {
+		enum node_state states[NODES];
+		bool goes_on;
+	} cases[] = {
+		{{NODE_PAUSED, NODE_READY, NODE_STOPPED}, true},
+		{{NODE_PAUSED, NODE_STOPPED, NODE_CRASHED}, false},
+		{{NODE_PAUSED, NODE_BOOTING, NODE_PAUSED}, true},
+		{{NODE_PAUSED, NODE_CREATED, NODE_PAUSED}, false},
+		{{NODE_PAUSED, NODE_CONFIGURING, NODE_PAUSED}, true},
+		{{NODE_STOPPED, NODE_STOPPED, NODE_CRASHED}, true},
+	};
+	struct fixture *fixture = *state;
+	uint64_t before;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (size_t j = 0; j < NODES; j++)
+			fixture->nodes[j].state = cases[i].states[j];
+		lab_keep_time(&fixture->lab);
+		before = lab_time(&fixture->lab);
+		turn_until(fixture, loop_now() + MILLISECOND);
+		assert_int_equal(lab_time(&fixture->lab) > before, cases[i].goes_on);
+	}
+}
+
+#define LATER(other) \
+	NODES_TEXT "links:\n" \
+		   "  - {endpoints: [h1, h2], schedule: [{at: 20ms, link: down}, {at: 1h, link: up}]}\n" \
+		   "  - {endpoints: [r1, lan]" other "}\n" \
+		   "  - {endpoints: [\"h2:eth1\", uplink]}\n"
+
+static void await_down(struct fixture *fixture)
+{
+	while (port_has_carrier(port_of_node(fixture, 0)))
+		loop_turn(fixture->loop);
+}
+
+static void paused_schedules_stand_still(void **unused)
+{
+	struct fixture *fixture = make_lab(LATER(""));
+	uint64_t begin;
+
+	(void)unused;
+	set_states(fixture, NODE_READY);
+	lab_links_start(&fixture->lab);
+	begin = lab_time(&fixture->lab);
+	set_states(fixture, NODE_PAUSED);
+	turn_until(fixture, loop_now() + 30 * MILLISECOND);
+	assert_true(port_has_carrier(port_of_node(fixture, 0)));
+	change_lab(fixture, LATER(", impair: {loss: 1%}"));
+	turn_until(fixture, loop_now() + 30 * MILLISECOND);
+	assert_true(port_has_carrier(port_of_node(fixture, 0)));
+	set_states(fixture, NODE_READY);
+	await_down(fixture);
+	assert_true(lab_time(&fixture->lab) >= begin + 20 * MILLISECOND);
+	free_lab(fixture);
+}
+
+static void paused_flapping_stands_still(void **state)
+{
+	struct fixture *fixture = *state;
+
+	set_states(fixture, NODE_PAUSED);
+	assert_int_equal(start_flap(fixture, 2, 20 * MILLISECOND), 0);
+	turn_until(fixture, loop_now() + 5 * MILLISECOND);
+	assert_string_equal(fixture->told, "");
+	set_states(fixture, NODE_READY);
+	while (!strstr(fixture->told, "down1"))
+		loop_turn(fixture->loop);
+	set_states(fixture, NODE_PAUSED);
+	turn_until(fixture, loop_now() + 5 * MILLISECOND);
+	assert_null(strstr(fixture->told, "end"));
+	set_states(fixture, NODE_READY);
+	while (!strstr(fixture->told, "end"))
+		loop_turn(fixture->loop);
+	assert_string_equal(fixture->told, "down1 up1 down2 up2 end  2");
+}
+
 /* Another topology. */
 
 static void what_stays_keeps_its_carrier(void **state)
@@ -619,6 +708,38 @@ static void snapshots_have_links(void **unused)
 	free_lab(fixture);
 }
 
+/* Whether it is restored into a lab that is paused or not. */
+static void paused_labs_are_saved(void **unused)
+{
+	struct fixture *fixture = make_lab(LATER(""));
+	struct state state = {0};
+	uint64_t elapsed;
+
+	(void)unused;
+	set_states(fixture, NODE_READY);
+	lab_links_start(&fixture->lab);
+	set_states(fixture, NODE_PAUSED);
+	elapsed = lab_time(&fixture->lab) - fixture->lab.links[0]->zero;
+	turn_until(fixture, loop_now() + 30 * MILLISECOND);
+	save(fixture, &state);
+	set_states(fixture, NODE_READY);
+	await_down(fixture);
+	for (unsigned int i = 0; i < 2; i++) {
+		set_states(fixture, i == 0 ? NODE_PAUSED : NODE_STOPPED);
+		restore(fixture, &state);
+		set_states(fixture, NODE_PAUSED);
+		assert_false(state.bad);
+		turn_until(fixture, loop_now() + 30 * MILLISECOND);
+		assert_true(port_has_carrier(port_of_node(fixture, 0)));
+		assert_true(lab_time(&fixture->lab) - fixture->lab.links[0]->zero >= elapsed);
+		assert_int_equal(fixture->lab.links[0]->next_event, 0);
+		set_states(fixture, NODE_READY);
+		await_down(fixture);
+	}
+	state_release(&state);
+	free_lab(fixture);
+}
+
 static void put(uint8_t *at, uint64_t number)
 {
 	memcpy(at, &number, sizeof(number));
@@ -664,10 +785,14 @@ int main(void)
 		cmocka_unit_test(schedules_are_carried_out),
 		cmocka_unit_test(schedules_go_on_when_others_change),
 		cmocka_unit_test(another_schedule_begins_anew),
+		cmocka_unit_test_setup_teardown(time_stands_still_while_all_that_run_are_paused, set_up, tear_down),
+		cmocka_unit_test(paused_schedules_stand_still),
+		cmocka_unit_test_setup_teardown(paused_flapping_stands_still, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_stays_keeps_its_carrier, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_new_has_nothing_of_the_old, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_was_set_by_hand_is_described, set_up, tear_down),
 		cmocka_unit_test(snapshots_have_links),
+		cmocka_unit_test(paused_labs_are_saved),
 		cmocka_unit_test(states_of_others_are_bad),
 	};
 

@@ -450,12 +450,23 @@ static void drain(struct capture *capture)
 		capture_lab_file_flush(capture->lab_file, capture_time(capture, loop_now()));
 }
 
+/* Of two times in milliseconds, of which -1 is for ever. */
+static int shorter(int a, int b)
+{
+	return b < 0 || (a >= 0 && a < b) ? a : b;
+}
+
+static int turn_lab_file(const struct capture *capture)
+{
+	return capture->lab_file ? capture_lab_file_turn(capture->lab_file, capture_time(capture, loop_now())) : -1;
+}
+
 /* Returns false when there is nothing more, and will be nothing more. */
 static bool run_turn(struct capture *capture)
 {
 	const struct timespec pause = {.tv_nsec = WRITER_PAUSE};
 	struct pollfd fds[1 + CAPTURE_READERS_MAX];
-	int milliseconds = capture_readers_turn(capture->readers);
+	int milliseconds = shorter(capture_readers_turn(capture->readers), turn_lab_file(capture));
 	size_t count = capture_readers_poll(capture->readers, fds + 1);
 
 	switch (capture_ring_wait(capture->ring, fds, count, milliseconds)) {

@@ -44,6 +44,8 @@ struct capture_impairment;
 
 #define CAPTURE_RECORDER_SIZE (64u << 20)
 
+#define CAPTURE_STATISTICS_INTERVAL 10000000000ull
+
 struct capture_options {
 	const char *folder; /* For files, which replace those of an earlier run; NULL: none are written. */
 	bool has_port_files, has_lab_file;
@@ -51,6 +53,7 @@ struct capture_options {
 	bool is_clean;     /* The lab's file is without frames that were dropped, and without comments. */
 	bool has_events;   /* It tells of what else happened. */
 	struct capture_rotation rotation; /* Of the lab's file. */
+	uint64_t statistics_interval;     /* Nanoseconds between statistics in the lab's file; 0: the constant below. */
 	size_t recorder_size;             /* Bytes; 0: CAPTURE_RECORDER_SIZE. */
 	size_t ring_size; /* Bytes, rounded up to blocks of 256 KiB and at least two; 0: CAPTURE_RING_SIZE. */
 	struct pcapng_section section; /* What its captures say of the lab; each text may be NULL. */

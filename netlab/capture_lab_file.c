@@ -15,6 +15,7 @@
 
 #define NAME "lab.pcapng"
 #define SECOND 1000000000ull
+#define MILLISECOND 1000000ull
 
 struct capture_lab_file {
 	const struct capture *capture;
@@ -22,6 +23,9 @@ struct capture_lab_file {
 	char *path;
 	int fd;           /* -1: it could not be opened again; nothing is written. */
 	uint64_t written; /* Bytes of the file, all of them whole blocks. */
+	uint64_t section; /* Where the last section begins. */
+	bool is_behind;   /* Frames came since statistics were written, ... */
+	uint64_t said;    /* ... which was then, or it is when the first of them came. */
 	uint64_t begun;   /* When it was opened, nanoseconds since the epoch; 0: with the first frame. */
 	uint32_t number;  /* Of the last one that was completed. */
 	bool failing;
@@ -73,7 +77,8 @@ static int open_file(struct capture_lab_file *file)
 		file->fd = -1;
 		return result;
 	}
-	file->written = file->begun = 0;
+	file->written = file->section = file->begun = file->said = 0;
+	file->is_behind = false;
 	capture_stream_begin(file->stream);
 	return 0;
 }
@@ -107,6 +112,7 @@ static void give_up(struct capture_lab_file *file, int errnum)
 		log_limited(&file->limit, "%s: frames are lost to the capture: %s", file->path, strerror(errnum));
 	file->failing = true;
 	capture_stream_give_up(file->stream);
+	file->section = file->written;
 	if (ftruncate(file->fd, (off_t)file->written) == 0)
 		return;
 	log_limited(&file->limit, "%s: the capture ends, it cannot be cut back: %s", file->path, strerror(errno));
@@ -158,13 +164,60 @@ void capture_lab_file_add(struct capture_lab_file *file, const struct capture_re
 		return;
 	if (file->begun == 0)
 		file->begun = record->time;
+	if (file->said == 0)
+		file->said = record->time;
+	file->is_behind = true;
 	/* What follows a buffer that was given up is this record's rest, at the beginning of a section. */
 	while (!capture_stream_add(file->stream, record))
 		write_out(file);
 }
 
+static bool write_over(void *opaque, uint64_t position, const uint8_t *block, size_t size)
+{
+	const struct capture_lab_file *file = opaque;
+
+	return pwrite(file->fd, block, size, (off_t)(file->section + position)) == (ssize_t)size;
+}
+
+/* What cannot be written over is so the next time. */
+static void renew_statistics(struct capture_lab_file *file, uint64_t time)
+{
+	int flags = file->fd < 0 ? -1 : fcntl(file->fd, F_GETFL);
+
+	/* With O_APPEND, pwrite() goes to the end, whatever it is told. */
+	if (flags < 0 || fcntl(file->fd, F_SETFL, flags & ~O_APPEND) < 0)
+		return;
+	capture_stream_renew_statistics(file->stream, time, write_over, file);
+	(void)fcntl(file->fd, F_SETFL, flags);
+}
+
+static void write_statistics(struct capture_lab_file *file, uint64_t time)
+{
+	renew_statistics(file, time);
+	while (!capture_stream_put_statistics(file->stream, time))
+		write_out(file);
+	write_out(file);
+	file->said = time;
+	file->is_behind = false;
+}
+
+int capture_lab_file_turn(struct capture_lab_file *file, uint64_t time)
+{
+	uint64_t interval = file->capture->options.statistics_interval;
+	uint64_t due = file->said + (interval ? interval : CAPTURE_STATISTICS_INTERVAL);
+
+	if (!file->is_behind || file->fd < 0)
+		return -1;
+	if (time < due)
+		return (int)((due - time) / MILLISECOND) + 1;
+	write_statistics(file, time);
+	return -1;
+}
+
 static void complete(struct capture_lab_file *file, uint64_t time)
 {
+	write_out(file);
+	renew_statistics(file, time);
 	while (!capture_stream_end(file->stream, time))
 		write_out(file);
 	write_out(file);

@@ -11,6 +11,9 @@
  * The file has whole blocks at any time: a write that fails is undone, and its frames are counted as lost.  What comes
  * after that is a section of its own.
  *
+ * What it says of its ports in sum, drops and losses among it, is in the file while it is written, and not older than
+ * some seconds: it is written over where it stands.
+ *
  * Thread-safety: opened by the thread that creates the capture, and then the writer's. */
 
 #include <stdint.h>
@@ -34,6 +37,9 @@ void capture_lab_file_add(struct capture_lab_file *file, const struct capture_re
 
 /* Writes out what was added; 'time' is now, nanoseconds since the epoch. */
 void capture_lab_file_flush(struct capture_lab_file *file, uint64_t time);
+
+/* Writes what is due beside frames, and returns for how many milliseconds nothing will be: -1 is for ever. */
+int capture_lab_file_turn(struct capture_lab_file *file, uint64_t time);
 
 /* Completes it. */
 void capture_lab_file_close(struct capture_lab_file *file, uint64_t time);

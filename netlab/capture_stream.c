@@ -21,8 +21,8 @@
  * What the ring lost of a port is counted by the capture, and what a reader lost since it was too slow by the stream
  * itself; the next frame of that port says the sum (epb_dropcount), and the statistics say it again.
  *
- * An event is told by the next frame, as a comment of it, or else by the statistics: a comment needs a block to stand
- * in, and readers show those of frames. */
+ * An event is told by the next frame, as a comment of it, since those are what readers show, or else by a note at the
+ * end.  Statistics have no comment, and so always one size: they can be written over. */
 
 /* The longest block of a frame fits twice, whatever its comments. */
 #define BUFFER_SIZE (256u << 10)
@@ -38,6 +38,8 @@ struct stream_port {
 	uint64_t told;      /* Of what the ring lost. */
 	uint64_t missed;    /* Beside that, and not told yet. */
 	uint64_t crossed, died, written, lost;
+	uint64_t statistics;          /* Where in the section they are, plus 1; 0: there are none yet. */
+	uint64_t said;                /* What changes() was when they were put there. */
 	uint64_t unsafe, unsafe_told; /* Frames in the buffer of this number, and losses that they tell of. */
 	uint64_t buffer;
 };
@@ -55,6 +57,7 @@ struct capture_stream {
 	uint64_t begun;                       /* Time of its first record. */
 	uint64_t written, lost;
 	uint64_t buffers; /* That were begun. */
+	uint64_t taken;   /* Bytes of the section that are in the buffer no more. */
 	char events[EVENTS_MAX];
 	size_t events_size;
 	size_t size; /* In the buffer, from 'start' on. */
@@ -101,7 +104,7 @@ void capture_stream_begin(struct capture_stream *stream)
 {
 	stream->step = STEP_SECTION;
 	stream->next = stream->interface_count = 0;
-	stream->begun = stream->written = stream->lost = 0;
+	stream->begun = stream->written = stream->lost = stream->taken = 0;
 	for (uint32_t i = 0; i < (uint32_t)atomic_load(&stream->capture->port_count); i++) {
 		uint64_t told = stream->ports[i].told, missed = stream->ports[i].missed;
 
@@ -131,6 +134,7 @@ void capture_stream_taken(struct capture_stream *stream, size_t size)
 
 	stream->start += size;
 	stream->size -= size;
+	stream->taken += size;
 	if (stream->size == 0) {
 		stream->start = 0;
 		stream->buffers++;
@@ -342,6 +346,12 @@ static bool is_wanted(const struct capture_stream *stream, const struct capture_
 	return !stream->options.filter || frame_filter_passes(stream->options.filter, &header, record->bytes);
 }
 
+/* What is missing of a port, and was not told yet. */
+static uint64_t untold_losses(const struct capture_stream *stream, uint32_t number)
+{
+	return ring_lost(stream, number) - stream->ports[number].told + stream->ports[number].missed;
+}
+
 /* What the frame says is missing before it, of its port. */
 static uint64_t tell_losses(struct capture_stream *stream, uint32_t number)
 {
@@ -473,30 +483,107 @@ void capture_stream_miss(struct capture_stream *stream, uint32_t port, uint64_t 
 		stream->ports[port].missed += count;
 }
 
-/* The section's end. */
+/* Statistics. */
 
-static bool put_statistics(struct capture_stream *stream, uint32_t number, uint64_t time)
+/* Is another number whenever the port's statistics are others. */
+static uint64_t changes(const struct capture_stream *stream, uint32_t number)
 {
 	const struct stream_port *port = &stream->ports[number];
-	size_t size;
-	uint8_t *to = room(stream, &size);
-	struct pcapng_statistics statistics = {
+
+	return port->written + port->lost + untold_losses(stream, number);
+}
+
+/* Losses are told here as well as by the next frame. */
+static size_t make_statistics(const struct capture_stream *stream, uint32_t number, uint64_t time, uint8_t *to,
+			      size_t size)
+{
+	const struct stream_port *port = &stream->ports[number];
+	const struct pcapng_statistics statistics = {
 		.interface = port->interface - 1,
 		.time = time,
 		.start = stream->begun ? stream->begun : time,
 		.end = time,
-		.comment = stream->events_size > 0 ? stream->events : NULL,
+		.received = port->crossed,
+		.dropped = port->died,
+		.lost = port->lost + untold_losses(stream, number),
+		.delivered = port->written,
 	};
+
+	return pcapng_put_statistics(to, size, &statistics);
+}
+
+static bool put_statistics(struct capture_stream *stream, uint32_t number, uint64_t time)
+{
+	struct stream_port *port = &stream->ports[number];
+	size_t size;
+	uint8_t *to = room(stream, &size);
+	uint64_t position = stream->taken + stream->size;
 
 	if (size < PCAPNG_BLOCK_MAX)
 		return false;
+	port->statistics = position + 1;
+	port->said = changes(stream, number);
+	return put(stream, make_statistics(stream, number, time, to, size));
+}
+
+bool capture_stream_put_statistics(struct capture_stream *stream, uint64_t time)
+{
+	uint32_t count = (uint32_t)atomic_load(&stream->capture->port_count);
+
+	if (!put_beginning(stream))
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct stream_port *port = &stream->ports[i];
+
+		if (port->interface && !port->statistics && changes(stream, i) > 0 && !put_statistics(stream, i, time))
+			return false;
+	}
+	return true;
+}
+
+void capture_stream_renew_statistics(struct capture_stream *stream, uint64_t time, capture_stream_renew *renew,
+				     void *opaque)
+{
+	uint32_t count = (uint32_t)atomic_load(&stream->capture->port_count);
+	uint8_t block[PCAPNG_BLOCK_MAX];
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct stream_port *port = &stream->ports[i];
+		uint64_t now = changes(stream, i);
+		size_t size;
+
+		if (!port->statistics || port->said == now)
+			continue;
+		size = make_statistics(stream, i, time, block, sizeof(block));
+		if (port->statistics - 1 + size <= stream->taken && renew(opaque, port->statistics - 1, block, size))
+			port->said = now;
+	}
+}
+
+/* The section's end. */
+
+static bool end_port(struct capture_stream *stream, uint32_t number, uint64_t time)
+{
+	const struct stream_port *port = &stream->ports[number];
+
+	if (!port->interface || port->statistics)
+		return true;
+	if (!put_statistics(stream, number, time))
+		return false;
 	tell_losses(stream, number);
-	statistics.received = port->crossed;
-	statistics.dropped = port->died;
-	statistics.lost = port->lost;
-	statistics.delivered = port->written;
+	return true;
+}
+
+/* What no frame told. */
+static bool put_events(struct capture_stream *stream)
+{
+	size_t size;
+	uint8_t *to = room(stream, &size);
+
+	if (stream->events_size > 0 && !put(stream, pcapng_put_note(to, size, stream->events)))
+		return false;
 	stream->events_size = 0;
-	return put(stream, pcapng_put_statistics(to, size, &statistics));
+	return true;
 }
 
 bool capture_stream_end(struct capture_stream *stream, uint64_t time)
@@ -504,8 +591,10 @@ bool capture_stream_end(struct capture_stream *stream, uint64_t time)
 	if (stream->step != STEP_STATISTICS && !put_beginning(stream))
 		return false;
 	stream->step = STEP_STATISTICS;
+	if (!put_events(stream))
+		return false;
 	for (; stream->next < (uint32_t)atomic_load(&stream->capture->port_count); stream->next++)
-		if (stream->ports[stream->next].interface && !put_statistics(stream, stream->next, time))
+		if (!end_port(stream, stream->next, time))
 			return false;
 	return true;
 }

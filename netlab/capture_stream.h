@@ -57,7 +57,18 @@ bool capture_stream_add(struct capture_stream *stream, const struct capture_reco
 uint32_t capture_stream_next_crossing(const struct capture_stream *stream);
 void capture_stream_skip(struct capture_stream *stream);
 
-/* The same for the section's end.  It may be a beginning afterwards. */
+/* Statistics that a section has before its end, for whoever can write over what is written already: an interface has
+ * them once, since Wireshark shows none of one that has two.  capture_stream_put_statistics() adds those of interfaces
+ * that have something to tell and none yet, and returns as capture_stream_add(); between two records.
+ * capture_stream_renew_statistics() calls 'renew' for those that were taken from the buffer and are not true any more,
+ * with what they are now and where they are in the section; it returns whether it could be done. */
+bool capture_stream_put_statistics(struct capture_stream *stream, uint64_t time);
+typedef bool capture_stream_renew(void *opaque, uint64_t position, const uint8_t *block, size_t size);
+void capture_stream_renew_statistics(struct capture_stream *stream, uint64_t time, capture_stream_renew *renew,
+				     void *opaque);
+
+/* As capture_stream_add() for the section's end: statistics of interfaces that have none.  It may be a beginning
+ * afterwards. */
 bool capture_stream_end(struct capture_stream *stream, uint64_t time);
 
 /* So many crossings of a port came that this stream never saw, and will be told of them. */

@@ -211,6 +211,14 @@ size_t pcapng_put_names(uint8_t *to, size_t room, const struct pcapng_name *name
 	return size;
 }
 
+size_t pcapng_put_note(uint8_t *to, size_t room, const char *comment)
+{
+	static const uint8_t no_names[HEAD_SIZE];
+	const struct option options[] = {text_option(OPT_COMMENT, comment)};
+
+	return put_block(to, room, NAME_RESOLUTION, no_names, sizeof(no_names), options, COUNT(options));
+}
+
 /* The lengths of the packet's comments; returns the size of their options. */
 static inline size_t measure_comments(const struct pcapng_packet *packet, size_t lengths[COMMENTS_MAX])
 {
@@ -269,7 +277,6 @@ size_t pcapng_put_statistics(uint8_t *to, size_t room, const struct pcapng_stati
 {
 	uint8_t fixed[12], start[8], end[8];
 	const struct option options[] = {
-		text_option(OPT_COMMENT, statistics->comment),
 		{ISB_STARTTIME, sizeof(start), start},
 		{ISB_ENDTIME, sizeof(end), end},
 		{ISB_IFRECV, sizeof(statistics->received), &statistics->received},

@@ -62,6 +62,9 @@ struct pcapng_name {
 
 size_t pcapng_put_names(uint8_t *to, size_t room, const struct pcapng_name *names, size_t count);
 
+/* A comment that belongs to no packet: a Name Resolution Block without names. */
+size_t pcapng_put_note(uint8_t *to, size_t room, const char *comment);
+
 /* Bits 0 and 1 of epb_flags. */
 enum pcapng_direction { PCAPNG_DIRECTION_UNKNOWN = 0, PCAPNG_INBOUND = 1, PCAPNG_OUTBOUND = 2 };
 
@@ -94,9 +97,9 @@ struct pcapng_statistics {
 	uint64_t dropped;          /* isb_ifdrop: that died there. */
 	uint64_t lost;             /* isb_osdrop: that the capture lacks. */
 	uint64_t delivered;        /* isb_usrdeliv: packets of the interface that are in this section. */
-	const char *comment;       /* Or NULL. */
 };
 
+/* Always of one size. */
 size_t pcapng_put_statistics(uint8_t *to, size_t room, const struct pcapng_statistics *statistics);
 
 #endif /* pcapng.h */

@@ -14,8 +14,8 @@
  *
  * Only descriptions are looked at: neither what became of a node, nor whether a file named under "files:" has other
  * contents.  Order does not matter, save that of routes, start-up commands, files and tests.  Tests are for clients of
- * the lab: nothing in it is touched when they differ.  Of what is captured, only when the lab's file rotates, and whether
- * it has events, can be changed; the rest stays as it is, and the plan says so each time.
+ * the lab: nothing in it is touched when they differ.  Of what is captured, only when the lab's file rotates, and
+ * whether it has events, can be changed; the rest stays as it is, and the plan says so each time.
  *
  * Thread-safety: any thread; a struct plan belongs to one.
  */
@@ -45,7 +45,8 @@ struct plan_change {
 };
 
 struct plan {
-	/* Nodes, networks, attachments, links, tests, the capture; of each what comes, goes, restarts, changes, waits. */
+	/* Nodes, networks, attachments, links, tests, the capture; of each what comes, goes, restarts, changes, or
+	 * waits. */
 	struct plan_change *changes;
 	size_t count;
 };

@@ -5,8 +5,8 @@
 #include "netlab/allocate.h"
 #include "netlab/plan_internal.h"
 
-/* What differs in what is captured of a lab: some of the lab's file changes while it is written, and the rest is settled
- * when the capture begins. */
+/* What differs in what is captured of a lab: some of the lab's file changes while it is written, and the rest is
+ * settled when the capture begins. */
 
 static const char *files_text(const struct topology_capture *capture)
 {

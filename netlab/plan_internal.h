@@ -2,8 +2,8 @@
 #ifndef NETLAB_PLAN_INTERNAL_H
 #define NETLAB_PLAN_INTERNAL_H 1
 
-/* What netlab/plan.c, netlab/plan_link.c (links, and what frames meet on them) and netlab/plan_capture.c share.  Thread-safety: as
- * netlab/plan.h. */
+/* What netlab/plan.c, netlab/plan_link.c (links, and what frames meet on them) and netlab/plan_capture.c share.
+ * Thread-safety: as netlab/plan.h. */
 
 #include <stdbool.h>
 

@@ -50,6 +50,12 @@ interfaces_have_names() {
 	expect_match 'Description = network lan' "$(cat info)"
 }
 
+# Of each port that has sent or received, once.
+has_statistics() {
+	readers_say capinfos -M "$file" >info
+	[ "$(grep -c 'Number of stat entries = 1' info)" = 4 ]
+}
+
 addresses_have_names() {
 	expect_equal "$(lab_frames 'icmp.type == 8 && ip.dst == 10.0.0.2' ip.src_host ip.dst_host | sort -u)" \
 		"h1	h2"
@@ -145,6 +151,7 @@ ends_with_statistics() {
 	wait_for no_daemons
 	readers_say capinfos -M "$file" >info
 	expect_equal "$(grep -c 'Number of stat entries = 1' info)" 4
+	grep -aq 'event=h1 stopped' "$file"
 	expect_equal "$(find captures/story -type f -printf '%f\n' | sort | paste -sd ' ')" \
 		"h1-eth0.pcap h1-eth1.pcap h2-eth0.pcap h3-eth0.pcap lab.pcapng"
 }
@@ -253,6 +260,7 @@ none_are_dropped() {
 check "the lab comes up" lab_up story.yaml
 check "pings" pings h1 10.0.0.2
 check "pings over the network" pings h3 10.0.1.1
+check "statistics are in the file while it is written" wait_for has_statistics
 check "section and interfaces say what they are" interfaces_have_names
 check "addresses have the nodes' names" addresses_have_names
 check "a frame has its id at each port, and a direction" frames_have_ids_and_directions

@@ -91,8 +91,8 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* A frame from port 0 that port 1 receives, or for 'reason' does not. */
-static void send_frame(struct fixture *fixture, size_t size, int reason)
+/* A frame from port 0 that port 1 receives, or for 'reason' does not; the writer is not told. */
+static void send_quietly(struct fixture *fixture, size_t size, int reason)
 {
 	static uint8_t bytes[65536];
 	struct frame frame;
@@ -107,6 +107,11 @@ static void send_frame(struct fixture *fixture, size_t size, int reason)
 	else
 		capture_drop_received(fixture->capture, fixture->ports[1], &frame, reason, 7);
 	capture_end(fixture->capture);
+}
+
+static void send_frame(struct fixture *fixture, size_t size, int reason)
+{
+	send_quietly(fixture, size, reason);
 	capture_wake(fixture->capture);
 }
 
@@ -539,6 +544,159 @@ static void file_is_changed(void **state)
 	free_contents(contents);
 }
 
+/* Statistics as they are in a file. */
+struct statistics {
+	size_t counts[2]; /* Blocks of each interface, and what the last one of it says. */
+	uint64_t received[2], dropped[2], lost[2], delivered[2];
+};
+
+/* The value of a block's option, which is a number of 64 bits. */
+static uint64_t option_of(const uint8_t *block, size_t size, uint16_t code)
+{
+	for (size_t at = 20; at + 12 <= size;) {
+		uint16_t found[2];
+		uint64_t value;
+
+		memcpy(found, block + at, sizeof(found));
+		memcpy(&value, block + at + 4, sizeof(value));
+		if (found[0] == code)
+			return value;
+		at += 4 + (found[1] + 3u) / 4 * 4;
+	}
+	fail_msg("the statistics have no option %u", code);
+	return 0;
+}
+
+static struct statistics read_statistics(const struct fixture *fixture)
+{
+	static uint8_t bytes[1 << 20];
+	struct statistics statistics = {.counts = {0}};
+	char path[128];
+	size_t size, at = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/lab.pcapng", fixture->folder);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	size = fread(bytes, 1, sizeof(bytes), file);
+	fclose(file);
+	while (at + 12 <= size) {
+		uint32_t head[3];
+
+		memcpy(head, bytes + at, sizeof(head));
+		assert_true(head[1] >= 12);
+		if (head[1] > size - at)
+			break; /* It is being written. */
+		if (head[0] == 5) {
+			assert_in_range(head[2], 0, 1);
+			statistics.counts[head[2]]++;
+			statistics.received[head[2]] = option_of(bytes + at, head[1], 4);
+			statistics.dropped[head[2]] = option_of(bytes + at, head[1], 5);
+			statistics.lost[head[2]] = option_of(bytes + at, head[1], 7);
+			statistics.delivered[head[2]] = option_of(bytes + at, head[1], 8);
+		}
+		at += head[1];
+	}
+	return statistics;
+}
+
+/* Waits until the file says that so many frames of port 1 are in it. */
+static struct statistics wait_for_statistics(const struct fixture *fixture, uint64_t delivered)
+{
+	struct statistics statistics = {.counts = {0}};
+
+	for (int i = 0; i < 5000 && statistics.delivered[1] != delivered; i++) {
+		usleep(1000);
+		statistics = read_statistics(fixture);
+	}
+	assert_int_equal(statistics.delivered[1], delivered);
+	return statistics;
+}
+
+/* While the file is written it has them, not older than the interval, though no more frames come; and once each. */
+static void statistics_are_renewed(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct capture_options options = {.folder = fixture->folder,
+						.has_lab_file = true,
+						.statistics_interval = SECOND / 20};
+	struct statistics statistics;
+
+	create(fixture, &options);
+	send_frame(fixture, FRAME_SIZE, -1);
+	send_frame(fixture, FRAME_SIZE, DROP_MTU);
+	statistics = wait_for_statistics(fixture, 2);
+	assert_int_equal(statistics.received[1], 1);
+	assert_int_equal(statistics.dropped[1], 1);
+	for (int i = 0; i < 3; i++) {
+		send_frame(fixture, FRAME_SIZE, -1);
+		statistics = wait_for_statistics(fixture, 3 + (uint64_t)i);
+		assert_int_equal(statistics.counts[0], 1);
+		assert_int_equal(statistics.counts[1], 1);
+	}
+	send_frame(fixture, FRAME_SIZE, DROP_MTU);
+	capture_destroy(fixture->capture);
+	fixture->capture = NULL;
+	statistics = read_statistics(fixture);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(statistics.counts[i], 1);
+		assert_int_equal(statistics.received[i], i == 0 ? 6 : 4);
+		assert_int_equal(statistics.dropped[i], i == 0 ? 0 : 2);
+		assert_int_equal(statistics.lost[i], 0);
+		assert_int_equal(statistics.delivered[i], 6);
+	}
+}
+
+/* What the ring lost is in them, and the next frame tells of it all the same. */
+static void statistics_have_losses(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct capture_options options = {.folder = fixture->folder,
+						.has_lab_file = true,
+						.ring_size = 1,
+						.statistics_interval = SECOND / 20};
+	struct contents *contents;
+	uint64_t lost;
+
+	create(fixture, &options);
+	send_frame(fixture, FRAME_SIZE, -1);
+	wait_for_statistics(fixture, 1);
+	/* Not announced, so that the ring is full before the writer sees any. */
+	for (int i = 0; i < 20; i++)
+		send_quietly(fixture, 60000, -1);
+	lost = capture_lost(fixture->capture, 1);
+	assert_true(lost > 0);
+	send_frame(fixture, FRAME_SIZE, DROP_MTU);
+	send_frame(fixture, FRAME_SIZE, -1);
+	capture_destroy(fixture->capture);
+	lost = read_statistics(fixture).lost[0] + read_statistics(fixture).lost[1];
+	fixture->capture = NULL;
+	contents = read_file(fixture, "lab.pcapng");
+	assert_int_equal(contents->lost, lost);
+	free_contents(contents);
+}
+
+/* An event behind the last frame is told though there are statistics already. */
+static void last_event_is_told(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct capture_options options = {.folder = fixture->folder,
+						.has_lab_file = true,
+						.has_events = true,
+						.statistics_interval = SECOND / 20};
+	char command[160];
+
+	create(fixture, &options);
+	send_frame(fixture, FRAME_SIZE, -1);
+	wait_for_statistics(fixture, 1);
+	capture_event(fixture->capture, "the last one", fixture->time);
+	capture_destroy(fixture->capture);
+	fixture->capture = NULL;
+	snprintf(command, sizeof(command), "grep -aq 'netlab: event=the last one' %s/lab.pcapng", fixture->folder);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(read_statistics(fixture).delivered[0], 1);
+}
+
 /* A file that may not grow is a full disk. */
 static void full_disk_is_survived(void **state)
 {
@@ -592,6 +750,9 @@ int main(void)
 		test(events_are_comments),
 		test_file(file_is_rotated),
 		test_file(file_is_changed),
+		test_file(statistics_are_renewed),
+		test_file(statistics_have_losses),
+		test_file(last_event_is_told),
 		test_file(full_disk_is_survived),
 	};
 

@@ -155,21 +155,30 @@ static void statistics_are_as_the_format_has_them(void **state)
 						     .received = 2,
 						     .dropped = 3,
 						     .lost = 4,
-						     .delivered = 5,
-						     .comment = "end"};
+						     .delivered = 5};
 	uint8_t block[128];
 
 	(void)state;
 	assert_block(block, pcapng_put_statistics(block, sizeof(block), &statistics),
-		     "05000000 6c000000 01000000 0403020108070605"
-		     "0100 0300 656e64 00"
+		     "05000000 64000000 01000000 0403020108070605"
 		     "0200 0800 0403020107070605"
 		     "0300 0800 0403020109070605"
 		     "0400 0800 0200000000000000"
 		     "0500 0800 0300000000000000"
 		     "0700 0800 0400000000000000"
 		     "0800 0800 0500000000000000"
-		     "0000 0000 6c000000");
+		     "0000 0000 64000000");
+}
+
+static void notes_are_as_the_format_has_them(void **state)
+{
+	uint8_t block[64];
+
+	(void)state;
+	assert_block(block, pcapng_put_note(block, sizeof(block), "end"),
+		     "04000000 1c000000 0000 0000"
+		     "0100 0300 656e64 00"
+		     "0000 0000 1c000000");
 }
 
 /* Blocks with everything that they can have, as long as they can be, and how they are put. */
@@ -219,14 +228,15 @@ static size_t put_packet(uint8_t *to, size_t room, const char *text)
 
 static size_t put_statistics(uint8_t *to, size_t room, const char *text)
 {
-	const struct pcapng_statistics statistics = {.comment = text};
+	const struct pcapng_statistics statistics = {.interface = 1};
 
+	(void)text;
 	return pcapng_put_statistics(to, room, &statistics);
 }
 
-static size_t (*const put_functions[])(uint8_t *to, size_t room, const char *text) = {put_section, put_interface,
-										      put_names, put_packet,
-										      put_statistics};
+static size_t (*const put_functions[])(uint8_t *to, size_t room, const char *text) = {put_section,    put_interface,
+										      put_names,      put_packet,
+										      put_statistics, pcapng_put_note};
 
 #define FUNCTION_COUNT (sizeof(put_functions) / sizeof(put_functions[0]))
 
@@ -356,6 +366,7 @@ static void packets_are_read_as_they_were_written(void **state)
 		size += pcapng_put_interface(file + size, sizeof(file) - size, &interfaces[i]);
 	for (size_t i = 0; i < 3; i++)
 		size += pcapng_put_packet(file + size, sizeof(file) - size, &packets[i]);
+	size += pcapng_put_note(file + size, sizeof(file) - size, "text");
 	size += put_statistics(file + size, sizeof(file) - size, "text");
 	reader = pcapng_reader_create(stream);
 	assert_non_null(reader);
@@ -397,6 +408,7 @@ int main(void)
 		cmocka_unit_test(one_address_may_have_two_names),
 		cmocka_unit_test(packet_is_as_the_format_has_it),
 		cmocka_unit_test(statistics_are_as_the_format_has_them),
+		cmocka_unit_test(notes_are_as_the_format_has_them),
 		cmocka_unit_test(without_room_there_is_no_block),
 		cmocka_unit_test(longest_texts_fit_and_longer_ones_are_cut),
 		cmocka_unit_test(characters_are_not_cut),

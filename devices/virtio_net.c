@@ -627,6 +627,14 @@ uint16_t virtio_net_receive_ring_size(const struct virtio_net *net)
 	return net->device.queues[QUEUE_RECEIVE].ring.size;
 }
 
+bool virtio_net_receive_ring_free(struct virtio_net *net, uint16_t *count)
+{
+	const struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_RECEIVE);
+
+	*count = virtqueue_waiting(queue);
+	return virtio_device_is_running(&net->device) && queue->started;
+}
+
 void virtio_net_flush(struct virtio_net *net)
 {
 	virtio_device_publish(&net->device, QUEUE_RECEIVE);

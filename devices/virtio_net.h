@@ -80,6 +80,10 @@ enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct f
 /* Buffers that the guest's receive ring can have, at most. */
 uint16_t virtio_net_receive_ring_size(const struct virtio_net *net);
 
+/* Sets how many of them the guest has posted and are free: when there are none, frames are lost.  Returns false if there
+ * is no driver. */
+bool virtio_net_receive_ring_free(struct virtio_net *net, uint16_t *count);
+
 /* Publishes the frames received since the last call and interrupts the guest when it wants to know. */
 void virtio_net_flush(struct virtio_net *net);
 

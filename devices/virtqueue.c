@@ -379,6 +379,16 @@ bool virtqueue_has_more(const struct virtqueue *queue)
 	return queue->started && !queue->error && load_16(queue->available + RING_INDEX) != queue->next_available;
 }
 
+uint16_t virtqueue_waiting(const struct virtqueue *queue)
+{
+	uint16_t waiting;
+
+	if (!queue->started || queue->error)
+		return 0;
+	waiting = (uint16_t)(load_16(queue->available + RING_INDEX) - queue->next_available);
+	return waiting <= queue->size ? waiting : 0;
+}
+
 bool virtqueue_enable_notify(struct virtqueue *queue)
 {
 	if (!queue->started)

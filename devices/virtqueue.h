@@ -91,6 +91,9 @@ bool virtqueue_publish(struct virtqueue *queue);
 /* Whether the driver has made a chain available that was not taken, or something is wrong with its index. */
 bool virtqueue_has_more(const struct virtqueue *queue);
 
+/* Chains that it has made available and that were not taken; 0 if something is wrong. */
+uint16_t virtqueue_waiting(const struct virtqueue *queue);
+
 /* Asks the driver to notify when it makes more chains available.  Returns true if it has done so meanwhile: go on
  * popping, no notification will come for those. */
 bool virtqueue_enable_notify(struct virtqueue *queue);

@@ -320,17 +320,42 @@ out:
 	free(ranges);
 }
 
+/* loop_function: in the data plane's thread. */
+static void look_at_rings(void *opaque)
+{
+	const struct lab *lab = opaque;
+
+	for (size_t i = 0; i < lab->node_count; i++)
+		node_look_at_rings(lab->nodes[i]);
+}
+
+static json_t *ring_status(const struct node_interface *interface)
+{
+	if (!interface->has_ring)
+		return json_null();
+	return json_pack("{s:i, s:i}", "size", (int)interface->ring_size, "free", (int)interface->ring_free);
+}
+
+static json_t *interface_port_status(const struct lab *lab, const struct node_interface *interface)
+{
+	json_t *status = lab_port_status(lab, interface->port);
+
+	json_object_set_new(status, "rx_ring", ring_status(interface));
+	return status;
+}
+
 json_t *lab_status(struct lab *lab, bool with_memory)
 {
 	json_t *nodes = json_array(), *ports = json_array(), *networks = json_array(), *attachments = json_array();
 	json_t *status;
 
+	dataplane_call(lab->context.dataplane, look_at_rings, lab);
 	for (size_t i = 0; i < lab->node_count; i++) {
 		struct node *node = lab->nodes[i];
 
 		json_array_append_new(nodes, node_status(lab, node));
 		for (size_t j = 0; j < node->topology->interface_count; j++)
-			json_array_append_new(ports, lab_port_status(lab, node->interfaces[j].port));
+			json_array_append_new(ports, interface_port_status(lab, &node->interfaces[j]));
 	}
 	for (size_t i = 0; i < lab->topology->network_count; i++) {
 		json_array_append_new(networks, network_status(lab, i));

@@ -167,6 +167,18 @@ static void unplug(void *opaque)
 	}
 }
 
+void node_look_at_rings(struct node *node)
+{
+	for (size_t i = 0; i < node->topology->interface_count; i++) {
+		struct node_interface *interface = &node->interfaces[i];
+
+		interface->has_ring = interface->net &&
+				      virtio_net_receive_ring_free(interface->net, &interface->ring_free);
+		if (interface->has_ring)
+			interface->ring_size = virtio_net_receive_ring_size(interface->net);
+	}
+}
+
 static void call_dataplane(struct node *node, loop_function *function)
 {
 	loop_call(dataplane_loop(lab_context(node->lab)->dataplane), function, node);

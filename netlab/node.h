@@ -48,6 +48,9 @@ struct node_interface {
 	char port_name[TOPOLOGY_NAME_MAX + 20]; /* "h1:eth0" */
 	struct port *port;
 	struct virtio_net *net; /* NULL without a guest. */
+	/* As node_look_at_rings() found it. */
+	bool has_ring; /* There is a driver. */
+	uint16_t ring_size, ring_free;
 };
 
 struct node {
@@ -117,6 +120,8 @@ bool node_stop(struct node *node);
 bool node_freeze(struct node *node);
 /* Has them go on, unless it is paused. */
 void node_thaw(struct node *node);
+/* Finds out how full its NICs' receive rings are.  In the data plane's thread, while the control loop waits. */
+void node_look_at_rings(struct node *node);
 /* Calls a frozen node paused, or no longer. */
 void node_set_paused(struct node *node, bool paused);
 

@@ -153,6 +153,7 @@ json_t *port_rates(const json_t *before, const json_t *status)
 		const json_t *port = json_array_get(ports, i);
 		const char *name = name_of(port);
 		json_t *queued = json_object_get(json_object_get(attachments, name), "queued");
+		json_t *ring = json_object_get(port, "rx_ring");
 		json_t *rates = json_pack("{s:s, s:O?}", "name", name, "state", json_object_get(states, name));
 
 		if (seconds > 0)
@@ -160,6 +161,7 @@ json_t *port_rates(const json_t *before, const json_t *status)
 		else
 			add_unknown(rates);
 		json_object_set_new(rates, "queued", queued ? json_incref(queued) : json_null());
+		json_object_set_new(rates, "rx_ring", ring ? json_incref(ring) : json_null());
 		json_array_append_new(list, rates);
 	}
 	json_decref(earlier);

@@ -29,6 +29,12 @@ static const struct metric port_metrics[] = {
 	 "Frames missing in the capture of the port."},
 };
 
+static const struct metric ring_metrics[] = {
+	{"size", "netlab_port_receive_ring_buffers", "gauge", "Buffers that the NIC's receive ring can have."},
+	{"free", "netlab_port_receive_ring_free_buffers", "gauge",
+	 "Buffers of the NIC's receive ring that are free for frames."},
+};
+
 static const struct metric node_metrics[] = {
 	{"memory", "netlab_node_memory_limit_bytes", "gauge", "Memory that the node may use."},
 	{"memory_private", "netlab_node_memory_private_bytes", "gauge", "Memory that the node alone has."},
@@ -144,6 +150,24 @@ static void put_states(FILE *to, const char *lab, const json_t *list, const char
 	}
 }
 
+/* What is known of ports' receive rings, each with its port's name. */
+static json_t *rings_of(const json_t *ports)
+{
+	json_t *rings = json_array();
+
+	for (size_t i = 0; i < json_array_size(ports); i++) {
+		const json_t *port = json_array_get(ports, i);
+		json_t *ring = json_copy(json_object_get(port, "rx_ring"));
+
+		if (json_is_object(ring)) {
+			json_object_set(ring, "name", json_object_get(port, "name"));
+			json_array_append(rings, ring);
+		}
+		json_decref(ring);
+	}
+	return rings;
+}
+
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 void prometheus_write(FILE *to, const json_t *status)
@@ -157,6 +181,7 @@ void prometheus_write(FILE *to, const json_t *status)
 	const json_t *attachments = json_object_get(status, "attachments");
 	const char *lab = string(status, "lab");
 	const struct label labels[3] = {{"lab", lab}};
+	json_t *rings = rings_of(ports);
 
 	put_family(to, "netlab_lab_uptime_seconds", "gauge", "Time since the lab started.");
 	put_name(to, "netlab_lab_uptime_seconds", labels);
@@ -167,5 +192,7 @@ void prometheus_write(FILE *to, const json_t *status)
 	put_states(to, lab, attachments, "attachment", attachment_states);
 	put_metrics(to, lab, attachments, "attachment", attachment_metrics, COUNT_OF(attachment_metrics));
 	put_metrics(to, lab, ports, "port", port_metrics, COUNT_OF(port_metrics));
+	put_metrics(to, lab, rings, "port", ring_metrics, COUNT_OF(ring_metrics));
 	put_drops(to, lab, ports);
+	json_decref(rings);
 }

@@ -72,9 +72,10 @@ const struct cli_command cli_commands[] = {
 		.summary = "show what crosses the ports of a lab, as it happens",
 		.usage = "netlab top [OPTIONS] [LAB] [PORT...]",
 		.help = "Shows frames and bits a second of each port, sent (TX) and received, and frames\n"
-			"that were dropped, with the reasons, of the last interval; QUEUED are bytes that\n"
-			"wait for a peer outside of the lab, UNCAPTURED frames that a capture lost. PORT is\n"
-			"as in \"netlab status\"; a node stands for all of its ports.\n"
+			"that were dropped, with the reasons, of the last interval; RX FREE are buffers that\n"
+			"the guest's NIC has free for frames, and of how many, QUEUED bytes that wait for a\n"
+			"peer outside of the lab, UNCAPTURED frames that a capture lost. PORT is as in\n"
+			"\"netlab status\"; a node stands for all of its ports.\n"
 			"\n"
 			"On a terminal the table is drawn again and again; b, f, d and n, or left and right,\n"
 			"sort it by bits, frames, drops or names, up and down move it, and q leaves.\n"

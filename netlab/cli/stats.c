@@ -30,8 +30,8 @@ static void put_json(const json_t *status)
 	static const char *const of_node[] = {"name", "state", "memory", "memory_private", "memory_shared", NULL};
 	static const char *const of_network[] = {"name", "macs", NULL};
 	static const char *const of_attachment[] = {"name", "state", "queued", NULL};
-	static const char *const of_port[] = {"name",        "tx_frames", "tx_bytes",     "rx_frames", "rx_bytes",
-					      "rx_filtered", "drops",     "capture_lost", NULL};
+	static const char *const of_port[] = {"name",    "tx_frames",   "tx_bytes", "rx_frames",    "rx_bytes",
+					      "rx_ring", "rx_filtered", "drops",    "capture_lost", NULL};
 	json_t *stats = json_pack("{s:O?, s:O?, s:o, s:o, s:o, s:o}", "lab", json_object_get(status, "lab"), "uptime",
 				  json_object_get(status, "uptime"), "nodes",
 				  members_of(json_object_get(status, "nodes"), of_node), "networks",

@@ -44,9 +44,19 @@ static void add_count(struct table *table, const json_t *value)
 		table_add(table, "-");
 }
 
+/* "250/256": buffers that are free, of so many. */
+static void add_ring(struct table *table, const json_t *ring)
+{
+	if (json_is_object(ring))
+		table_add(table, "%lld/%lld", (long long)json_integer_value(json_object_get(ring, "free")),
+			  (long long)json_integer_value(json_object_get(ring, "size")));
+	else
+		table_add(table, "-");
+}
+
 /* Columns that are not always there. */
 struct columns {
-	bool queued, uncaptured;
+	bool ring, queued, uncaptured;
 };
 
 static struct columns columns_of(const json_t *ports)
@@ -56,6 +66,7 @@ static struct columns columns_of(const json_t *ports)
 	for (size_t i = 0; i < json_array_size(ports); i++) {
 		const json_t *port = json_array_get(ports, i);
 
+		columns.ring |= json_is_object(json_object_get(port, "rx_ring"));
 		columns.queued |= json_is_integer(json_object_get(port, "queued"));
 		columns.uncaptured |= json_integer_value(json_object_get(port, "capture_lost")) > 0;
 	}
@@ -73,6 +84,8 @@ static void add_port(struct table *table, const json_t *port, const struct colum
 	add_rate(table, json_object_get(port, "tx_bits_per_second"));
 	add_rate(table, json_object_get(port, "rx_frames_per_second"));
 	add_rate(table, json_object_get(port, "rx_bits_per_second"));
+	if (columns->ring)
+		add_ring(table, json_object_get(port, "rx_ring"));
 	if (columns->queued)
 		add_count(table, json_object_get(port, "queued"));
 	if (columns->uncaptured)
@@ -86,13 +99,15 @@ static void put_table(FILE *to, const json_t *ports)
 {
 	static const char *const rates[] = {"TX FRAMES", "TX BITS", "RX FRAMES", "RX BITS"};
 	const struct columns columns = columns_of(ports);
-	struct table table = {.columns = 8u + columns.queued + columns.uncaptured};
+	struct table table = {.columns = 8u + columns.ring + columns.queued + columns.uncaptured};
 
 	table.right = (1u << (table.columns - 1)) - 4; /* All but the first two and the last. */
 	table_add(&table, "PORT");
 	table_add(&table, "STATE");
 	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++)
 		table_add(&table, "%s", rates[i]);
+	if (columns.ring)
+		table_add(&table, "RX FREE");
 	if (columns.queued)
 		table_add(&table, "QUEUED");
 	if (columns.uncaptured)

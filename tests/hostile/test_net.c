@@ -178,6 +178,35 @@ static void merges_buffers_for_a_long_frame(void **state)
 	assert_int_equal(*(uint8_t *)driver_memory(&guest->nic, driver_buffer(NET_RECEIVE, 4) + used.len - 1, 1), 0x77);
 }
 
+/* How many buffers are free is the driver's word, and never more than there can be. */
+static void free_buffers_are_counted(void **state)
+{
+	struct bench *bench = start(state, 0);
+	struct guest *guest = ENEMY(bench);
+	uint8_t *index = driver_memory(&guest->nic, guest->nic.queues[NET_RECEIVE].available + 2, 2);
+	const uint16_t lie = 0x8000;
+	uint16_t count;
+
+	assert_true(virtio_net_receive_ring_free(guest->net, &count));
+	assert_int_equal(count, 0);
+	for (unsigned int i = 0; i < 5; i++)
+		net_post(guest, i, DRIVER_BUFFER_SIZE);
+	assert_true(virtio_net_receive_ring_free(guest->net, &count));
+	assert_int_equal(count, 5);
+	assert_int_equal(net_deliver(guest, 1, FRAME), VIRTIO_NET_DELIVERED);
+	assert_true(virtio_net_receive_ring_free(guest->net, &count));
+	assert_int_equal(count, 4);
+	memcpy(index, &lie, sizeof(lie));
+	assert_true(virtio_net_receive_ring_free(guest->net, &count));
+	assert_int_equal(count, 0);
+	/* What is wrong is found when buffers are looked for beyond those that were seen. */
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(net_deliver(guest, 1, FRAME), VIRTIO_NET_DELIVERED);
+	assert_int_equal(net_deliver(guest, 1, FRAME), VIRTIO_NET_NOT_READY);
+	assert_false(virtio_net_receive_ring_free(guest->net, &count));
+	assert_int_equal(count, 0);
+}
+
 static void set_used_event(struct guest *guest, uint16_t index)
 {
 	uint64_t address = guest->nic.queues[NET_RECEIVE].available + 4 + 2 * DRIVER_RING_SIZE;
@@ -626,6 +655,7 @@ int main(void)
 		CASE(passes_frames_with_everything),
 		CASE(takes_a_full_ring_with_one_kick),
 		CASE(merges_buffers_for_a_long_frame),
+		CASE(free_buffers_are_counted),
 		CASE(interrupts_when_the_used_event_says),
 		CASE(interrupts_unless_the_flag_forbids),
 		CASE(sender_is_answered_while_it_sends),

@@ -44,7 +44,8 @@ status_object="$types"'
 	all(.networks[]; has_types({name: "string", macs: "number"})) and
 	(.ports | length == 2) and
 	all(.ports[]; has_types({name: "string", tx_frames: "number", tx_bytes: "number", rx_frames: "number",
-		rx_bytes: "number", drops: "object", capture_lost: "number", capture_file: "string"}))'
+		rx_bytes: "number", drops: "object", capture_lost: "number", capture_file: "string", rx_ring: "object"})) and
+	all(.ports[].rx_ring; has_types({size: "number", free: "number"}) and .free > 0 and .free <= .size)'
 
 # Only "netlab status" asks for what takes the daemon time to find out.
 memory_too="$status_object"'

@@ -91,6 +91,11 @@ prometheus_agrees() {
 		and values("netlab_port_receive_frames_total"; "port") == [$status.ports[] | [.name, .rx_frames]]
 		and values("netlab_port_receive_bytes_total"; "port") == [$status.ports[] | [.name, .rx_bytes]]
 		and values("netlab_port_filtered_frames_total"; "port") == [$status.ports[] | [.name, .rx_filtered]]
+		and values("netlab_port_receive_ring_buffers"; "port")
+			== [$status.ports[] | select(.rx_ring) | [.name, .rx_ring.size]]
+		and values("netlab_port_receive_ring_free_buffers"; "port")
+			== [$status.ports[] | select(.rx_ring) | [.name, .rx_ring.free]]
+		and ([$status.ports[] | select(.rx_ring)] | length == 3)
 		and values("netlab_network_mac_addresses"; "network") == [$status.networks[] | [.name, .macs]]
 		and values("netlab_attachment_queued_bytes"; "attachment") == [["socket:\($peer)", 0]]
 		and values("netlab_node_memory_limit_bytes"; "node") == [$status.nodes[] | [.name, .memory]]
@@ -144,7 +149,8 @@ has_rates() {
 
 in_a_pipe() {
 	netlab top office -n 2 -i 200ms | cat >shown
-	expect_equal "$(grep -c '^PORT  *STATE  *TX FRAMES' shown)" 2
+	expect_equal "$(grep -c '^PORT  *STATE  *TX FRAMES.*RX FREE' shown)" 2
+	expect_equal "$(grep -cE '^h2:eth0 .* [1-9][0-9]*/256 ' shown)" 2
 	expect_equal "$(grep -c '^h2:eth1 ' shown)" 2
 	expect_no_match $'\e' "$(cat shown)"
 }

@@ -60,7 +60,7 @@ static void expect_equal(json_t *rates, const char *wanted)
 #define UNKNOWN(name) \
 	"{'name': '" name "', 'state': null, 'tx_frames_per_second': null, 'tx_bits_per_second': null, " \
 	"'rx_frames_per_second': null, 'rx_bits_per_second': null, 'drops_per_second': null, 'drops': null, " \
-	"'capture_lost': null, 'queued': null}"
+	"'capture_lost': null, 'queued': null, 'rx_ring': null}"
 
 static void rates_are_by_the_labs_clock(void **state)
 {
@@ -70,7 +70,7 @@ static void rates_are_by_the_labs_clock(void **state)
 		     "{'lab': 'office', 'uptime': 12.5, 'interval': 2.5, 'ports': [{'name': 'h1:eth0', 'state': null, "
 		     "'tx_frames_per_second': 2.0, 'tx_bits_per_second': 1600.0, 'rx_frames_per_second': 40.0, "
 		     "'rx_bits_per_second': 32000.0, 'drops_per_second': 4.0, 'drops': {'vlan': 10}, "
-		     "'capture_lost': 0, 'queued': null}]}");
+		     "'capture_lost': 0, 'queued': null, 'rx_ring': null}]}");
 }
 
 static void states_are_of_nodes_and_attachments(void **state)
@@ -88,6 +88,20 @@ static void states_are_of_nodes_and_attachments(void **state)
 	assert_true(json_is_null(json_object_get(json_array_get(ports, 1), "state")));
 	assert_string_equal(json_string_value(json_object_get(json_array_get(ports, 2), "state")), "connected");
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(ports, 2), "queued")), 77);
+	json_decref(rates);
+}
+
+/* A ring fills and empties, which is no counter that fell. */
+static void rings_are_as_they_are_now(void **state)
+{
+	json_t *rates = rates_between(
+		"{'lab': 'office', 'uptime': 1.0, 'ports': [{'name': 'h1:eth0', 'rx_ring': {'size': 256, 'free': 200}}]}",
+		"{'lab': 'office', 'uptime': 2.0, 'ports': [{'name': 'h1:eth0', 'rx_ring': {'size': 256, 'free': 3}}]}");
+	const json_t *port = json_array_get(json_object_get(rates, "ports"), 0);
+
+	(void)state;
+	assert_true(json_real_value(json_object_get(rates, "interval")) == 1.0);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(port, "rx_ring"), "free")), 3);
 	json_decref(rates);
 }
 
@@ -135,7 +149,7 @@ static void port_that_came_has_counted_all_since(void **state)
 		     "{'lab': 'office', 'uptime': 3.0, 'interval': 2.0, 'ports': [{'name': 'h2:eth0', 'state': null, "
 		     "'tx_frames_per_second': 3.0, 'tx_bits_per_second': 2400.0, 'rx_frames_per_second': 2.0, "
 		     "'rx_bits_per_second': 1600.0, 'drops_per_second': 1.0, 'drops': {'vlan': 2}, "
-		     "'capture_lost': 0, 'queued': null}]}");
+		     "'capture_lost': 0, 'queued': null, 'rx_ring': null}]}");
 }
 
 static void status_that_makes_no_sense_has_no_rates(void **state)
@@ -184,6 +198,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rates_are_by_the_labs_clock),
 		cmocka_unit_test(states_are_of_nodes_and_attachments),
+		cmocka_unit_test(rings_are_as_they_are_now),
 		cmocka_unit_test(nothing_is_known_at_first),
 		cmocka_unit_test(same_instant_has_no_rates),
 		cmocka_unit_test(restored_snapshot_voids_the_interval),

@@ -42,9 +42,13 @@ static void counters_have_help_type_and_labels(void **state)
 {
 	char *text = written(
 		"{\"lab\": \"office\", \"uptime\": 75.25, \"ports\": [{\"name\": \"h1:eth0\", \"tx_frames\": 12, "
-		"\"tx_bytes\": 9007199254740993, \"drops\": {\"mtu\": 3}}]}");
+		"\"tx_bytes\": 9007199254740993, \"drops\": {\"mtu\": 3}, "
+		"\"rx_ring\": {\"size\": 256, \"free\": 7}}, {\"name\": \"h2:eth0\", \"rx_ring\": null}]}");
 
 	(void)state;
+	expect_line(text, "netlab_port_receive_ring_buffers{lab=\"office\",port=\"h1:eth0\"} 256");
+	expect_line(text, "netlab_port_receive_ring_free_buffers{lab=\"office\",port=\"h1:eth0\"} 7");
+	assert_null(strstr(text, "netlab_port_receive_ring_buffers{lab=\"office\",port=\"h2:eth0\"}"));
 	expect_line(text, "# TYPE netlab_lab_uptime_seconds gauge");
 	expect_line(text, "netlab_lab_uptime_seconds{lab=\"office\"} 75.250");
 	expect_line(text, "# HELP netlab_port_transmit_frames_total Frames sent from the port onto the wire.");

@@ -201,22 +201,33 @@ __attribute__((noinline)) static void transmit_offloaded(struct virtio_net *net,
 	struct frame frame = {.size = size};
 	uint8_t bytes[OFFLOAD_HEADERS_MAX];
 	size_t count;
+	bool is_good;
 
-	if (!read_header(header, &frame.offload) || !has_negotiated(net, &to_send, &frame.offload)) {
-		net->net_ops->refused(net->opaque, VIRTIO_NET_OFFLOAD, size);
-		return;
-	}
-	count = iov_read(cursor, bytes, frame.offload.segment_size > 0 ? sizeof(bytes) : FRAME_HEADER_SIZE);
-	if (!offload_check(&frame.offload, bytes, count, size)) {
-		net->net_ops->refused(net->opaque, VIRTIO_NET_OFFLOAD, size);
-		return;
-	}
+	is_good = read_header(header, &frame.offload) && has_negotiated(net, &to_send, &frame.offload);
+	count = iov_read(cursor, bytes, is_good && frame.offload.segment_size > 0 ? sizeof(bytes) : FRAME_HEADER_SIZE);
+	is_good = is_good && offload_check(&frame.offload, bytes, count, size);
 	frame.header_size = count < FRAME_HEADER_SIZE ? count : FRAME_HEADER_SIZE;
 	memcpy(frame.header, bytes, frame.header_size);
 	skip(&net->chain, &frame, HEADER_SIZE + count);
 	if (count > frame.header_size)
 		add_headers(net, &frame, bytes + frame.header_size, count - frame.header_size);
-	net->net_ops->transmit(net->opaque, &frame);
+	if (is_good) {
+		net->net_ops->transmit(net->opaque, &frame);
+		return;
+	}
+	frame.offload = (struct frame_offload){0}; /* Nothing that it says is so. */
+	net->net_ops->refused(net->opaque, VIRTIO_NET_OFFLOAD, &frame, size);
+}
+
+/* One of an impossible size, of which as much is shown as a frame can have. */
+__attribute__((noinline)) static void refuse_size(struct virtio_net *net, struct iov_cursor *cursor, size_t size)
+{
+	struct frame frame = {.size = size < FRAME_SIZE_MAX ? size : FRAME_SIZE_MAX};
+
+	frame.header_size = iov_read(cursor, frame.header, FRAME_HEADER_SIZE);
+	skip(&net->chain, &frame, HEADER_SIZE + frame.header_size);
+	net->net_ops->refused(net->opaque, size < FRAME_SIZE_MIN ? VIRTIO_NET_RUNT : VIRTIO_NET_OVERSIZED, &frame,
+			      size);
 }
 
 static void transmit(struct virtio_net *net)
@@ -227,10 +238,8 @@ static void transmit(struct virtio_net *net)
 	struct frame frame = {.size = size};
 
 	iov_read(&cursor, &header, sizeof(header));
-	if (size < FRAME_SIZE_MIN) {
-		net->net_ops->refused(net->opaque, VIRTIO_NET_RUNT, size);
-	} else if (size > FRAME_SIZE_MAX) {
-		net->net_ops->refused(net->opaque, VIRTIO_NET_OVERSIZED, size);
+	if (size < FRAME_SIZE_MIN || size > FRAME_SIZE_MAX) {
+		refuse_size(net, &cursor, size);
 	} else if (header.hdr.flags != 0 || header.hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
 		transmit_offloaded(net, &cursor, &header.hdr, size);
 	} else {

@@ -51,8 +51,9 @@ enum virtio_net_refusal {
 struct virtio_net_ops {
 	/* A frame from the guest. */
 	void (*transmit)(void *opaque, const struct frame *frame);
-	/* A frame from the guest that is none; 'size' as the guest gave it. */
-	void (*refused)(void *opaque, enum virtio_net_refusal reason, size_t size);
+	/* A frame from the guest that is none; 'size' as the guest gave it, and 'frame' what there is to be seen of it:
+	 * at most its first FRAME_SIZE_MAX bytes, and maybe none. */
+	void (*refused)(void *opaque, enum virtio_net_refusal reason, const struct frame *frame, size_t size);
 };
 
 struct virtio_net_options {
@@ -80,8 +81,8 @@ enum virtio_net_result virtio_net_receive(struct virtio_net *net, const struct f
 /* Buffers that the guest's receive ring can have, at most. */
 uint16_t virtio_net_receive_ring_size(const struct virtio_net *net);
 
-/* Sets how many of them the guest has posted and are free: when there are none, frames are lost.  Returns false if there
- * is no driver. */
+/* Sets how many of them the guest has posted and are free: when there are none, frames are lost.  Returns false if
+ * there is no driver. */
 bool virtio_net_receive_ring_free(struct virtio_net *net, uint16_t *count);
 
 /* Publishes the frames received since the last call and interrupts the guest when it wants to know. */

@@ -271,7 +271,7 @@ static struct record *take_due(struct replay *replay, uint64_t now, uint64_t *de
 static void send_record(struct replay *replay, const struct record *record)
 {
 	if (record->size > FRAME_SIZE_MAX)
-		port_refused(replay->base.port, record->size);
+		port_refused(replay->base.port, NULL, record->size);
 	else
 		attachment_transmit(&replay->base, record->bytes, record->size);
 	replay->sent++;

@@ -114,9 +114,9 @@ void capture_drop_received(struct capture *capture, int port, const struct frame
 void capture_drop_sent(struct capture *capture, int reason, uint32_t limit);
 void capture_end(struct capture *capture);
 
-/* A frame that never was on the wire: it died at the port that should have sent it.  'frame' is NULL when there are no
- * bytes of it, and 'size' what it would have had.  While another frame is on its way, it is kept for that one's end,
- * without its bytes. */
+/* A frame that never was on the wire: it died at the port that should have sent it.  'frame' is as much of it as there
+ * is, at most FRAME_SIZE_MAX bytes, or NULL, and 'size' what it would have had.  While another frame is on its way, it
+ * is kept for that one's end, without its bytes. */
 void capture_refuse(struct capture *capture, int port, const struct frame *frame, size_t size, uint64_t id,
 		    uint64_t time, int reason);
 

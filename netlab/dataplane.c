@@ -717,7 +717,7 @@ void port_transmit(struct port *port, const struct frame *frame)
 	struct dataplane *dataplane = port->dataplane;
 
 	if (frame->size < FRAME_SIZE_MIN || frame->size > FRAME_SIZE_MAX) {
-		port_refused(port, frame->size);
+		port_refused(port, frame->size < FRAME_SIZE_MIN ? frame : NULL, frame->size);
 		return;
 	}
 	if (dataplane->is_held) {
@@ -736,9 +736,9 @@ void port_transmit(struct port *port, const struct frame *frame)
 	dataplane->forwarding = false;
 }
 
-void port_refused(struct port *port, size_t size)
+void port_refused(struct port *port, const struct frame *frame, size_t size)
 {
-	refuse(port, NULL, size, DROP_MALFORMED);
+	refuse(port, frame, size, DROP_MALFORMED);
 }
 
 const char *port_name(const struct port *port)

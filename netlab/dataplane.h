@@ -244,8 +244,9 @@ void port_plug(struct port *port, const struct port_ops *ops, void *opaque);
 
 /* A frame came from what is plugged in.  One of an impossible size is refused. */
 void port_transmit(struct port *port, const struct frame *frame);
-/* It sent something that is no frame, of 'size' bytes. */
-void port_refused(struct port *port, size_t size);
+/* It sent something that is no frame, of 'size' bytes; 'frame' is what there is to be seen of it, at most
+ * FRAME_SIZE_MAX bytes, or NULL: nothing. */
+void port_refused(struct port *port, const struct frame *frame, size_t size);
 
 /* Counters, carrier and cuts of all ports, and the addresses all networks remember.  What is restored must have all
  * ports and networks that were saved, by their names; the state is bad when it has not.  In the data plane's thread.

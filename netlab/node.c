@@ -78,12 +78,12 @@ static void on_transmit(void *opaque, const struct frame *frame)
 	port_transmit(interface->port, frame);
 }
 
-static void on_refused(void *opaque, enum virtio_net_refusal reason, size_t size)
+static void on_refused(void *opaque, enum virtio_net_refusal reason, const struct frame *frame, size_t size)
 {
 	struct node_interface *interface = opaque;
 
 	(void)reason;
-	port_refused(interface->port, size);
+	port_refused(interface->port, frame, size);
 }
 
 static const struct virtio_net_ops net_ops = {.transmit = on_transmit, .refused = on_refused};

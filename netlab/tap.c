@@ -49,7 +49,7 @@ static void transmit(struct tap *tap, size_t size)
 	struct iovec rest;
 
 	if (size < TAP_HEADER_SIZE + FRAME_SIZE_MIN || !is_whole(tap->buffer)) {
-		port_refused(tap->port, size);
+		port_refused(tap->port, NULL, size);
 		return;
 	}
 	frame_set(&frame, &rest, tap->buffer + TAP_HEADER_SIZE, size - TAP_HEADER_SIZE);

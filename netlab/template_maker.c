@@ -381,10 +381,11 @@ static void on_transmit(void *opaque, const struct frame *frame)
 	(void)frame;
 }
 
-static void on_refused(void *opaque, enum virtio_net_refusal reason, size_t size)
+static void on_refused(void *opaque, enum virtio_net_refusal reason, const struct frame *frame, size_t size)
 {
 	(void)opaque;
 	(void)reason;
+	(void)frame;
 	(void)size;
 }
 

@@ -65,11 +65,19 @@ static void on_transmit(void *opaque, const struct frame *frame)
 		receive(target, frame);
 }
 
-static void on_refused(void *opaque, enum virtio_net_refusal reason, size_t size)
+static void on_refused(void *opaque, enum virtio_net_refusal reason, const struct frame *frame, size_t size)
 {
-	(void)opaque;
+	struct target *target = opaque;
+	size_t there = frame->header_size;
+
 	stand_in_check(reason <= VIRTIO_NET_OFFLOAD);
 	stand_in_check(reason != VIRTIO_NET_RUNT || size < FRAME_SIZE_MIN);
+	stand_in_check(frame->size == (size < FRAME_SIZE_MAX ? size : FRAME_SIZE_MAX));
+	stand_in_check(!frame_is_offloaded(frame));
+	for (unsigned int i = 0; i < frame->rest_count; i++)
+		there += frame->rest[i].iov_len;
+	stand_in_check(there == size);
+	frame_copy(frame, target->copy, frame->size);
 }
 
 static const struct virtio_net_ops net_ops = {.transmit = on_transmit, .refused = on_refused};

@@ -38,10 +38,18 @@ static void on_transmit(void *opaque, const struct frame *frame)
 	}
 }
 
-static void on_refused(void *opaque, enum virtio_net_refusal reason, size_t size)
+static void on_refused(void *opaque, enum virtio_net_refusal reason, const struct frame *frame, size_t size)
 {
-	(void)size;
-	((struct guest *)opaque)->wire.refused[reason]++;
+	struct guest *guest = opaque;
+	struct wire *wire = &guest->wire;
+
+	frame_copy(frame, wire->frame, frame->size);
+	wire->size = frame->size;
+	wire->offload = frame->offload;
+	wire->refused_size = size;
+	wire->refused[reason]++;
+	if (guest->port)
+		port_refused(guest->port, frame, size);
 }
 
 static const struct virtio_net_ops net_ops = {.transmit = on_transmit, .refused = on_refused};

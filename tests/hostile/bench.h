@@ -44,11 +44,12 @@
 
 /* What a NIC sent.  Belongs to the data plane's thread; read it when the bench is settled. */
 struct wire {
-	uint8_t frame[FRAME_SIZE_MAX]; /* The last one. */
+	uint8_t frame[FRAME_SIZE_MAX]; /* The last one, or what was to be seen of one that was refused. */
 	size_t size;
 	struct frame_offload offload;
 	unsigned int frames;
 	unsigned int refused[VIRTIO_NET_OFFLOAD + 1];
+	size_t refused_size; /* What the last one was to be. */
 	bool answers; /* Gives each frame back to its sender before it returns, as a gateway's answer may come. */
 	/* Posted at the tenth frame to the data plane's loop, which runs it later in the same turn. */
 	loop_function *at_tenth;

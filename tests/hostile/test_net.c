@@ -361,11 +361,17 @@ static void case_20_receive_buffer_shorter_than_header(void **state)
 
 static void case_21_runts(void **state)
 {
-	static const uint8_t frame[FRAME];
+	uint8_t frame[FRAME];
 	struct bench *bench = start(state, 0);
 
-	for (size_t size = 0; size < FRAME_SIZE_MIN; size++)
+	for (size_t i = 0; i < sizeof(frame); i++)
+		frame[i] = (uint8_t)(0x80 + i);
+	for (size_t size = 0; size < FRAME_SIZE_MIN; size++) {
 		net_send(ENEMY(bench), NULL, frame, size);
+		assert_int_equal(ENEMY(bench)->wire.size, size);
+		assert_int_equal(ENEMY(bench)->wire.refused_size, size);
+		assert_memory_equal(ENEMY(bench)->wire.frame, frame, size);
+	}
 	assert_int_equal(ENEMY(bench)->wire.frames, 0);
 	assert_int_equal(ENEMY(bench)->wire.refused[VIRTIO_NET_RUNT], FRAME_SIZE_MIN);
 	net_send(ENEMY(bench), NULL, frame, FRAME_SIZE_MIN);
@@ -392,8 +398,16 @@ static void case_21_giants(void **state)
 
 	send_long(bench, FRAME_SIZE_MAX);
 	assert_int_equal(ENEMY(bench)->wire.size, FRAME_SIZE_MAX);
+	memset(driver_memory(&ENEMY(bench)->nic, driver_buffer(NET_TRANSMIT, 0) + NET_HEADER, FRAME_SIZE_MAX + 1), 0x5a,
+	       FRAME_SIZE_MAX + 1);
 	send_long(bench, FRAME_SIZE_MAX + 1);
+	assert_int_equal(ENEMY(bench)->wire.refused_size, FRAME_SIZE_MAX + 1);
+	assert_int_equal(ENEMY(bench)->wire.size, FRAME_SIZE_MAX);
+	for (size_t i = 0; i < FRAME_SIZE_MAX; i++)
+		assert_int_equal(ENEMY(bench)->wire.frame[i], 0x5a);
 	send_long(bench, 0xa00000);
+	assert_int_equal(ENEMY(bench)->wire.refused_size, 0xa00000);
+	assert_int_equal(ENEMY(bench)->wire.size, FRAME_SIZE_MAX);
 	assert_int_equal(ENEMY(bench)->wire.frames, 1);
 	assert_int_equal(ENEMY(bench)->wire.refused[VIRTIO_NET_OVERSIZED], 2);
 	net_start(ENEMY(bench), 0);
@@ -403,14 +417,20 @@ static void case_21_giants(void **state)
 /* No offload is offered, so a header that asks for one costs its frame, whatever else it says (cases 22 to 24). */
 static void check_refused(void **state, const struct virtio_net_hdr *headers, unsigned int count)
 {
-	static const uint8_t frame[FRAME];
+	uint8_t frame[FRAME];
 	struct bench *bench = start(state, 0);
 
 	for (unsigned int i = 0; i < count; i++) {
 		struct virtio_net_hdr_mrg_rxbuf header = {.hdr = headers[i]};
 
+		memset(frame, 0x40 + (int)i, sizeof(frame));
+
 		net_send(ENEMY(bench), &header, frame, sizeof(frame));
 		assert_int_equal(ENEMY(bench)->wire.refused[VIRTIO_NET_OFFLOAD], i + 1);
+		/* What it was is to be seen, and nothing that it asked for. */
+		assert_int_equal(ENEMY(bench)->wire.size, sizeof(frame));
+		assert_memory_equal(ENEMY(bench)->wire.frame, frame, sizeof(frame));
+		assert_int_equal(ENEMY(bench)->wire.offload.checksum_start, 0);
 	}
 	assert_int_equal(ENEMY(bench)->wire.frames, 0);
 	net_start(ENEMY(bench), 0);

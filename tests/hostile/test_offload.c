@@ -261,6 +261,9 @@ static void expect_refused(void **state, const struct sample *sample, const stru
 		net_send(guest, &header, sample->bytes, SIZE);
 		assert_int_equal(guest->wire.refused[VIRTIO_NET_OFFLOAD], i + 1);
 		assert_int_equal(guest->wire.frames, 0);
+		assert_int_equal(guest->wire.size, SIZE);
+		assert_memory_equal(guest->wire.frame, sample->bytes, SIZE);
+		assert_false(guest->wire.offload.checksum_start || guest->wire.offload.segment_size);
 	}
 	net_start(ENEMY(bench_of(state)), 0);
 	bench_expect_tolerated(bench_of(state));

@@ -544,6 +544,34 @@ static void file_is_changed(void **state)
 	free_contents(contents);
 }
 
+/* What never was on the wire is there with what there is of it. */
+static void refused_frames_have_bytes(void **state)
+{
+	static uint8_t bytes[FRAME_SIZE_MAX];
+	struct fixture *fixture = *state;
+	const struct capture_options options = {.folder = fixture->folder, .has_lab_file = true};
+	struct contents *contents;
+	struct frame frame;
+	struct iovec rest;
+
+	create(fixture, &options);
+	frame_set(&frame, &rest, bytes, 5);
+	capture_refuse(fixture->capture, 0, &frame, 5, 1, fixture->time, DROP_MALFORMED);
+	frame_set(&frame, &rest, bytes, FRAME_SIZE_MAX);
+	capture_refuse(fixture->capture, 0, &frame, 100000, 2, fixture->time, DROP_MALFORMED);
+	capture_refuse(fixture->capture, 0, NULL, 7, 3, fixture->time, DROP_MALFORMED);
+	capture_destroy(fixture->capture);
+	fixture->capture = NULL;
+	contents = read_file(fixture, "lab.pcapng");
+	assert_int_equal(contents->count, 3);
+	assert_int_equal(contents->captured[0], 5);
+	assert_string_equal(contents->comments[0], "netlab: drop=malformed size=5");
+	assert_int_equal(contents->captured[1], FRAME_SIZE_MAX);
+	assert_string_equal(contents->comments[1], "netlab: drop=malformed size=100000");
+	assert_int_equal(contents->captured[2], 0);
+	free_contents(contents);
+}
+
 /* Statistics as they are in a file. */
 struct statistics {
 	size_t counts[2]; /* Blocks of each interface, and what the last one of it says. */
@@ -750,6 +778,7 @@ int main(void)
 		test(events_are_comments),
 		test_file(file_is_rotated),
 		test_file(file_is_changed),
+		test_file(refused_frames_have_bytes),
 		test_file(statistics_are_renewed),
 		test_file(statistics_have_losses),
 		test_file(last_event_is_told),

@@ -318,7 +318,7 @@ static void send_frames(struct lab *lab)
 		if (choose(lab, 20) == 0)
 			transmit(station, choose(lab, 14)); /* Too short. */
 		else if (choose(lab, 20) == 0)
-			port_refused(station->port, choose(lab, 100000));
+			port_refused(station->port, NULL, choose(lab, 100000));
 		else
 			transmit(station, 14 + choose(lab, choose(lab, 30) ? 1500 : 65000));
 		if (choose(lab, 30) == 0) {

@@ -392,7 +392,7 @@ static void malformed_frames_are_refused(void **state)
 	port_transmit(a->port, &frame);
 	frame.size = SIZE_MAX;
 	port_transmit(a->port, &frame);
-	port_refused(a->port, 5);
+	port_refused(a->port, NULL, 5);
 	assert_int_equal(dropped(a, DROP_MALFORMED), 4);
 	assert_int_equal(counters_of(a).transmitted_frames, 0);
 	assert_int_equal(b->frames, 0);

@@ -58,12 +58,12 @@ static void on_transmit(void *opaque, const struct frame *frame)
 	port_transmit(guest->port, frame);
 }
 
-static void on_refused(void *opaque, enum virtio_net_refusal reason, size_t size)
+static void on_refused(void *opaque, enum virtio_net_refusal reason, const struct frame *frame, size_t size)
 {
 	struct guest *guest = opaque;
 
 	(void)reason;
-	port_refused(guest->port, size);
+	port_refused(guest->port, frame, size);
 }
 
 static enum port_result deliver(void *opaque, const struct frame *frame)

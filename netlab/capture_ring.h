@@ -48,8 +48,8 @@ void capture_ring_announce(struct capture_ring *ring);
 /* In the handler of a fault, any thread: the same if the fault is the producer's.  Else it will announce by itself. */
 void capture_ring_announce_last(struct capture_ring *ring);
 
-/* Any thread, after the producer's last call; announces what it has committed.  The consumer's capture_ring_wait() returns false after the
- * last record. */
+/* Any thread, after the producer's last call; announces what it has committed.  The consumer's capture_ring_wait()
+ * says so after the last record. */
 void capture_ring_close(struct capture_ring *ring);
 
 /* Consumer.  Returns the oldest record and sets '*size', or returns NULL when there is none.  It is the

@@ -12,17 +12,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "core/loop.h"
-#include "netlab/capture.h"
 #include "netlab/dataplane.h"
 #include "netlab/impairment.h"
-#include "netlab/pcapng_reader.h"
 #include "netlab/port_rules.h"
 #include "netlab/wire.h"
+#include "recording.h"
 #include "tcp_frame.h"
 
 #define LABS 60
@@ -45,10 +43,9 @@ struct station {
 };
 
 struct lab {
-	char folder[64];
 	uint64_t random;
 	struct dataplane *dataplane;
-	struct capture *capture;
+	struct recording recording;
 	struct network *networks[NETWORKS_MAX];
 	struct station stations[PORTS_MAX];
 	unsigned int port_count, network_count;
@@ -185,15 +182,8 @@ static void join_ports(struct lab *lab)
 
 static void make_lab(struct lab *lab, uint64_t seed)
 {
-	const struct capture_options options = {.folder = lab->folder, .has_lab_file = true, .snap_len = 100};
-
 	*lab = (struct lab){.random = seed * 2 + 1, .answers_left = ANSWERS};
-	snprintf(lab->folder, sizeof(lab->folder), "/tmp/test-conservation-XXXXXX");
-	assert_non_null(mkdtemp(lab->folder));
 	lab->dataplane = dataplane_create(NULL);
-	lab->capture = capture_create(&options, NULL);
-	assert_non_null(lab->capture);
-	dataplane_set_capture(lab->dataplane, lab->capture);
 	lab->is_impaired = choose(lab, 2);
 	lab->port_count = 2 + choose(lab, PORTS_MAX - 1);
 	lab->network_count = 1 + choose(lab, NETWORKS_MAX);
@@ -207,10 +197,7 @@ static void make_lab(struct lab *lab, uint64_t seed)
 	}
 	add_ports(lab);
 	join_ports(lab);
-	/* Adds the ports to the capture.  Frames are sent by this thread. */
-	assert_int_equal(dataplane_start(lab->dataplane, NULL), 0);
-	dataplane_stop(lab->dataplane);
-	loop_adopt(dataplane_loop(lab->dataplane));
+	recording_begin(&lab->recording, lab->dataplane, 100);
 }
 
 /* A link loses its carrier or has it again, or a direction is cut or mended. */
@@ -435,18 +422,16 @@ static void check_wires(const struct lab *lab)
 	}
 }
 
-static void read_capture(const struct lab *lab, const char *path)
+static void read_capture(const struct lab *lab)
 {
 	struct seen seen[PORTS_MAX] = {0};
 	struct fate *fates = calloc(IDS_MAX, sizeof(*fates));
-	FILE *stream = fopen(path, "r");
-	struct pcapng_reader *reader = pcapng_reader_create(stream);
 	struct pcapng_reader_packet packet;
 	uint64_t last = 0, before = 0;
 	unsigned int port;
 	int result;
 
-	while ((result = pcapng_reader_next(reader, &packet)) == 1) {
+	while ((result = pcapng_reader_next(lab->recording.reader, &packet)) == 1) {
 		assert_true(packet.time >= before && packet.id < IDS_MAX);
 		before = packet.time;
 		last = packet.id > last ? packet.id : last;
@@ -457,31 +442,25 @@ static void read_capture(const struct lab *lab, const char *path)
 	check_fates(lab, fates, last);
 	for (unsigned int i = 0; i < lab->port_count; i++)
 		check_port(&lab->stations[i], &seen[i]);
-	pcapng_reader_destroy(reader);
-	fclose(stream);
 	free(fates);
 }
 
 static void conserve(uint64_t seed, unsigned int flaps, unsigned int impairments)
 {
 	struct lab lab = {0};
-	char path[96];
 
 	make_lab(&lab, seed);
 	lab.flaps = flaps;
 	lab.impairments = impairments;
 	send_frames(&lab);
-	snprintf(path, sizeof(path), "%s", capture_lab_path(lab.capture));
 	for (unsigned int i = 0; i < lab.port_count; i++)
-		lab.stations[i].lost = capture_lost(lab.capture, (int)i);
+		lab.stations[i].lost = capture_lost(lab.recording.capture, (int)i);
 	/* The counters are looked at afterwards. */
-	dataplane_set_capture(lab.dataplane, NULL);
-	capture_destroy(lab.capture);
-	read_capture(&lab, path);
+	recording_end(&lab.recording);
+	read_capture(&lab);
+	recording_release(&lab.recording);
 	check_wires(&lab);
 	dataplane_destroy(lab.dataplane);
-	unlink(path);
-	rmdir(lab.folder);
 }
 
 static uint64_t first_seed(void)

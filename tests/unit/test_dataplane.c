@@ -14,125 +14,7 @@
 #include "netlab/dataplane.h"
 
 #define PORTS 4
-#define KEPT 64
-
-static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-/* Stands for a NIC: keeps the first bytes of what it is given. */
-struct station {
-	struct port *port;
-	enum port_result result;
-	unsigned int frames, flushes;
-	size_t sizes[KEPT];
-	uint8_t heads[KEPT][FRAME_HEADER_SIZE];
-	size_t answer_size;   /* When not 0, it answers each frame by one of this size ... */
-	unsigned int answers; /* ... so many times. */
-	uint8_t address[6];
-};
-
-struct fixture {
-	struct dataplane *dataplane;
-	struct network *network;
-	struct station stations[PORTS];
-};
-
-static void transmit(struct station *station, const uint8_t *destination, size_t size);
-
-static enum port_result deliver(void *opaque, const struct frame *frame)
-{
-	struct station *station = opaque;
-
-	if (station->result != PORT_DELIVERED)
-		return station->result;
-	if (station->frames < KEPT) {
-		station->sizes[station->frames] = frame->size;
-		memcpy(station->heads[station->frames], frame->header, frame->header_size);
-	}
-	station->frames++;
-	if (station->answers > 0) {
-		station->answers--;
-		transmit(station, broadcast, station->answer_size);
-	}
-	return PORT_DELIVERED;
-}
-
-static void flush(void *opaque)
-{
-	struct station *station = opaque;
-
-	station->flushes++;
-}
-
-static const struct port_ops ops = {.deliver = deliver, .flush = flush};
-
-/* Sends a frame whose bytes after the addresses count up from its size. */
-static void transmit(struct station *station, const uint8_t *destination, size_t size)
-{
-	uint8_t *bytes = malloc(size);
-	struct frame frame = {.size = size};
-	struct iovec rest[2];
-
-	assert_non_null(bytes);
-	for (size_t i = 0; i < size; i++)
-		bytes[i] = (uint8_t)(size + i);
-	memcpy(bytes, destination, 6);
-	memcpy(bytes + 6, station->address, 6);
-	frame.header_size = size < FRAME_HEADER_SIZE ? size : FRAME_HEADER_SIZE;
-	memcpy(frame.header, bytes, frame.header_size);
-	rest[0].iov_base = bytes + frame.header_size;
-	rest[0].iov_len = (size - frame.header_size) / 2;
-	rest[1].iov_base = bytes + frame.header_size + rest[0].iov_len;
-	rest[1].iov_len = size - frame.header_size - rest[0].iov_len;
-	frame.rest = rest;
-	frame.rest_count = 2;
-	port_transmit(station->port, &frame);
-	free(bytes);
-}
-
-static struct port_counters counters_of(const struct station *station)
-{
-	struct port_counters counters;
-
-	port_read_counters(station->port, &counters);
-	return counters;
-}
-
-static uint64_t dropped(const struct station *station, enum drop_reason reason)
-{
-	return counters_of(station).dropped[reason];
-}
-
-static void set_up(struct fixture *fixture)
-{
-	static const char *const names[PORTS] = {"h1:eth0", "h2:eth0", "h3:eth0", "h4:eth0"};
-
-	memset(fixture, 0, sizeof(*fixture));
-	fixture->dataplane = dataplane_create(NULL);
-	assert_non_null(fixture->dataplane);
-	for (int i = 0; i < PORTS; i++) {
-		struct station *station = &fixture->stations[i];
-
-		memcpy(station->address, (const uint8_t[]){0x52, 0x54, 0, 0, 0, (uint8_t)(i + 1)}, 6);
-		station->port = dataplane_add_port(fixture->dataplane, names[i]);
-		assert_non_null(station->port);
-		port_plug(station->port, &ops, station);
-	}
-}
-
-static void set_up_link(struct fixture *fixture)
-{
-	set_up(fixture);
-	port_join_port(fixture->stations[0].port, fixture->stations[1].port);
-}
-
-static void set_up_network(struct fixture *fixture)
-{
-	set_up(fixture);
-	fixture->network = dataplane_add_network(fixture->dataplane, "lan", 64, 300);
-	assert_non_null(fixture->network);
-	for (int i = 0; i < PORTS; i++)
-		port_join_network(fixture->stations[i].port, fixture->network);
-}
+#include "stations.h"
 
 static void link_passes_frames_both_ways(void **state)
 {
@@ -144,12 +26,12 @@ static void link_passes_frames_both_ways(void **state)
 	transmit(a, b->address, 60);
 	transmit(b, a->address, 1514);
 	assert_int_equal(b->frames, 1);
-	assert_int_equal(b->sizes[0], 60);
-	assert_memory_equal(b->heads[0], b->address, 6);
-	assert_memory_equal(b->heads[0] + 6, a->address, 6);
-	assert_int_equal(b->heads[0][59], (uint8_t)(60 + 59));
+	assert_int_equal(b->size, 60);
+	assert_memory_equal(b->bytes, b->address, 6);
+	assert_memory_equal(b->bytes + 6, a->address, 6);
+	assert_int_equal(b->bytes[59], byte_of(60, 59));
 	assert_int_equal(a->frames, 1);
-	assert_int_equal(a->sizes[0], 1514);
+	assert_int_equal(a->size, 1514);
 	assert_int_equal(counters_of(a).transmitted_frames, 1);
 	assert_int_equal(counters_of(a).transmitted_bytes, 60);
 	assert_int_equal(counters_of(a).received_frames, 1);
@@ -178,8 +60,8 @@ static void link_passes_what_a_bridge_would_not(void **state)
 	transmit(a, b->address, FRAME_SIZE_MIN);
 	transmit(a, b->address, FRAME_SIZE_MAX);
 	assert_int_equal(b->frames, 16 + 5);
-	assert_int_equal(b->sizes[b->frames - 2], FRAME_SIZE_MIN);
-	assert_int_equal(b->sizes[b->frames - 1], FRAME_SIZE_MAX);
+	assert_int_equal(b->size_before, FRAME_SIZE_MIN);
+	assert_int_equal(b->size, FRAME_SIZE_MAX);
 	dataplane_destroy(fixture.dataplane);
 }
 
@@ -328,7 +210,7 @@ static void unplugged_port_drops_and_is_forgotten(void **state)
 	assert_int_equal(stations[1].frames, 0);
 	assert_int_equal(dropped(&stations[1], DROP_NOT_READY), 1);
 	assert_int_equal(stations[2].frames, 2); /* Flooded again. */
-	port_plug(stations[1].port, &ops, &stations[1]);
+	plug(&stations[1]);
 	transmit(&stations[0], stations[1].address, 60);
 	assert_int_equal(stations[1].frames, 1);
 	dataplane_destroy(fixture.dataplane);
@@ -369,9 +251,9 @@ static void what_was_unplugged_is_not_flushed(void **state)
 	dataplane_end_turn(fixture.dataplane);
 	assert_int_equal(b->flushes, 0);
 	/* Replaced in the turn: only the new one is flushed, and only for what is its own. */
-	port_plug(b->port, &ops, b);
+	plug(b);
 	transmit(a, b->address, 60);
-	port_plug(b->port, &ops, c);
+	port_plug(b->port, &station_ops, c);
 	transmit(a, b->address, 60);
 	dataplane_end_turn(fixture.dataplane);
 	assert_int_equal(b->flushes, 0);
@@ -399,6 +281,17 @@ static void malformed_frames_are_refused(void **state)
 	dataplane_destroy(fixture.dataplane);
 }
 
+static void answer(struct station *station)
+{
+	transmit(station, broadcast, 200);
+}
+
+static void answer_once(struct station *station)
+{
+	station->hears = NULL;
+	answer(station);
+}
+
 /* The second station answers a broadcast before the third has seen it, or so it wants. */
 static void answers_come_after_their_question(void **state)
 {
@@ -407,14 +300,13 @@ static void answers_come_after_their_question(void **state)
 
 	(void)state;
 	set_up_network(&fixture);
-	stations[1].answers = 1;
-	stations[1].answer_size = 200;
+	stations[1].hears = answer_once;
 	transmit(&stations[0], broadcast, 100);
 	assert_int_equal(stations[2].frames, 2);
-	assert_int_equal(stations[2].sizes[0], 100);
-	assert_int_equal(stations[2].sizes[1], 200);
-	assert_memory_equal(stations[2].heads[1] + 6, stations[1].address, 6);
-	assert_int_equal(stations[2].heads[1][63], (uint8_t)(200 + 63));
+	assert_int_equal(stations[2].size_before, 100);
+	assert_int_equal(stations[2].size, 200);
+	assert_memory_equal(stations[2].bytes + 6, stations[1].address, 6);
+	assert_int_equal(stations[2].bytes[63], byte_of(200, 63));
 	assert_int_equal(stations[0].frames, 1);
 	dataplane_destroy(fixture.dataplane);
 }
@@ -426,8 +318,7 @@ static void endless_answers_end(void **state)
 
 	(void)state;
 	set_up_link(&fixture);
-	a->answers = b->answers = 1000000;
-	a->answer_size = b->answer_size = 60;
+	a->hears = b->hears = answer;
 	transmit(a, b->address, 60);
 	assert_int_equal(a->frames + b->frames, 1 + PORT_ANSWERS_MAX);
 	assert_int_equal(dropped(a, DROP_QUEUE_FULL) + dropped(b, DROP_QUEUE_FULL), 1);
@@ -559,7 +450,7 @@ static void join_all(void *opaque)
 
 	for (int i = 0; i < 2; i++) {
 		port_join_network(fixture->stations[i].port, fixture->network);
-		port_plug(fixture->stations[i].port, &ops, &fixture->stations[i]);
+		plug(&fixture->stations[i]);
 	}
 }
 
@@ -607,16 +498,13 @@ static void building_goes_on_while_it_runs(void **state)
 static void nothing_moves_while_it_is_held(void **state)
 {
 	struct fixture fixture;
-	struct port_counters counters;
 
 	(void)state;
-	set_up(&fixture);
-	port_join_port(fixture.stations[0].port, fixture.stations[1].port);
+	set_up_link(&fixture);
 	dataplane_hold(fixture.dataplane, true);
 	transmit(&fixture.stations[0], broadcast, 60);
 	assert_int_equal(fixture.stations[1].frames, 0);
-	port_read_counters(fixture.stations[0].port, &counters);
-	assert_int_equal(counters.dropped[DROP_NOT_READY], 1);
+	assert_int_equal(dropped(&fixture.stations[0], DROP_NOT_READY), 1);
 	dataplane_hold(fixture.dataplane, false);
 	transmit(&fixture.stations[0], broadcast, 60);
 	assert_int_equal(fixture.stations[1].frames, 1);

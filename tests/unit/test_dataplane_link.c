@@ -14,98 +14,18 @@
 #include "tests/state_bytes.h"
 
 #define PORTS 3
-
-/* Stands for a NIC. */
-struct station {
-	struct port *port;
-	unsigned int frames, told;
-	bool is_up; /* As it was told last. */
-};
-
-struct fixture {
-	struct dataplane *dataplane;
-	struct network *network;
-	struct station stations[PORTS];
-};
-
-static enum port_result deliver(void *opaque, const struct frame *frame)
-{
-	struct station *station = opaque;
-
-	(void)frame;
-	station->frames++;
-	return PORT_DELIVERED;
-}
-
-static void set_carrier(void *opaque, bool is_up)
-{
-	struct station *station = opaque;
-
-	station->told++;
-	station->is_up = is_up;
-}
-
-static const struct port_ops ops = {.deliver = deliver, .set_carrier = set_carrier};
-
-/* As a device is made: with carrier. */
-static void plug(struct station *station)
-{
-	station->told = 0;
-	station->is_up = true;
-	port_plug(station->port, &ops, station);
-}
-
-static void set_up(struct fixture *fixture)
-{
-	static const char *const names[PORTS] = {"h1:eth0", "h2:eth0", "h3:eth0"};
-
-	*fixture = (struct fixture){.dataplane = dataplane_create(NULL)};
-	assert_non_null(fixture->dataplane);
-	for (int i = 0; i < PORTS; i++) {
-		fixture->stations[i].port = dataplane_add_port(fixture->dataplane, names[i]);
-		assert_non_null(fixture->stations[i].port);
-		plug(&fixture->stations[i]);
-	}
-}
-
-static void set_up_link(struct fixture *fixture)
-{
-	set_up(fixture);
-	port_join_port(fixture->stations[0].port, fixture->stations[1].port);
-}
-
-static void set_up_network(struct fixture *fixture)
-{
-	set_up(fixture);
-	fixture->network = dataplane_add_network(fixture->dataplane, "lan", 64, 300);
-	assert_non_null(fixture->network);
-	for (int i = 0; i < PORTS; i++)
-		port_join_network(fixture->stations[i].port, fixture->network);
-}
+#include "stations.h"
 
 /* From one station to another, or to all. */
-static void transmit(struct fixture *fixture, int from, int to)
+static void pass(struct fixture *fixture, int from, int to)
 {
-	struct frame frame = {.header_size = 60, .size = 60};
-
-	memset(frame.header, 0, sizeof(frame.header));
-	if (to < 0)
-		memset(frame.header, 0xff, 6);
-	else
-		frame.header[5] = (uint8_t)(to + 1);
-	frame.header[11] = (uint8_t)(from + 1);
-	frame.header[0] |= to < 0 ? 0 : 0x52;
-	frame.header[6] = 0x52;
-	port_transmit(fixture->stations[from].port, &frame);
+	transmit(&fixture->stations[from], to < 0 ? broadcast : fixture->stations[to].address, 60);
 }
 
 /* Frames that found the link down at this port. */
 static uint64_t died(const struct fixture *fixture, int station)
 {
-	struct port_counters counters;
-
-	port_read_counters(fixture->stations[station].port, &counters);
-	return counters.dropped[DROP_LINK_DOWN];
+	return dropped(&fixture->stations[station], DROP_LINK_DOWN);
 }
 
 static void expect_frames(const struct fixture *fixture, unsigned int h1, unsigned int h2, unsigned int h3)
@@ -117,7 +37,6 @@ static void expect_frames(const struct fixture *fixture, unsigned int h1, unsign
 
 static void both_ends_of_a_link_lose_carrier(void **state)
 {
-	struct port_counters counters;
 	struct fixture fixture;
 
 	(void)state;
@@ -129,17 +48,16 @@ static void both_ends_of_a_link_lose_carrier(void **state)
 		assert_int_equal(fixture.stations[i].told, 1);
 		assert_false(fixture.stations[i].is_up);
 	}
-	transmit(&fixture, 0, 1);
-	transmit(&fixture, 1, 0);
+	pass(&fixture, 0, 1);
+	pass(&fixture, 1, 0);
 	expect_frames(&fixture, 0, 0, 0);
 	assert_int_equal(died(&fixture, 0), 1);
 	assert_int_equal(died(&fixture, 1), 1);
-	port_read_counters(fixture.stations[0].port, &counters);
-	assert_int_equal(counters.transmitted_frames, 1);
+	assert_int_equal(counters_of(&fixture.stations[0]).transmitted_frames, 1);
 	port_set_carrier(fixture.stations[0].port, true);
 	assert_true(fixture.stations[0].is_up && fixture.stations[1].is_up);
-	transmit(&fixture, 0, 1);
-	transmit(&fixture, 1, 0);
+	pass(&fixture, 0, 1);
+	pass(&fixture, 1, 0);
 	expect_frames(&fixture, 1, 1, 0);
 	dataplane_destroy(fixture.dataplane);
 }
@@ -166,25 +84,25 @@ static void on_a_network_one_port_loses_carrier(void **state)
 	(void)state;
 	set_up_network(&fixture);
 	for (int i = 0; i < PORTS; i++)
-		transmit(&fixture, i, i == 2 ? 1 : 2);
+		pass(&fixture, i, i == 2 ? 1 : 2);
 	assert_int_equal(network_mac_count(fixture.network), 3);
 	for (int i = 0; i < PORTS; i++)
 		fixture.stations[i].frames = 0;
 	port_set_carrier(fixture.stations[1].port, false);
 	assert_true(port_has_carrier(fixture.stations[0].port) && port_has_carrier(fixture.stations[2].port));
 	assert_int_equal(network_mac_count(fixture.network), 2);
-	transmit(&fixture, 1, 0); /* Dies where it came from, and is not learnt from. */
+	pass(&fixture, 1, 0); /* Dies where it came from, and is not learnt from. */
 	assert_int_equal(network_mac_count(fixture.network), 2);
 	assert_int_equal(died(&fixture, 1), 1);
-	transmit(&fixture, 0, 1); /* Is flooded: dies where it came to, at that port. */
+	pass(&fixture, 0, 1); /* Is flooded: dies where it came to, at that port. */
 	expect_frames(&fixture, 0, 0, 1);
 	assert_int_equal(died(&fixture, 1), 2);
-	transmit(&fixture, 0, -1);
+	pass(&fixture, 0, -1);
 	expect_frames(&fixture, 0, 0, 2);
 	assert_int_equal(died(&fixture, 1), 3);
 	assert_int_equal(died(&fixture, 0), 0);
 	port_set_carrier(fixture.stations[1].port, true);
-	transmit(&fixture, 0, 1);
+	pass(&fixture, 0, 1);
 	expect_frames(&fixture, 0, 1, 3);
 	dataplane_destroy(fixture.dataplane);
 }
@@ -199,14 +117,14 @@ static void a_cut_is_of_one_direction(void **state)
 	port = fixture.stations[0].port;
 	port_cut(port, PORT_SENDS, true);
 	assert_true(port_is_cut(port, PORT_SENDS) && !port_is_cut(port, PORT_RECEIVES) && port_has_carrier(port));
-	transmit(&fixture, 0, 1);
-	transmit(&fixture, 1, 0);
+	pass(&fixture, 0, 1);
+	pass(&fixture, 1, 0);
 	expect_frames(&fixture, 1, 0, 0);
 	assert_int_equal(died(&fixture, 0), 1);
 	port_cut(port, PORT_SENDS, false);
 	port_cut(port, PORT_RECEIVES, true);
-	transmit(&fixture, 0, 1);
-	transmit(&fixture, 1, 0);
+	pass(&fixture, 0, 1);
+	pass(&fixture, 1, 0);
 	expect_frames(&fixture, 1, 1, 0);
 	assert_int_equal(died(&fixture, 0), 2); /* It came that far. */
 	assert_int_equal(died(&fixture, 1), 0);

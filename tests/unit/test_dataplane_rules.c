@@ -12,81 +12,11 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 
-#include "core/loop.h"
 #include "netlab/dataplane.h"
 #include "netlab/port_rules.h"
 
 #define PORTS 5
-#define SIZE_MAX_HERE 2048
-#define UNTAGGED 0x10000u /* In place of a tag: none. */
-
-static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-/* Stands for a NIC: keeps the last frame it was given. */
-struct station {
-	struct port *port;
-	uint8_t address[6];
-	unsigned int frames;
-	size_t size;
-	uint8_t bytes[SIZE_MAX_HERE];
-};
-
-struct fixture {
-	struct dataplane *dataplane;
-	struct network *network;
-	struct station stations[PORTS];
-};
-
-static enum port_result deliver(void *opaque, const struct frame *frame)
-{
-	struct station *station = opaque;
-
-	assert_true(frame->size >= FRAME_SIZE_MIN && frame->size <= FRAME_SIZE_MAX);
-	station->frames++;
-	station->size = frame->size;
-	memset(station->bytes, 0, sizeof(station->bytes));
-	frame_copy(frame, station->bytes, frame->size < SIZE_MAX_HERE ? frame->size : SIZE_MAX_HERE);
-	return PORT_DELIVERED;
-}
-
-static const struct port_ops ops = {.deliver = deliver};
-
-/* The bytes after the header are where a guest's memory would be. */
-static void transmit_bytes(struct station *station, const uint8_t *bytes, size_t size)
-{
-	struct frame frame = {.size = size, .header_size = size < FRAME_HEADER_SIZE ? size : FRAME_HEADER_SIZE};
-	struct iovec rest = {(void *)(uintptr_t)(bytes + frame.header_size), size - frame.header_size};
-
-	memcpy(frame.header, bytes, frame.header_size);
-	frame.rest = &rest;
-	frame.rest_count = rest.iov_len > 0;
-	port_transmit(station->port, &frame);
-}
-
-/* A frame of 'size' bytes, with a tag of that control information unless that is UNTAGGED. */
-static void transmit(struct station *station, const uint8_t *destination, unsigned int control, size_t size)
-{
-	const uint8_t tag[] = {0x81, 0, (uint8_t)(control >> 8), (uint8_t)control};
-	uint8_t *bytes = malloc(size);
-
-	assert_non_null(bytes);
-	for (size_t i = 0; i < size; i++)
-		bytes[i] = (uint8_t)(i * 7 + 1);
-	memcpy(bytes, destination, 6);
-	memcpy(bytes + 6, station->address, 6);
-	if (control != UNTAGGED)
-		memcpy(bytes + 12, tag, sizeof(tag));
-	transmit_bytes(station, bytes, size);
-	free(bytes);
-}
-
-static uint64_t dropped(const struct station *station, enum drop_reason reason)
-{
-	struct port_counters counters;
-
-	port_read_counters(station->port, &counters);
-	return counters.dropped[reason];
-}
+#include "stations.h"
 
 /* Which stations have been given a frame since the last time, "0134"; 'text' has PORTS + 1 bytes. */
 static const char *reached(struct fixture *fixture, char *text)
@@ -125,31 +55,12 @@ static void set_rules(struct station *station, uint16_t vlan, uint16_t first, ui
 	port_set_rules(station->port, &rules);
 }
 
-static void set_up(struct fixture *fixture)
-{
-	static const char *const names[PORTS] = {"h0:eth0", "h1:eth0", "h2:eth0", "h3:eth0", "h4:eth0"};
-
-	memset(fixture, 0, sizeof(*fixture));
-	fixture->dataplane = dataplane_create(NULL);
-	fixture->network = dataplane_add_network(fixture->dataplane, "lan", 64, 300);
-	assert_non_null(fixture->network);
-	for (int i = 0; i < PORTS; i++) {
-		struct station *station = &fixture->stations[i];
-
-		memcpy(station->address, (const uint8_t[]){0x52, 0x54, 0, 0, 0, (uint8_t)(i + 1)}, 6);
-		station->port = dataplane_add_port(fixture->dataplane, names[i]);
-		assert_non_null(station->port);
-		port_plug(station->port, &ops, station);
-		port_join_network(station->port, fixture->network);
-	}
-}
-
 /* 0 and 1 in VLAN 10, 2 in VLAN 20, 3 a trunk of both, 4 a trunk of all with 1 as the VLAN without tags. */
 static void set_up_vlans(struct fixture *fixture)
 {
 	const struct network_options options = {.has_vlans = true};
 
-	set_up(fixture);
+	set_up_network(fixture);
 	network_set_options(fixture->network, &options);
 	set_rules(&fixture->stations[0], 10, 0, 0);
 	set_rules(&fixture->stations[1], 10, 0, 0);
@@ -163,11 +74,11 @@ static void network_without_vlans_passes_tags(void **state)
 	struct fixture fixture;
 
 	(void)state;
-	set_up(&fixture);
-	transmit(&fixture.stations[0], broadcast, 10, 60);
+	set_up_network(&fixture);
+	transmit_tagged(&fixture.stations[0], broadcast, 10, 60);
 	expect_reached(&fixture, "1234");
 	assert_int_equal(tag_of(&fixture.stations[1]), 10);
-	transmit(&fixture.stations[0], broadcast, 4095, 60);
+	transmit_tagged(&fixture.stations[0], broadcast, 4095, 60);
 	expect_reached(&fixture, "1234");
 	assert_int_equal(tag_of(&fixture.stations[4]), 4095);
 	dataplane_destroy(fixture.dataplane);
@@ -180,19 +91,19 @@ static void frames_stay_in_their_vlan(void **state)
 
 	(void)state;
 	set_up_vlans(&fixture);
-	transmit(&stations[0], broadcast, UNTAGGED, 60);
+	transmit(&stations[0], broadcast, 60);
 	expect_reached(&fixture, "134");
 	assert_int_equal(tag_of(&stations[1]), UNTAGGED);
 	assert_int_equal(tag_of(&stations[3]), 10);
 	assert_int_equal(tag_of(&stations[4]), 10);
-	transmit(&stations[2], broadcast, UNTAGGED, 60);
+	transmit(&stations[2], broadcast, 60);
 	expect_reached(&fixture, "34");
 	assert_int_equal(tag_of(&stations[3]), 20);
 	/* VLAN 1 is on the last port alone. */
-	transmit(&stations[4], broadcast, UNTAGGED, 60);
+	transmit(&stations[4], broadcast, 60);
 	expect_reached(&fixture, "");
 	assert_int_equal(dropped(&stations[4], DROP_NO_DESTINATION), 1);
-	transmit(&stations[4], broadcast, 15, 60);
+	transmit_tagged(&stations[4], broadcast, 15, 60);
 	expect_reached(&fixture, "3");
 	assert_int_equal(tag_of(&stations[3]), 15);
 	dataplane_destroy(fixture.dataplane);
@@ -210,23 +121,23 @@ static void tags_come_and_go_and_nothing_else(void **state)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		size_t size = sizes[i];
 
-		transmit(&stations[3], broadcast, 0xf00a, size); /* Priority 7, drop eligible. */
+		transmit_tagged(&stations[3], broadcast, 0xf00a, size); /* Priority 7, drop eligible. */
 		assert_int_equal(stations[0].size, size - 4);
 		assert_memory_equal(stations[0].bytes, broadcast, 6);
 		assert_memory_equal(stations[0].bytes + 6, stations[3].address, 6);
 		assert_int_equal(stations[4].size, size);
 		assert_int_equal(tag_of(&stations[4]), 0xf00a);
 		for (size_t at = 16; at < size; at++) {
-			assert_int_equal(stations[0].bytes[at - 4], (uint8_t)(at * 7 + 1));
-			assert_int_equal(stations[4].bytes[at], (uint8_t)(at * 7 + 1));
+			assert_int_equal(stations[0].bytes[at - 4], byte_of(size, at));
+			assert_int_equal(stations[4].bytes[at], byte_of(size, at));
 		}
-		transmit(&stations[0], broadcast, UNTAGGED, size);
+		transmit(&stations[0], broadcast, size);
 		assert_int_equal(stations[1].size, size);
 		assert_int_equal(stations[4].size, size + 4);
 		assert_int_equal(tag_of(&stations[4]), 10);
 		for (size_t at = 12; at < size; at++) {
-			assert_int_equal(stations[1].bytes[at], (uint8_t)(at * 7 + 1));
-			assert_int_equal(stations[4].bytes[at + 4], (uint8_t)(at * 7 + 1));
+			assert_int_equal(stations[1].bytes[at], byte_of(size, at));
+			assert_int_equal(stations[4].bytes[at + 4], byte_of(size, at));
 		}
 	}
 	dataplane_destroy(fixture.dataplane);
@@ -239,13 +150,13 @@ static void tag_without_vlan_is_priority_alone(void **state)
 
 	(void)state;
 	set_up_vlans(&fixture);
-	transmit(&stations[0], broadcast, 0xa000, 60);
+	transmit_tagged(&stations[0], broadcast, 0xa000, 60);
 	expect_reached(&fixture, "134");
 	assert_int_equal(tag_of(&stations[1]), UNTAGGED);
 	assert_int_equal(stations[1].size, 56);
 	assert_int_equal(tag_of(&stations[3]), 0xa00a);
 	assert_int_equal(stations[3].size, 60);
-	transmit(&stations[3], broadcast, 0xa000, 60); /* A trunk without a VLAN for it. */
+	transmit_tagged(&stations[3], broadcast, 0xa000, 60); /* A trunk without a VLAN for it. */
 	expect_reached(&fixture, "");
 	assert_int_equal(dropped(&stations[3], DROP_VLAN), 1);
 	dataplane_destroy(fixture.dataplane);
@@ -259,22 +170,22 @@ static void frames_of_other_vlans_do_not_come_in(void **state)
 
 	(void)state;
 	set_up_vlans(&fixture);
-	transmit(&stations[0], broadcast, 20, 60);
-	transmit(&stations[0], broadcast, 1, 60);
-	transmit(&stations[0], broadcast, 4095, 60);
+	transmit_tagged(&stations[0], broadcast, 20, 60);
+	transmit_tagged(&stations[0], broadcast, 1, 60);
+	transmit_tagged(&stations[0], broadcast, 4095, 60);
 	transmit_bytes(&stations[0], cut_short, sizeof(cut_short));
 	transmit_bytes(&stations[0], cut_short, 14);
 	assert_int_equal(dropped(&stations[0], DROP_VLAN), 5);
-	transmit(&stations[3], broadcast, 9, 60);
-	transmit(&stations[3], broadcast, 21, 60);
-	transmit(&stations[3], broadcast, UNTAGGED, 60);
+	transmit_tagged(&stations[3], broadcast, 9, 60);
+	transmit_tagged(&stations[3], broadcast, 21, 60);
+	transmit(&stations[3], broadcast, 60);
 	assert_int_equal(dropped(&stations[3], DROP_VLAN), 3);
-	transmit(&stations[4], broadcast, 4095, 60);
+	transmit_tagged(&stations[4], broadcast, 4095, 60);
 	assert_int_equal(dropped(&stations[4], DROP_VLAN), 1);
 	expect_reached(&fixture, "");
 	assert_int_equal(network_mac_count(fixture.network), 0);
 	/* Its own VLAN may be in a tag. */
-	transmit(&stations[0], broadcast, 10, 60);
+	transmit_tagged(&stations[0], broadcast, 10, 60);
 	expect_reached(&fixture, "134");
 	assert_int_equal(tag_of(&stations[1]), UNTAGGED);
 	dataplane_destroy(fixture.dataplane);
@@ -308,10 +219,10 @@ static void longest_frame_has_no_room_for_a_tag(void **state)
 
 	(void)state;
 	set_up_vlans(&fixture);
-	transmit(&stations[0], broadcast, UNTAGGED, FRAME_SIZE_MAX);
+	transmit(&stations[0], broadcast, FRAME_SIZE_MAX);
 	expect_reached(&fixture, "1");
 	assert_int_equal(dropped(&stations[3], DROP_TOO_LONG), 1);
-	transmit(&stations[0], broadcast, UNTAGGED, FRAME_SIZE_MAX - 4);
+	transmit(&stations[0], broadcast, FRAME_SIZE_MAX - 4);
 	expect_reached(&fixture, "134");
 	dataplane_destroy(fixture.dataplane);
 }
@@ -324,21 +235,21 @@ static void each_vlan_learns_for_itself(void **state)
 	(void)state;
 	set_up_vlans(&fixture);
 	memcpy(stations[2].address, stations[0].address, 6);
-	transmit(&stations[0], broadcast, UNTAGGED, 60);
-	transmit(&stations[2], broadcast, UNTAGGED, 60);
+	transmit(&stations[0], broadcast, 60);
+	transmit(&stations[2], broadcast, 60);
 	expect_reached(&fixture, "134");
 	assert_int_equal(network_mac_count(fixture.network), 2);
-	transmit(&stations[3], stations[0].address, 10, 60);
+	transmit_tagged(&stations[3], stations[0].address, 10, 60);
 	expect_reached(&fixture, "0");
-	transmit(&stations[3], stations[0].address, 20, 60);
+	transmit_tagged(&stations[3], stations[0].address, 20, 60);
 	expect_reached(&fixture, "2");
-	transmit(&stations[4], stations[0].address, UNTAGGED, 60); /* VLAN 1. */
+	transmit(&stations[4], stations[0].address, 60); /* VLAN 1. */
 	expect_reached(&fixture, "");
 	/* A port that changes its VLAN is learnt anew. */
 	set_rules(&stations[0], 20, 0, 0);
-	transmit(&stations[3], stations[0].address, 10, 60);
+	transmit_tagged(&stations[3], stations[0].address, 10, 60);
 	expect_reached(&fixture, "14");
-	transmit(&stations[4], stations[3].address, 10, 60);
+	transmit_tagged(&stations[4], stations[3].address, 10, 60);
 	expect_reached(&fixture, "3");
 	assert_int_equal(network_flush(fixture.network), 5);
 	dataplane_destroy(fixture.dataplane);
@@ -351,18 +262,18 @@ static void isolated_ports_reach_no_isolated_ones(void **state)
 	struct station *stations = fixture.stations;
 
 	(void)state;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	rules.is_isolated = true;
 	for (int i = 0; i < 3; i++)
 		port_set_rules(stations[i].port, &rules);
-	transmit(&stations[0], broadcast, UNTAGGED, 60);
+	transmit(&stations[0], broadcast, 60);
 	expect_reached(&fixture, "34");
-	transmit(&stations[1], stations[0].address, UNTAGGED, 60);
+	transmit(&stations[1], stations[0].address, 60);
 	expect_reached(&fixture, "");
 	assert_int_equal(dropped(&stations[1], DROP_ISOLATED), 1);
-	transmit(&stations[3], stations[0].address, UNTAGGED, 60);
+	transmit(&stations[3], stations[0].address, 60);
 	expect_reached(&fixture, "0");
-	transmit(&stations[3], broadcast, UNTAGGED, 60);
+	transmit(&stations[3], broadcast, 60);
 	expect_reached(&fixture, "0124");
 	dataplane_destroy(fixture.dataplane);
 }
@@ -375,16 +286,16 @@ static void hub_floods_all_and_learns_nothing(void **state)
 	struct station *stations = fixture.stations;
 
 	(void)state;
-	set_up(&fixture);
-	transmit(&stations[1], broadcast, UNTAGGED, 60);
+	set_up_network(&fixture);
+	transmit(&stations[1], broadcast, 60);
 	expect_reached(&fixture, "0234");
 	network_set_options(fixture.network, &options);
 	assert_int_equal(network_mac_count(fixture.network), 0);
-	transmit(&stations[1], stations[0].address, UNTAGGED, 60);
-	transmit(&stations[0], stations[1].address, UNTAGGED, 60);
+	transmit(&stations[1], stations[0].address, 60);
+	transmit(&stations[0], stations[1].address, 60);
 	expect_reached(&fixture, "01234");
-	transmit(&stations[0], lldp, UNTAGGED, 60);
-	transmit(&stations[0], stations[0].address, UNTAGGED, 60);
+	transmit(&stations[0], lldp, 60);
+	transmit(&stations[0], stations[0].address, 60);
 	expect_reached(&fixture, "1234");
 	assert_int_equal(network_mac_count(fixture.network), 0);
 	dataplane_destroy(fixture.dataplane);
@@ -398,13 +309,13 @@ static void reserved_addresses_pass_by_choice(void **state)
 	struct station *stations = fixture.stations;
 
 	(void)state;
-	set_up(&fixture);
-	transmit(&stations[0], reserved, UNTAGGED, 60);
+	set_up_network(&fixture);
+	transmit(&stations[0], reserved, 60);
 	assert_int_equal(dropped(&stations[0], DROP_RESERVED_ADDRESS), 1);
 	expect_reached(&fixture, "");
 	network_set_options(fixture.network, &options);
 	for (; reserved[5] < 0x10; reserved[5]++) {
-		transmit(&stations[0], reserved, UNTAGGED, 60);
+		transmit(&stations[0], reserved, 60);
 		expect_reached(&fixture, "1234");
 	}
 	dataplane_destroy(fixture.dataplane);
@@ -417,32 +328,32 @@ static void mirror_gets_what_crosses(void **state)
 	struct station *stations = fixture.stations, *mirror = &fixture.stations[4];
 
 	(void)state;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	port_part(mirror->port);
 	port_set_rules(mirror->port, &rules);
 	port_add_mirror(stations[0].port, mirror->port);
 	port_add_mirror(stations[0].port, mirror->port); /* Once is enough. */
-	transmit(&stations[0], broadcast, 7, 60);
+	transmit_tagged(&stations[0], broadcast, 7, 60);
 	assert_int_equal(mirror->frames, 1);
 	assert_int_equal(tag_of(mirror), 7);
 	expect_reached(&fixture, "1234");
-	transmit(&stations[1], stations[0].address, UNTAGGED, 77);
+	transmit(&stations[1], stations[0].address, 77);
 	assert_int_equal(mirror->size, 77);
 	expect_reached(&fixture, "04");
-	transmit(&stations[0], stations[1].address, UNTAGGED, 78);
+	transmit(&stations[0], stations[1].address, 78);
 	expect_reached(&fixture, "14");
-	transmit(&stations[1], stations[2].address, UNTAGGED, 60); /* Flooded, so it comes to port 0. */
+	transmit(&stations[1], stations[2].address, 60); /* Flooded, so it comes to port 0. */
 	expect_reached(&fixture, "0234");
 	/* It sends nothing, and is not on the network. */
-	transmit(mirror, broadcast, UNTAGGED, 60);
+	transmit(mirror, broadcast, 60);
 	expect_reached(&fixture, "");
 	assert_int_equal(dropped(mirror, DROP_MIRROR), 1);
 	/* What another port drops did not cross it. */
 	port_plug(stations[0].port, NULL, NULL);
-	transmit(&stations[1], stations[0].address, UNTAGGED, 60);
+	transmit(&stations[1], stations[0].address, 60);
 	expect_reached(&fixture, "23");
 	dataplane_remove_port(mirror->port);
-	transmit(&stations[0], broadcast, UNTAGGED, 60);
+	transmit(&stations[0], broadcast, 60);
 	expect_reached(&fixture, "123");
 	dataplane_destroy(fixture.dataplane);
 }
@@ -453,13 +364,13 @@ static void all_ports_of_a_network_are_mirrored(void **state)
 	struct station *stations = fixture.stations, *mirror = &fixture.stations[4];
 
 	(void)state;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	port_part(mirror->port);
 	network_add_mirror(fixture.network, mirror->port);
-	transmit(&stations[0], broadcast, UNTAGGED, 60);
+	transmit(&stations[0], broadcast, 60);
 	assert_int_equal(mirror->frames, 4); /* It came in once and left three times. */
 	dataplane_clear_mirrors(fixture.dataplane);
-	transmit(&stations[0], broadcast, UNTAGGED, 60);
+	transmit(&stations[0], broadcast, 60);
 	assert_int_equal(mirror->frames, 4);
 	dataplane_destroy(fixture.dataplane);
 }
@@ -471,11 +382,11 @@ static void mirrors_have_no_mirrors(void **state)
 	struct station *stations = fixture.stations;
 
 	(void)state;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	for (int i = 0; i < PORTS; i++)
 		for (int j = 0; j < PORTS; j++)
 			port_add_mirror(stations[i].port, stations[j].port);
-	transmit(&stations[1], stations[0].address, UNTAGGED, 60);
+	transmit(&stations[1], stations[0].address, 60);
 	/* The first has all others for mirrors, and they have none. */
 	assert_int_equal(stations[0].frames, 1);
 	for (int i = 1; i < PORTS; i++)
@@ -489,14 +400,14 @@ static void port_has_so_many_mirrors(void **state)
 	struct port *more;
 
 	(void)state;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	more = dataplane_add_port(fixture.dataplane, "more:eth0");
 	for (int i = 1; i < PORTS; i++)
 		port_add_mirror(fixture.stations[0].port, fixture.stations[i].port);
 	port_add_mirror(fixture.stations[0].port, more);
 	port_add_mirror(fixture.stations[1].port, fixture.stations[1].port);
 	port_part(fixture.stations[0].port);
-	transmit(&fixture.stations[0], broadcast, UNTAGGED, 60);
+	transmit(&fixture.stations[0], broadcast, 60);
 	assert_int_equal(PORT_MIRRORS_MAX, PORTS - 1);
 	expect_reached(&fixture, "1234");
 	dataplane_destroy(fixture.dataplane);
@@ -509,15 +420,15 @@ static void storm_is_limited(void **state)
 	struct station *stations = fixture.stations;
 
 	(void)state;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	rules.storm = 1; /* One, and the next a second later. */
-	transmit(&stations[1], broadcast, UNTAGGED, 60);
+	transmit(&stations[1], broadcast, 60);
 	port_set_rules(stations[0].port, &rules);
-	transmit(&stations[0], broadcast, UNTAGGED, 60);
+	transmit(&stations[0], broadcast, 60);
 	assert_int_equal(stations[1].frames, 1);
 	for (int i = 0; i < 10; i++) {
-		transmit(&stations[0], stations[2].address, UNTAGGED, 60); /* Unknown. */
-		transmit(&stations[0], stations[1].address, UNTAGGED, 60); /* Known: as many as it likes. */
+		transmit(&stations[0], stations[2].address, 60); /* Unknown. */
+		transmit(&stations[0], stations[1].address, 60); /* Known: as many as it likes. */
 	}
 	assert_int_equal(stations[1].frames, 11);
 	assert_int_equal(stations[2].frames, 2);
@@ -525,12 +436,12 @@ static void storm_is_limited(void **state)
 	rules.storm = 1000;
 	port_set_rules(stations[0].port, &rules);
 	for (int i = 0; i < 1000; i++)
-		transmit(&stations[0], broadcast, UNTAGGED, 60);
+		transmit(&stations[0], broadcast, 60);
 	assert_int_equal(stations[2].frames, 2 + 1000);
 	rules.storm = 0;
 	port_set_rules(stations[0].port, &rules);
 	for (int i = 0; i < 5000; i++)
-		transmit(&stations[0], broadcast, UNTAGGED, 60);
+		transmit(&stations[0], broadcast, 60);
 	assert_int_equal(stations[2].frames, 2 + 1000 + 5000);
 	dataplane_destroy(fixture.dataplane);
 }
@@ -581,7 +492,7 @@ static void set_up_guard(struct fixture *fixture, unsigned int guard)
 	struct port_rules rules =
 		{.vlan = VLAN_DEFAULT, .guard = guard, .ipv4 = ipv4, .ipv4_count = 2, .ipv6 = ipv6, .ipv6_count = 2};
 
-	set_up(fixture);
+	set_up_network(fixture);
 	inet_pton(AF_INET, "10.0.0.1", &ipv4[0]);
 	inet_pton(AF_INET, "10.0.1.1", &ipv4[1]);
 	inet_pton(AF_INET6, "fd00::1", &ipv6[0]);
@@ -705,7 +616,7 @@ static void stations_are_told(void *opaque, const struct network_station *statio
 {
 	unsigned int *sum = opaque;
 
-	assert_string_equal(port_name(station->port), station->vlan == 20 ? "h2:eth0" : "h0:eth0");
+	assert_string_equal(port_name(station->port), station->vlan == 20 ? "h3:eth0" : "h1:eth0");
 	assert_true(station->age < 300 * 1000000000ull);
 	*sum += station->vlan;
 }
@@ -717,8 +628,8 @@ static void what_was_learnt_is_told(void **state)
 
 	(void)state;
 	set_up_vlans(&fixture);
-	transmit(&fixture.stations[0], broadcast, UNTAGGED, 60);
-	transmit(&fixture.stations[2], broadcast, UNTAGGED, 60);
+	transmit(&fixture.stations[0], broadcast, 60);
+	transmit(&fixture.stations[2], broadcast, 60);
 	network_for_each_station(fixture.network, stations_are_told, &sum);
 	assert_int_equal(sum, 30);
 	dataplane_destroy(fixture.dataplane);

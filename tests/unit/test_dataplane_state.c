@@ -17,6 +17,8 @@
 #include "tests/state_bytes.h"
 
 #define PORTS 3
+#include "stations.h"
+
 #define AGEING 300u
 #define SECOND 1000000000ull
 
@@ -32,68 +34,14 @@ struct saved_address {
 	char port[16];
 };
 
-struct station {
-	unsigned int frames, flushes;
-	bool refuses;
-};
+#define AWAY 9 /* A station that is not there. */
 
-/* Three stations on a network "lan". */
-struct fixture {
-	struct dataplane *dataplane;
-	struct network *network;
-	struct port *ports[PORTS];
-	struct station stations[PORTS];
-};
-
-static enum port_result deliver(void *opaque, const struct frame *frame)
+/* A frame from station 'from' to the address of station 'to'. */
+static void pass(struct fixture *fixture, int from, int to)
 {
-	struct station *station = opaque;
+	const uint8_t address[6] = {0x52, 0x54, 0, 0, 0, (uint8_t)(to + 1)};
 
-	(void)frame;
-	if (station->refuses)
-		return PORT_RING_FULL;
-	station->frames++;
-	return PORT_DELIVERED;
-}
-
-static void flush(void *opaque)
-{
-	((struct station *)opaque)->flushes++;
-}
-
-static const struct port_ops ops = {.deliver = deliver, .flush = flush};
-
-static void set_up_ageing(struct fixture *fixture, unsigned int ageing)
-{
-	static const char *const names[PORTS] = {"h1:eth0", "h2:eth0", "h3:eth0"};
-
-	*fixture = (struct fixture){.dataplane = dataplane_create(NULL)};
-	assert_non_null(fixture->dataplane);
-	fixture->network = dataplane_add_network(fixture->dataplane, "lan", 64, ageing);
-	assert_non_null(fixture->network);
-	for (int i = 0; i < PORTS; i++) {
-		fixture->ports[i] = dataplane_add_port(fixture->dataplane, names[i]);
-		assert_non_null(fixture->ports[i]);
-		port_join_network(fixture->ports[i], fixture->network);
-		port_plug(fixture->ports[i], &ops, &fixture->stations[i]);
-	}
-}
-
-static void set_up(struct fixture *fixture)
-{
-	set_up_ageing(fixture, AGEING);
-}
-
-/* A frame from station 'from' to the address of station 'to', or of nobody. */
-static void transmit(struct fixture *fixture, int from, int to)
-{
-	struct frame frame = {.header_size = 60, .size = 60};
-
-	memset(frame.header, 0, sizeof(frame.header));
-	frame.header[0] = frame.header[6] = 0x52;
-	frame.header[5] = (uint8_t)(to + 1);
-	frame.header[11] = (uint8_t)(from + 1);
-	port_transmit(fixture->ports[from], &frame);
+	transmit(&fixture->stations[from], address, 60);
 }
 
 static unsigned int frames(const struct fixture *fixture)
@@ -110,7 +58,7 @@ static bool is_known(struct fixture *fixture, int station)
 {
 	unsigned int all = frames(fixture), own = fixture->stations[station].frames;
 
-	transmit(fixture, station == 0, station);
+	pass(fixture, station == 0, station);
 	assert_int_equal(fixture->stations[station].frames, own + 1);
 	return frames(fixture) == all + 1;
 }
@@ -121,12 +69,12 @@ static struct state save_some(void)
 	struct fixture fixture;
 	struct state state = {0};
 
-	set_up(&fixture);
+	set_up_network(&fixture);
 	for (int i = 0; i < PORTS; i++)
-		transmit(&fixture, i, 9);
-	fixture.stations[1].refuses = true;
-	transmit(&fixture, 0, 1);
-	transmit(&fixture, 1, 0);
+		pass(&fixture, i, AWAY);
+	fixture.stations[1].result = PORT_RING_FULL;
+	pass(&fixture, 0, 1);
+	pass(&fixture, 1, 0);
 	dataplane_save(fixture.dataplane, &state);
 	assert_false(state.bad);
 	dataplane_destroy(fixture.dataplane);
@@ -147,25 +95,25 @@ static void counters_come_back(void **unused)
 	struct fixture fixture;
 
 	(void)unused;
-	set_up(&fixture);
-	transmit(&fixture, 2, 9);
+	set_up_network(&fixture);
+	pass(&fixture, 2, AWAY);
 	restore(&fixture, &state);
 	assert_false(state.bad);
 	assert_int_equal(state.at, state.size);
-	port_read_counters(fixture.ports[0], &counters);
+	port_read_counters(fixture.stations[0].port, &counters);
 	assert_int_equal(counters.transmitted_frames, 2);
 	assert_int_equal(counters.transmitted_bytes, 120);
 	assert_int_equal(counters.received_frames, 3);
 	assert_int_equal(counters.received_bytes, 180);
-	port_read_counters(fixture.ports[1], &counters);
+	port_read_counters(fixture.stations[1].port, &counters);
 	assert_int_equal(counters.transmitted_frames, 2);
 	assert_int_equal(counters.received_frames, 2);
 	assert_int_equal(counters.dropped[DROP_RECEIVE_RING_FULL], 1);
-	port_read_counters(fixture.ports[2], &counters);
+	port_read_counters(fixture.stations[2].port, &counters);
 	assert_int_equal(counters.transmitted_frames, 1);
 	/* And go on from there. */
-	transmit(&fixture, 2, 0);
-	port_read_counters(fixture.ports[2], &counters);
+	pass(&fixture, 2, 0);
+	port_read_counters(fixture.stations[2].port, &counters);
 	assert_int_equal(counters.transmitted_frames, 2);
 	state_release(&state);
 	dataplane_destroy(fixture.dataplane);
@@ -177,7 +125,7 @@ static void addresses_come_back(void **unused)
 	struct fixture fixture;
 
 	(void)unused;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	assert_false(is_known(&fixture, 2));
 	restore(&fixture, &state);
 	assert_int_equal(network_mac_count(fixture.network), 3);
@@ -194,9 +142,9 @@ static void addresses_of_now_go(void **unused)
 	struct state state = {0};
 
 	(void)unused;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	dataplane_save(fixture.dataplane, &state);
-	transmit(&fixture, 1, 9);
+	pass(&fixture, 1, AWAY);
 	assert_true(is_known(&fixture, 1));
 	restore(&fixture, &state);
 	assert_false(state.bad);
@@ -242,7 +190,7 @@ static void ages_come_back(void **unused)
 	struct fixture fixture;
 
 	(void)unused;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	set_age(&state, 0, 200 * SECOND);
 	set_age(&state, 1, 100 * SECOND);
 	set_age(&state, 2, 7);
@@ -259,7 +207,7 @@ static void address_that_has_aged_is_not_known(void **unused)
 	struct fixture fixture;
 
 	(void)unused;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	set_age(&state, 0, AGEING * SECOND);
 	restore(&fixture, &state);
 	assert_false(state.bad);
@@ -277,7 +225,7 @@ static void age_larger_than_the_clock(void **unused)
 	uint64_t age = loop_now() + 1000 * SECOND;
 
 	(void)unused;
-	set_up_ageing(&fixture, (unsigned int)(age / SECOND) + 1000);
+	set_up_ageing_network(&fixture, (unsigned int)(age / SECOND) + 1000);
 	set_age(&state, 0, age);
 	expect_same_ages(&fixture, &state);
 	assert_true(is_known(&fixture, 2));
@@ -309,7 +257,7 @@ static void restored_addresses_are_forgotten(void **unused)
 	struct loop *loop;
 
 	(void)unused;
-	set_up_ageing(&fixture, 1);
+	set_up_ageing_network(&fixture, 1);
 	restore(&fixture, &state);
 	loop = dataplane_loop(fixture.dataplane);
 	assert_int_equal(network_mac_count(fixture.network), 3);
@@ -330,8 +278,8 @@ static void saving_ends_the_turn(void **unused)
 	struct fixture fixture;
 
 	(void)unused;
-	set_up(&fixture);
-	transmit(&fixture, 0, 9);
+	set_up_network(&fixture);
+	pass(&fixture, 0, AWAY);
 	assert_int_equal(fixture.stations[1].flushes, 0);
 	dataplane_save(fixture.dataplane, &state);
 	assert_int_equal(fixture.stations[1].flushes, 1);
@@ -348,7 +296,7 @@ static void expect_bad(uint32_t tag, unsigned int number, size_t offset, uint8_t
 	uint8_t *at = (uint8_t *)state_section(&state, tag, number, NULL) + offset, before = *at;
 
 	assert_int_not_equal(before, value);
-	set_up(&fixture);
+	set_up_network(&fixture);
 	*at = value;
 	restore(&fixture, &state);
 	assert_true(state.bad);
@@ -402,12 +350,12 @@ static void vlans_come_back(void **unused)
 
 	(void)unused;
 	for (int i = 0; i < 2; i++) {
-		set_up(&fixture);
+		set_up_network(&fixture);
 		network_set_options(fixture.network, &with_vlans);
-		port_set_rules(fixture.ports[2], &rules);
+		port_set_rules(fixture.stations[2].port, &rules);
 		if (i == 0) {
-			transmit(&fixture, 0, 9);
-			transmit(&fixture, 2, 9);
+			pass(&fixture, 0, AWAY);
+			pass(&fixture, 2, AWAY);
 			dataplane_save(fixture.dataplane, &state);
 			dataplane_destroy(fixture.dataplane);
 		}
@@ -415,12 +363,12 @@ static void vlans_come_back(void **unused)
 	restore(&fixture, &state);
 	assert_false(state.bad);
 	assert_int_equal(network_mac_count(fixture.network), 2);
-	transmit(&fixture, 1, 2); /* In VLAN 1 nobody knows station 2. */
+	pass(&fixture, 1, 2); /* In VLAN 1 nobody knows station 2. */
 	assert_int_equal(fixture.stations[2].frames, 0);
 	assert_int_equal(fixture.stations[0].frames, 1);
 	/* A port is in other VLANs than the state says, or the network in none. */
 	rules.vlan = 11;
-	port_set_rules(fixture.ports[2], &rules);
+	port_set_rules(fixture.stations[2].port, &rules);
 	restore(&fixture, &state);
 	assert_true(state.bad);
 	network_set_options(fixture.network, &(struct network_options){.has_vlans = false});
@@ -445,9 +393,9 @@ static void address_of_a_port_that_is_elsewhere(void **unused)
 	struct network *other;
 
 	(void)unused;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	other = dataplane_add_network(fixture.dataplane, "other", 64, AGEING);
-	port_join_network(fixture.ports[1], other);
+	port_join_network(fixture.stations[1].port, other);
 	restore(&fixture, &state);
 	assert_true(state.bad);
 	assert_int_equal(network_mac_count(other), 0);
@@ -461,9 +409,9 @@ static void port_that_is_no_more(void **unused)
 	struct fixture fixture;
 
 	(void)unused;
-	set_up(&fixture);
-	port_plug(fixture.ports[2], NULL, NULL);
-	dataplane_remove_port(fixture.ports[2]);
+	set_up_network(&fixture);
+	port_plug(fixture.stations[2].port, NULL, NULL);
+	dataplane_remove_port(fixture.stations[2].port);
 	restore(&fixture, &state);
 	assert_true(state.bad);
 	state_release(&state);
@@ -478,7 +426,7 @@ static void state_cut_short(void **unused)
 	size_t size = state.size;
 
 	(void)unused;
-	set_up(&fixture);
+	set_up_network(&fixture);
 	for (state.size = 0; state.size < size; state.size++) {
 		restore(&fixture, &state);
 		assert_true(state.bad);

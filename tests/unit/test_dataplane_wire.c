@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,117 +13,68 @@
 
 #include "core/loop.h"
 #include "core/state.h"
-#include "netlab/capture.h"
 #include "netlab/dataplane.h"
 #include "netlab/impairment.h"
 #include "netlab/pcapng_reader.h"
 #include "netlab/wire.h"
+#include "recording.h"
+
+#define PORTS 2
+#include "stations.h"
 
 #define MILLISECOND 1000000ull
 
-struct fixture {
-	char folder[64];
-	struct capture *capture;
-	struct dataplane *dataplane;
-	struct port *ports[2];
-	unsigned int received;
-	uint8_t bytes[60]; /* The last one. */
+/* Two stations, whose link and all that crosses it is recorded. */
+struct recorded_link {
+	struct fixture fixture;
+	struct recording recording;
+	struct station *from, *to;
 };
 
-static enum port_result deliver(void *opaque, const struct frame *frame)
+static void begin(struct recorded_link *link, const struct impairment *impairment)
 {
-	struct fixture *fixture = opaque;
-
-	fixture->received++;
-	frame_copy(frame, fixture->bytes, frame->size < 60 ? frame->size : 60);
-	return PORT_DELIVERED;
+	set_up_link(&link->fixture);
+	recording_begin(&link->recording, link->fixture.dataplane, 0);
+	link->from = &link->fixture.stations[0];
+	link->to = &link->fixture.stations[1];
+	assert_int_equal(port_impair(link->from->port, PORT_SENDS, impairment, 1), 0);
 }
 
-static const struct port_ops ops = {.deliver = deliver};
-
-static void set_up(struct fixture *fixture)
+static void end(struct recorded_link *link)
 {
-	struct capture_options options = {.has_lab_file = true};
-
-	*fixture = (struct fixture){.folder = "/tmp/test-wires-XXXXXX"};
-	assert_non_null(mkdtemp(fixture->folder));
-	options.folder = fixture->folder;
-	fixture->dataplane = dataplane_create(NULL);
-	fixture->capture = capture_create(&options, NULL);
-	dataplane_set_capture(fixture->dataplane, fixture->capture);
-	fixture->ports[0] = dataplane_add_port(fixture->dataplane, "h1:eth0");
-	fixture->ports[1] = dataplane_add_port(fixture->dataplane, "h2:eth0");
-	for (int i = 0; i < 2; i++)
-		port_plug(fixture->ports[i], &ops, fixture);
-	port_join_port(fixture->ports[0], fixture->ports[1]);
-	/* Adds the ports to the capture.  Frames are sent by this thread. */
-	assert_int_equal(dataplane_start(fixture->dataplane, NULL), 0);
-	dataplane_stop(fixture->dataplane);
-	loop_adopt(dataplane_loop(fixture->dataplane));
+	recording_release(&link->recording);
+	dataplane_destroy(link->fixture.dataplane);
 }
 
-static void tear_down(struct fixture *fixture)
+static void send(struct recorded_link *link)
 {
-	char path[96];
-
-	snprintf(path, sizeof(path), "%s", capture_lab_path(fixture->capture));
-	dataplane_destroy(fixture->dataplane);
-	capture_destroy(fixture->capture);
-	unlink(path);
-	rmdir(fixture->folder);
+	transmit(link->from, link->to->address, 60);
 }
 
-static void impair(struct fixture *fixture, const struct impairment *impairment)
-{
-	assert_int_equal(port_impair(fixture->ports[0], PORT_SENDS, impairment, 1), 0);
-}
-
-static void send(struct fixture *fixture)
-{
-	static const uint8_t bytes[60] = {0x52, 0x54, [6] = 0x52, 0x55};
-	struct frame frame;
-	struct iovec rest;
-
-	frame_set(&frame, &rest, bytes, sizeof(bytes));
-	port_transmit(fixture->ports[0], &frame);
-}
-
-static bool is_empty(const struct fixture *fixture)
+static bool is_empty(const struct recorded_link *link)
 {
 	struct wire_counters counters;
 
-	return !port_read_wire(fixture->ports[0], PORT_SENDS, &counters) || counters.waiting + counters.in_flight == 0;
+	return !port_read_wire(link->from->port, PORT_SENDS, &counters) || counters.waiting + counters.in_flight == 0;
 }
 
-static void wait_for_all(struct fixture *fixture)
+static void wait_for_all(struct recorded_link *link)
 {
-	while (!is_empty(fixture))
-		loop_turn(dataplane_loop(fixture->dataplane));
+	while (!is_empty(link))
+		loop_turn(dataplane_loop(link->fixture.dataplane));
 }
 
 /* What the capture has: the number of packets, of which 'comments' have one with 'wanted' in it. */
-static unsigned int count_packets(struct fixture *fixture, const char *wanted, unsigned int *comments)
+static unsigned int count_packets(struct recorded_link *link, const char *wanted, unsigned int *comments)
 {
 	struct pcapng_reader_packet packet;
-	struct pcapng_reader *reader;
 	unsigned int count = 0;
-	char path[96];
-	FILE *stream;
 
-	snprintf(path, sizeof(path), "%s", capture_lab_path(fixture->capture));
-	dataplane_set_capture(fixture->dataplane, NULL);
-	capture_destroy(fixture->capture);
-	stream = fopen(path, "r");
-	reader = pcapng_reader_create(stream);
+	recording_end(&link->recording);
 	*comments = 0;
-	for (; pcapng_reader_next(reader, &packet) == 1; count++)
+	for (; pcapng_reader_next(link->recording.reader, &packet) == 1; count++)
 		for (int i = 0; packet.comments[i]; i++)
 			*comments += strstr(packet.comments[i], wanted) != NULL;
-	pcapng_reader_destroy(reader);
-	fclose(stream);
-	unlink(path);
-	fixture->capture =
-		capture_create(&(const struct capture_options){.has_lab_file = true, .folder = fixture->folder}, NULL);
 	return count;
 }
 
@@ -132,29 +82,21 @@ static void test_delayed_frames_say_so(void **state)
 {
 	const struct impairment impairment = {.delay = 2 * MILLISECOND};
 	struct pcapng_reader_packet packet;
-	struct pcapng_reader *reader;
-	struct fixture fixture;
+	struct recorded_link link;
 	uint64_t sent;
-	char text[96];
-	FILE *stream;
 
 	(void)state;
-	set_up(&fixture);
-	impair(&fixture, &impairment);
-	send(&fixture);
-	assert_int_equal(fixture.received, 0);
-	wait_for_all(&fixture);
-	assert_int_equal(fixture.received, 1);
-	snprintf(text, sizeof(text), "%s", capture_lab_path(fixture.capture));
-	dataplane_set_capture(fixture.dataplane, NULL);
-	capture_destroy(fixture.capture);
-	stream = fopen(text, "r");
-	reader = pcapng_reader_create(stream);
-	assert_int_equal(pcapng_reader_next(reader, &packet), 1);
+	begin(&link, &impairment);
+	send(&link);
+	assert_int_equal(link.to->frames, 0);
+	wait_for_all(&link);
+	assert_int_equal(link.to->frames, 1);
+	recording_end(&link.recording);
+	assert_int_equal(pcapng_reader_next(link.recording.reader, &packet), 1);
 	assert_int_equal(packet.direction, 2);
 	assert_null(packet.comments[0]);
 	sent = packet.time;
-	assert_int_equal(pcapng_reader_next(reader, &packet), 1);
+	assert_int_equal(pcapng_reader_next(link.recording.reader, &packet), 1);
 	assert_int_equal(packet.direction, 1);
 	assert_string_equal(packet.interface->name, "h2:eth0");
 	assert_true(packet.time - sent >= 2 * MILLISECOND);
@@ -164,11 +106,7 @@ static void test_delayed_frames_say_so(void **state)
 	assert_true(strtod(packet.comments[0] + 14, NULL) >= 2);
 	assert_non_null(strstr(packet.comments[0], "ms late="));
 	assert_null(packet.comments[1]);
-	pcapng_reader_destroy(reader);
-	fclose(stream);
-	fixture.capture =
-		capture_create(&(const struct capture_options){.has_lab_file = true, .folder = fixture.folder}, NULL);
-	tear_down(&fixture);
+	end(&link);
 }
 
 static void test_changed_frames_say_so(void **state)
@@ -188,16 +126,15 @@ static void test_changed_frames_say_so(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		unsigned int comments, packets;
-		struct fixture fixture;
+		struct recorded_link link;
 
-		set_up(&fixture);
-		impair(&fixture, &cases[i].impairment);
-		send(&fixture);
-		wait_for_all(&fixture);
-		packets = count_packets(&fixture, cases[i].text, &comments);
+		begin(&link, &cases[i].impairment);
+		send(&link);
+		wait_for_all(&link);
+		packets = count_packets(&link, cases[i].text, &comments);
 		assert_int_equal(packets, cases[i].packets);
 		assert_int_equal(comments, 1);
-		tear_down(&fixture);
+		end(&link);
 	}
 }
 
@@ -205,96 +142,94 @@ static void test_changed_frames_say_so(void **state)
 static void test_frames_are_lost_with_their_link(void **state)
 {
 	const struct impairment impairment = {.delay = 100000 * MILLISECOND};
-	struct port_counters counters;
+	struct recorded_link link;
 	unsigned int comments;
-	struct fixture fixture;
 
 	(void)state;
-	set_up(&fixture);
-	impair(&fixture, &impairment);
-	send(&fixture);
-	send(&fixture);
-	port_set_carrier(fixture.ports[0], false);
-	assert_true(is_empty(&fixture));
-	port_read_counters(fixture.ports[0], &counters);
-	assert_int_equal(counters.dropped[DROP_LINK_DOWN], 2);
-	assert_int_equal(count_packets(&fixture, "drop=link-down", &comments), 4);
+	begin(&link, &impairment);
+	send(&link);
+	send(&link);
+	port_set_carrier(link.from->port, false);
+	assert_true(is_empty(&link));
+	assert_int_equal(dropped(link.from, DROP_LINK_DOWN), 2);
+	assert_int_equal(count_packets(&link, "drop=link-down", &comments), 4);
 	assert_int_equal(comments, 2);
-	tear_down(&fixture);
+	end(&link);
 }
 
 /* While the lab is held, nothing arrives. */
 static void test_held_wires_stand_still(void **state)
 {
 	const struct impairment impairment = {.delay = 20 * MILLISECOND};
-	struct fixture fixture;
+	struct recorded_link link;
 
 	(void)state;
-	set_up(&fixture);
-	impair(&fixture, &impairment);
-	send(&fixture);
-	dataplane_hold(fixture.dataplane, true);
+	begin(&link, &impairment);
+	send(&link);
+	dataplane_hold(link.fixture.dataplane, true);
 	usleep(30000);
-	loop_turn(dataplane_loop(fixture.dataplane));
-	assert_int_equal(fixture.received, 0);
-	dataplane_hold(fixture.dataplane, false);
-	wait_for_all(&fixture);
-	assert_int_equal(fixture.received, 1);
-	tear_down(&fixture);
+	loop_turn(dataplane_loop(link.fixture.dataplane));
+	assert_int_equal(link.to->frames, 0);
+	dataplane_hold(link.fixture.dataplane, false);
+	wait_for_all(&link);
+	assert_int_equal(link.to->frames, 1);
+	recording_end(&link.recording);
+	end(&link);
 }
 
 /* Nor while it is paused, also when it is saved meanwhile. */
 static void test_paused_wires_stand_still(void **state)
 {
 	const struct impairment impairment = {.delay = 20 * MILLISECOND};
-	struct fixture fixture;
+	struct recorded_link link;
 
 	(void)state;
-	set_up(&fixture);
-	impair(&fixture, &impairment);
-	send(&fixture);
-	dataplane_pause(fixture.dataplane, true);
-	send(&fixture); /* From outside of the lab. */
-	dataplane_hold(fixture.dataplane, true);
-	dataplane_hold(fixture.dataplane, false);
+	begin(&link, &impairment);
+	send(&link);
+	dataplane_pause(link.fixture.dataplane, true);
+	send(&link); /* From outside of the lab. */
+	dataplane_hold(link.fixture.dataplane, true);
+	dataplane_hold(link.fixture.dataplane, false);
 	usleep(30000);
-	loop_turn(dataplane_loop(fixture.dataplane));
-	assert_int_equal(fixture.received, 0);
-	dataplane_hold(fixture.dataplane, true);
-	dataplane_pause(fixture.dataplane, false);
+	loop_turn(dataplane_loop(link.fixture.dataplane));
+	assert_int_equal(link.to->frames, 0);
+	dataplane_hold(link.fixture.dataplane, true);
+	dataplane_pause(link.fixture.dataplane, false);
 	usleep(30000);
-	loop_turn(dataplane_loop(fixture.dataplane));
-	assert_int_equal(fixture.received, 0);
-	dataplane_hold(fixture.dataplane, false);
-	wait_for_all(&fixture);
-	assert_int_equal(fixture.received, 2);
-	tear_down(&fixture);
+	loop_turn(dataplane_loop(link.fixture.dataplane));
+	assert_int_equal(link.to->frames, 0);
+	dataplane_hold(link.fixture.dataplane, false);
+	wait_for_all(&link);
+	assert_int_equal(link.to->frames, 2);
+	recording_end(&link.recording);
+	end(&link);
 }
 
 static void test_what_is_on_its_way_is_saved(void **state)
 {
-	const struct impairment impairment = {.delay = 20 * MILLISECOND};
-	struct fixture before, after;
+	const struct impairment impairment = {.delay = 20 * MILLISECOND}, none = {.delay = 0};
+	struct recorded_link before, after;
 	struct state saved = {0};
 
 	(void)state;
-	set_up(&before);
-	impair(&before, &impairment);
+	begin(&before, &impairment);
 	send(&before);
-	dataplane_hold(before.dataplane, true);
-	dataplane_save(before.dataplane, &saved);
-	set_up(&after);
-	dataplane_restore(after.dataplane, &saved);
+	dataplane_hold(before.fixture.dataplane, true);
+	dataplane_save(before.fixture.dataplane, &saved);
+	begin(&after, &none);
+	dataplane_restore(after.fixture.dataplane, &saved);
 	assert_false(saved.bad);
 	assert_int_equal(saved.at, saved.size);
-	assert_int_equal(port_impairment(after.ports[0], PORT_SENDS)->delay, 20 * MILLISECOND);
-	assert_null(port_impairment(after.ports[0], PORT_RECEIVES));
+	assert_int_equal(port_impairment(after.from->port, PORT_SENDS)->delay, 20 * MILLISECOND);
+	assert_null(port_impairment(after.from->port, PORT_RECEIVES));
 	wait_for_all(&after);
-	assert_int_equal(after.received, 1);
-	assert_int_equal(after.bytes[7], 0x55);
+	assert_int_equal(after.to->frames, 1);
+	assert_memory_equal(after.to->bytes + 6, before.from->address, 6);
 	state_release(&saved);
-	tear_down(&before);
-	tear_down(&after);
+	recording_end(&before.recording);
+	end(&before);
+	recording_end(&after.recording);
+	end(&after);
 }
 
 int main(void)

@@ -125,7 +125,7 @@ bridge_is_ours() {
 
 network_is_counted() {
 	expect_equal "$(status_of '.networks[0] | .mode + " " + .bridge')" "bridge nlbr0"
-	[ "$(status_of '.ports[] | select(.name == "network:office") | .rx_frames')" -gt 0 ]
+	[ "$(port_status network:office .rx_frames)" -gt 0 ]
 }
 
 has_capture() {

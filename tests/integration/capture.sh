@@ -38,11 +38,6 @@ bulk_data() {
 	netlab exec h1 -- iperf3 -c 10.0.0.2 -n 100K
 }
 
-down() {
-	netlab down
-	wait_for no_daemons
-}
-
 nanoseconds() {
 	local file times
 	for file in "$h1" "$h2"; do
@@ -159,7 +154,7 @@ check "ping" pings h1 10.0.0.2
 check "captures can be read while the lab runs" readable_while_running
 check "status names the files" files_are_said
 check "bulk data" bulk_data
-check "down" down
+check "down" lab_down
 check "times have nanoseconds" nanoseconds
 check "captures begin with the guest's first frames" from_the_beginning
 check "ARP request and reply are on both ports" arp_exchange

@@ -47,7 +47,7 @@ mark() {
 
 # transmitted NODE: frames.
 transmitted() {
-	status_of ".ports[] | select(.name == \"$1:eth0\") | .tx_frames"
+	port_status "$1:eth0" .tx_frames
 }
 
 nothing_to_do() {

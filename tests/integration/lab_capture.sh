@@ -250,7 +250,7 @@ none_are_dropped() {
 	rm -rf captures
 	lab_up clean.yaml
 	netlab exec h1 -- ping -c 2 -i 0.2 -W 1 -s 3000 -M "do" 10.0.0.2 || true
-	expect_equal "$(status_of '.ports[] | select(.name == "h2:eth0") | .drops.mtu')" 2
+	expect_equal "$(port_status h2:eth0 .drops.mtu)" 2
 	netlab down
 	expect_equal "$(lab_frames 'frame.comment || frame.verdict.hw' frame.number)" ""
 	expect_equal "$(lab_frames 'frame.cap_len > 256' frame.number)" ""

@@ -46,7 +46,7 @@ unicast() {
 
 # filtered HOST: how many frames its NIC has kept from it.
 filtered() {
-	status_of ".ports[] | select(.name == \"$1:eth0\") | .rx_filtered"
+	port_status "$1:eth0" .rx_filtered
 }
 
 # A group that none of the others has joined.
@@ -74,11 +74,6 @@ other_address() {
 	in_node h3 'ip link set eth0 address 02:00:00:00:77:77'
 	pings h3 10.0.0.4 1
 	expect_match 02:00:00:00:77:77 "$(in_node h4 'ip neighbour show 10.0.0.3')"
-}
-
-down() {
-	netlab down
-	wait_for no_daemons
 }
 
 broadcast_reached_all() {
@@ -120,7 +115,7 @@ check "one pings one" unicast
 check "a NIC keeps to itself what is for others" to_a_group
 check "tcpdump in a guest hears it all the same" promiscuous
 check "a guest may change its address" other_address
-check "down" down
+check "down" lab_down
 need_tool tshark
 check "a broadcast reached all" broadcast_reached_all
 check "what was for one reached nobody else" unicast_reached_one

@@ -155,6 +155,12 @@ lab_up() {
 	fi
 }
 
+# lab_down: the one lab that runs ends, and so does its daemon.
+lab_down() {
+	netlab down
+	wait_for no_daemons
+}
+
 # What the daemons and guests said.
 show_logs() {
 	local file
@@ -186,6 +192,11 @@ listens() {
 # status_of FILTER [LAB]: jq's answer from the status.
 status_of() {
 	netlab status ${2+--lab "$2"} --format json | jq -r "$1"
+}
+
+# port_status PORT FILTER: jq's answer from what the status has of the port.
+port_status() {
+	status_of ".ports[] | select(.name == \"$1\") | $2"
 }
 
 # state_is NODE STATE
@@ -296,6 +307,11 @@ frames() {
 	done
 	tshark -n -r "$file" -Y "$filter" ${fields[@]+-T fields "${fields[@]}"} 2>"$work/.tshark" ||
 		fail "tshark: $(cat "$work/.tshark")"
+}
+
+# comments LAB PATTERN: how many frames of its capture have such a comment.
+comments() {
+	frames "captures/$1/lab.pcapng" frame.comment frame.comment | grep -cE -- "$2"
 }
 
 # ---- Cleaning up -----------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ power_off() {
 	expect_status 125 netlab exec h1 -- true
 	# Frames for it are lost, and said to be.
 	netlab exec h2 -- ping -c 1 -W 2 10.0.0.1 && fail "a node that is off answers"
-	[ "$(status_of '.ports[] | select(.name == "h1:eth0") | [.drops[]?] | add // 0')" -gt 0 ]
+	[ "$(port_status h1:eth0 '[.drops[]?] | add // 0')" -gt 0 ]
 }
 
 restart_after_power_off() {

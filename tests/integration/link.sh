@@ -46,7 +46,7 @@ link_of() {
 
 # dropped PORT: frames that found the link down there.
 dropped() {
-	status_of ".ports[] | select(.name == \"$1\") | .drops.\"link-down\" // 0"
+	port_status "$1" '.drops["link-down"] // 0'
 }
 
 does_not_ping() {
@@ -78,7 +78,7 @@ is_shown() {
 	expect_match '^r1:eth0 +lan +up ' "$output"
 	expect_match '^h1:eth0 +h2:eth0 +down ' "$(netlab status)"
 	expect_no_match '^r1:eth0 +lan +up ' "$(netlab status)"
-	expect_equal "$(status_of '.ports[] | select(.name == "h2:eth0") | .carrier')" false
+	expect_equal "$(port_status h2:eth0 .carrier)" false
 	expect_equal "$(status_of '[.links[].ends[0]] | sort | join(" ")')" "h1:eth0 h1:eth1"
 	expect_equal "$(netlab link --format json | jq length)" 4
 }
@@ -107,11 +107,11 @@ one_way() {
 	[ "$(dropped h1:eth0)" -gt "$before" ] || fail "nothing died at h1:eth0"
 	expect_equal "$(dropped h2:eth0)" "$there"
 	expect_match 'h1:eth0 +h2:eth0 +up +cut +-' "$(netlab link)"
-	expect_equal "$(status_of '.ports[] | select(.name == "h1:eth0") | .cut | join(" ")')" tx
+	expect_equal "$(port_status h1:eth0 '.cut | join(" ")')" tx
 	# What h2 sends still comes, though not the answer.
-	before=$(status_of '.ports[] | select(.name == "h1:eth0") | .rx_frames')
+	before=$(port_status h1:eth0 .rx_frames)
 	expect_status 1 netlab exec h2 -- ping -c 1 -W 1 10.0.0.1
-	[ "$(status_of '.ports[] | select(.name == "h1:eth0") | .rx_frames')" -gt "$before" ] || fail "nothing came"
+	[ "$(port_status h1:eth0 .rx_frames)" -gt "$before" ] || fail "nothing came"
 	expect_match 'is not cut$' "$(netlab link h2:eth0 up --rx)"
 	pings h1 10.0.0.2
 }
@@ -286,22 +286,12 @@ stands_still_while_paused() {
 	nobody_restarted
 }
 
-down() {
-	netlab down
-	wait_for no_daemons
-}
-
-# comments PATTERN: frames of the lab's capture that have such a comment.
-comments() {
-	tshark -n -r captures/link/lab.pcapng -T fields -e frame.comment 2>/dev/null | grep -cE -- "$1"
-}
-
 is_captured() {
-	[ "$(comments 'netlab: drop=link-down')" -ge 3 ] || fail "no frame died of a link that was down"
-	[ "$(comments 'link h1:eth0 - h2:eth0 down')" -ge 1 ] || fail "nothing tells that a link went down"
-	[ "$(comments 'link h1:eth1 - h2:eth1 down, as scheduled')" -ge 1 ] || fail "nothing tells of the schedule"
-	[ "$(comments 'from h1:eth0 to h2:eth0 cut')" -ge 1 ] || fail "nothing tells of the cut"
-	[ "$(comments 'from h1:eth0 to h2:eth0: delay: 40ms')" -ge 1 ] || fail "nothing tells of the delay"
+	[ "$(comments link 'netlab: drop=link-down')" -ge 3 ] || fail "no frame died of a link that was down"
+	[ "$(comments link 'link h1:eth0 - h2:eth0 down')" -ge 1 ] || fail "nothing tells that a link went down"
+	[ "$(comments link 'link h1:eth1 - h2:eth1 down, as scheduled')" -ge 1 ] || fail "nothing tells of the schedule"
+	[ "$(comments link 'from h1:eth0 to h2:eth0 cut')" -ge 1 ] || fail "nothing tells of the cut"
+	[ "$(comments link 'from h1:eth0 to h2:eth0: delay: 40ms')" -ge 1 ] || fail "nothing tells of the delay"
 }
 
 check "two hosts, two links between them, and a network come up" comes_up
@@ -319,7 +309,7 @@ check "impairments and schedules change while the lab runs" changes_in_place
 check "what was set by hand ends with netlab up" what_was_set_by_hand_goes
 check "a snapshot has links as they were" snapshots_have_it
 check "what is on its way, and to happen, stands still in a lab that is paused" stands_still_while_paused
-check "down" down
+check "down" lab_down
 need_tool tshark
 check "the capture tells what happened to links, and which frames died" is_captured
 finish

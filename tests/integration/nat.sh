@@ -85,7 +85,7 @@ gateway_answers() {
 
 # gateway COUNTER: of its port.
 gateway() {
-	status_of ".ports[] | select(.name == \"network:uplink\") | .$1"
+	port_status network:uplink ".$1"
 }
 
 # A frame for another, which is flooded as nobody knows where that is: the gateway must not answer in its place.

@@ -134,7 +134,7 @@ comes_up() {
 trace_arrives() {
 	wait_for is_in_state pcap:trace "done"
 	expect_equal "$(status_of '.attachments[] | select(.kind == "pcap") | .detail')" "$frame_count/$frame_count"
-	expect_equal "$(status_of '.ports[] | select(.name == "pcap:trace") | .tx_frames')" "$frame_count"
+	expect_equal "$(port_status pcap:trace .tx_frames)" "$frame_count"
 	bytes_of trace.pcap >sent
 	[ -s sent ]
 	wait_for has_the_trace captures/one/h1-eth4.pcap

@@ -110,11 +110,11 @@ never_twice() {
 counters_go_back() {
 	local before
 	netlab snapshot restore one
-	before=$(status_of '.ports[] | select(.name == "h3:eth0") | .tx_frames')
+	before=$(port_status h3:eth0 .tx_frames)
 	wait_for in_node h4 'test -e /tmp/all'
-	[ "$(status_of '.ports[] | select(.name == "h3:eth0") | .tx_frames')" -gt "$before" ]
+	[ "$(port_status h3:eth0 .tx_frames)" -gt "$before" ]
 	netlab snapshot restore one
-	[ "$(status_of '.ports[] | select(.name == "h3:eth0") | .tx_frames')" -lt $((before + 500)) ]
+	[ "$(port_status h3:eth0 .tx_frames)" -lt $((before + 500)) ]
 }
 
 # What was said on the console, and what was typed and not yet run.

@@ -29,7 +29,7 @@ Y
 
 drops_some() {
 	expect_status 1 netlab exec h2 -- ping -c 1 -W 1 10.0.1.9
-	[ "$(status_of '.ports[] | select(.name == "h2:eth1") | .drops["no-destination"] // 0')" -gt 0 ]
+	[ "$(port_status h2:eth1 '.drops["no-destination"] // 0')" -gt 0 ]
 }
 
 # Held, nothing is counted while one is compared with another.

@@ -67,11 +67,6 @@ other_way() {
 	expect_equal "$(states | grep -c '^4' || true)" 0
 }
 
-down() {
-	netlab down
-	wait_for no_daemons
-}
-
 bpdus_crossed_both() {
 	local capture
 	for capture in a-eth0 a-eth1 b-eth0 b-eth1; do
@@ -84,7 +79,7 @@ check "two bridges with two ways between them come up" lab_up
 check "one of four ports is blocked" settles
 check "no broadcast goes round" no_storm
 check "the way that was blocked is taken when the other is cut" other_way
-check "down" down
+check "down" lab_down
 need_tool tshark
 check "BPDUs crossed the link and the network" bpdus_crossed_both
 finish

@@ -70,7 +70,7 @@ loses() {
 	netlab tc set h2:eth0 --rx 'loss-match=icmp[icmptype] = icmp-echo'
 	expect_status 1 netlab exec h1 -- ping -c 2 -i 0.2 -W 1 10.0.0.2
 	expect_equal "$(of h1:eth0 h1:eth0 .wire.lost)" $((before + 2))
-	[ "$(status_of '.ports[] | select(.name == "h1:eth0") | .drops.loss')" -ge 2 ] || fail "h1:eth0 lost nothing"
+	[ "$(port_status h1:eth0 .drops.loss)" -ge 2 ] || fail "h1:eth0 lost nothing"
 }
 
 is_cleared() {
@@ -138,20 +138,10 @@ bad_input() {
 	netlab tc reset h1:eth0
 }
 
-down() {
-	netlab down
-	wait_for no_daemons
-}
-
-# comments PATTERN: frames of the lab's capture that have such a comment.
-comments() {
-	frames captures/tc/lab.pcapng "frame.comment contains \"$1\"" frame.number | wc -l
-}
-
 is_captured() {
-	[ "$(comments 'netlab: delay=15')" -ge 6 ] || fail "no frame says how long it was on its way"
-	[ "$(comments 'netlab: delay=4')" -ge 3 ] || fail "no frame was longer on its way when that was set"
-	[ "$(comments 'netlab: drop=loss')" -ge 2 ] || fail "no frame says that it was lost"
+	[ "$(comments tc 'netlab: delay=15')" -ge 6 ] || fail "no frame says how long it was on its way"
+	[ "$(comments tc 'netlab: delay=4')" -ge 3 ] || fail "no frame was longer on its way when that was set"
+	[ "$(comments tc 'netlab: drop=loss')" -ge 2 ] || fail "no frame says that it was lost"
 }
 
 check "two hosts with a slow link come up" comes_up
@@ -164,7 +154,7 @@ check "it is what the topology says again" is_reset
 check "presets and chains are set" presets
 check "the outer port of a network is impaired" outer_ports
 check "what makes no sense is refused, and changes nothing" bad_input
-check "down" down
+check "down" lab_down
 need_tool tshark
 check "the capture tells what frames met" is_captured
 finish

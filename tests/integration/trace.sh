@@ -168,8 +168,7 @@ bad_questions() {
 
 down() {
 	netlab status --format json >status.json
-	netlab down
-	wait_for no_daemons
+	lab_down
 }
 
 # Of what is dropped without anybody's doing there may be more in the file: when nodes stop one after the other.

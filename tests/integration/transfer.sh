@@ -34,7 +34,7 @@ fragments() {
 # Frames may be on their way while the status is made.
 counters() {
 	wait_for all_accounted_for
-	[ "$(status_of '.ports[] | select(.name == "h1:eth0") | .tx_bytes')" -gt 20971520 ]
+	[ "$(port_status h1:eth0 .tx_bytes)" -gt 20971520 ]
 }
 
 # Whatever did not get from one end to the other was dropped at a port, and counted there.
@@ -61,8 +61,7 @@ captures_are_whole() {
 
 down() {
 	netlab status --format json >before-down
-	netlab down
-	wait_for no_daemons
+	lab_down
 }
 
 # The initramfs and the file live in the guest's memory, twice where it is sent.

@@ -167,11 +167,6 @@ limited() {
 	[ "$(drops probe:eth0 storm)" -ge 1 ] || fail "a storm was not limited"
 }
 
-down() {
-	netlab down
-	wait_for no_daemons
-}
-
 # counts NODE FILTER: how many frames of its capture.
 counts() {
 	frames "captures/vlan/$1-eth0.pcap" "$2" frame.number | wc -l
@@ -221,7 +216,7 @@ check "a host changes its VLAN in place" same_vlan
 check "isolated ports do not hear each other" isolated
 check "a guard stops what is not the port's own" guarded
 check "a storm is limited" limited
-check "down" down
+check "down" lab_down
 need_tool tshark
 check "only the trunk's capture has tags" tags_are_on_the_trunk_alone
 check "broadcasts stay in their VLAN" broadcasts_stay

@@ -44,6 +44,11 @@ void buffer_pool_destroy(struct buffer_pool *pool)
 	free(pool);
 }
 
+size_t buffer_pool_memory(const struct buffer_pool *pool)
+{
+	return pool->used + pool->kept;
+}
+
 /* Returns SIZE_COUNT when there is none. */
 static size_t class_of(size_t size)
 {

@@ -19,6 +19,8 @@ struct buffer_pool;
 struct buffer_pool *buffer_pool_create(size_t limit);
 void buffer_pool_destroy(struct buffer_pool *pool); /* All buffers must be back. */
 
+/* Bytes of all buffers, those that are kept among them. */
+size_t buffer_pool_memory(const struct buffer_pool *pool);
 /* Bytes that a buffer for so many takes of the pool. */
 size_t buffer_pool_room(size_t size);
 /* Returns a buffer of at least 'size' bytes, aligned as malloc(3) does, or NULL: the pool is at its limit, there is no

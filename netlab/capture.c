@@ -544,6 +544,12 @@ const char *capture_file(const struct capture *capture, int port)
 	return capture_file_path(capture->ports[port]->file);
 }
 
+void capture_memory(const struct capture *capture, struct memory_range ranges[CAPTURE_MEMORY_RANGES])
+{
+	ranges[0] = capture_ring_memory(capture->ring);
+	ranges[1] = capture_recorder_memory(capture->recorder);
+}
+
 const char *capture_lab_path(const struct capture *capture)
 {
 	return capture->lab_file ? capture_lab_file_path(capture->lab_file) : NULL;

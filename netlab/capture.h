@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 #include "core/error.h"
+#include "core/memory_usage.h"
 #include "devices/frame.h"
 #include "netlab/capture_lab_file.h"
 #include "netlab/pcapng.h"
@@ -151,6 +152,9 @@ uint64_t capture_time(const struct capture *capture, uint64_t monotonic);
 uint64_t capture_lost(const struct capture *capture, int port);    /* Frames lost to the capture of this port. */
 const char *capture_file(const struct capture *capture, int port); /* Path, or NULL: it has none. */
 const char *capture_lab_path(const struct capture *capture);       /* The same of the lab's file. */
+/* Sets where the memory of its ring and of its recorder is. */
+#define CAPTURE_MEMORY_RANGES 2
+void capture_memory(const struct capture *capture, struct memory_range ranges[CAPTURE_MEMORY_RANGES]);
 
 /* Writes out what the ring holds, closes the files and joins the thread; the producer must have stopped. */
 void capture_destroy(struct capture *capture);

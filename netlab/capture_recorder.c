@@ -59,6 +59,11 @@ void capture_recorder_destroy(struct capture_recorder *recorder)
 	free(recorder);
 }
 
+struct memory_range capture_recorder_memory(const struct capture_recorder *recorder)
+{
+	return (struct memory_range){.base = recorder->memory, .size = recorder->size};
+}
+
 static size_t entry_size(size_t size)
 {
 	return (offsetof(struct entry, record) + size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/memory_usage.h"
 #include "netlab/capture_record.h"
 
 #define CAPTURE_RECORDER_SIZE_MIN (1u << 20)
@@ -32,6 +33,8 @@ struct capture_recorder *capture_recorder_create(size_t size,
 						 void (*evicted)(void *opaque, const struct capture_record *record),
 						 void *opaque);
 void capture_recorder_destroy(struct capture_recorder *recorder);
+/* Any thread: where its memory is. */
+struct memory_range capture_recorder_memory(const struct capture_recorder *recorder);
 
 /* Copies a record of 'size' bytes, at most CAPTURE_RECORDER_SIZE_MIN / 2. */
 void capture_recorder_add(struct capture_recorder *recorder, const struct capture_record *record, size_t size);

@@ -167,6 +167,11 @@ void capture_ring_destroy(struct capture_ring *ring)
 	free(ring);
 }
 
+struct memory_range capture_ring_memory(const struct capture_ring *ring)
+{
+	return (struct memory_range){.base = ring->memory, .size = ring->block_size * ring->block_count};
+}
+
 void *capture_ring_reserve(struct capture_ring *ring, size_t size)
 {
 	struct record *record;

@@ -25,6 +25,7 @@
 #include <stddef.h>
 
 #include "core/error.h"
+#include "core/memory_usage.h"
 
 struct capture_ring;
 
@@ -60,6 +61,9 @@ void capture_ring_release(struct capture_ring *ring);
 /* Any thread.  Has the first 'size' bytes of the ring in memory before they are needed, so that the
  * producer is not held up by page faults. */
 void capture_ring_populate(struct capture_ring *ring, size_t size);
+
+/* Any thread.  Where its memory is. */
+struct memory_range capture_ring_memory(const struct capture_ring *ring);
 
 /* Any thread.  Has the consumer's capture_ring_wait() return, now or when it is called next. */
 void capture_ring_wake(struct capture_ring *ring);

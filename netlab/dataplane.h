@@ -158,6 +158,9 @@ struct loop *dataplane_loop(struct dataplane *dataplane);
 /* Whether its thread runs, for the thread that starts and stops it. */
 bool dataplane_is_running(const struct dataplane *dataplane);
 
+/* Bytes of memory that are there for frames in links' queues and on their way. */
+uint64_t dataplane_wires_memory(struct dataplane *dataplane);
+
 /* Calls 'function' in its thread and waits until it has returned; or here, while there is none and this thread is the
  * one that builds. */
 void dataplane_call(struct dataplane *dataplane, void (*function)(void *opaque), void *opaque);

@@ -97,6 +97,27 @@ void dataplane_destroy_wires(struct dataplane *dataplane)
 	deadline_heap_release(&dataplane->wires);
 }
 
+struct memory_request {
+	const struct dataplane *dataplane;
+	uint64_t bytes;
+};
+
+/* loop_function */
+static void read_memory(void *opaque)
+{
+	struct memory_request *request = opaque;
+
+	request->bytes = buffer_pool_memory(request->dataplane->pool);
+}
+
+uint64_t dataplane_wires_memory(struct dataplane *dataplane)
+{
+	struct memory_request request = {.dataplane = dataplane};
+
+	dataplane_call(dataplane, read_memory, &request);
+	return request.bytes;
+}
+
 void dataplane_keep_time(struct dataplane *dataplane)
 {
 	if (dataplane->is_held || dataplane->is_paused)

@@ -58,8 +58,8 @@ struct lab_listener {
 	struct lab_listener *next;
 };
 
-/* Sets '*bytes' to the memory that the nodes may come to need.  Returns 0, or a negative errno value with 'error' set.
- * No lab is needed. */
+/* Sets '*bytes' to the memory that the nodes and the recorder may come to need.  Returns 0, or a negative errno value
+ * with 'error' set.  No lab is needed. */
 int lab_memory_wanted(const struct topology *topology, uint64_t *bytes, struct error *error);
 /* Whether the host has that memory, beside what this user's other labs may still come to need.  Returns 0, or a
  * negative errno value with 'error' set.  With 'overcommit' it is no error that there is too little: the result is 1,

@@ -10,17 +10,17 @@
 #include "netlab/runtime.h"
 #include "netlab/topology.h"
 
-/* Whether the host has the memory for a lab.  Nodes get theirs page by page as they touch it, so what a lab takes at
- * its start says nothing of what it may come to need, and neither does what the host has free say of what running labs
- * still have a right to.  A host that runs out of memory kills whole labs; so the worst case is what counts, and who
- * knows better than that says so (overcommit). */
+/* Whether the host has the memory for a lab.  Nodes get theirs page by page as they touch it, and the recorder as it
+ * fills, so what a lab takes at its start says nothing of what it may come to need, and neither does what the host has
+ * free say of what running labs still have a right to.  A host that runs out of memory kills whole labs; so the worst
+ * case is what counts, and who knows better than that says so (overcommit). */
 
 /* Memory of the host that is not given to guests. */
 #define HOST_MEMORY_RESERVE (256ull << 20)
 
 int lab_memory_wanted(const struct topology *topology, uint64_t *bytes, struct error *error)
 {
-	*bytes = 0;
+	*bytes = topology->capture.recorder_size;
 	for (size_t i = 0; i < topology->node_count; i++) {
 		const struct topology_node *node = &topology->nodes[i];
 		struct image *image = NULL;
@@ -87,19 +87,17 @@ int lab_check_memory(const struct topology *topology, bool overcommit, struct er
 		host.available += host_memory_of_process("", pid);
 	if (wanted + promised + HOST_MEMORY_RESERVE <= host.available)
 		return 0;
-	result =
-		error_set(error, ERROR_USAGE, ENOMEM,
-			  "%s:%u:%u: %s: the %zu node%s of lab %s may come to need %llu MiB of memory; %s %llu MiB "
-			  "free, of which running labs may still need %llu MiB, and %llu MiB are kept for the host%s",
-			  topology->path, topology->nodes_line, topology->nodes_column,
-			  overcommit ? "warning" : "error", topology->node_count, topology->node_count == 1 ? "" : "s",
-			  topology->name, (unsigned long long)wanted >> 20,
-			  host.is_limited ? "the limit of this control group leaves" : "this machine has",
-			  (unsigned long long)host.available >> 20, (unsigned long long)promised >> 20,
-			  HOST_MEMORY_RESERVE >> 20,
-			  overcommit ?
-				  "" :
-				  "\n  help: give them less (memory:), leave nodes out, stop other labs (netlab list), "
-				  "or start it all the same with --overcommit");
+	result = error_set(
+		error, ERROR_USAGE, ENOMEM,
+		"%s:%u:%u: %s: the %zu node%s of lab %s and its recorder may come to need %llu MiB of memory; "
+		"%s %llu MiB free, of which running labs may still need %llu MiB, and %llu MiB are kept for the host%s",
+		topology->path, topology->nodes_line, topology->nodes_column, overcommit ? "warning" : "error",
+		topology->node_count, topology->node_count == 1 ? "" : "s", topology->name,
+		(unsigned long long)wanted >> 20,
+		host.is_limited ? "the limit of this control group leaves" : "this machine has",
+		(unsigned long long)host.available >> 20, (unsigned long long)promised >> 20, HOST_MEMORY_RESERVE >> 20,
+		overcommit ? "" :
+			     "\n  help: give them less (memory:, capture: {recorder:}), leave nodes out, "
+			     "stop other labs (netlab list), or start it all the same with --overcommit");
 	return overcommit ? 1 : result;
 }

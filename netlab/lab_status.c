@@ -287,8 +287,10 @@ static json_t *attachment_status(const struct lab *lab, size_t index)
 /* Adds what memory the nodes and the lab take to their status.  What cannot be learned is left out. */
 static void add_memory(const struct lab *lab, json_t *status)
 {
-	struct memory_range *ranges = calloc(lab->node_count + 1, sizeof(*ranges));
+	const size_t captures = lab->node_count, count = captures + CAPTURE_MEMORY_RANGES;
+	struct memory_range *ranges = calloc(count, sizeof(*ranges));
 	struct memory_usage total = {.private = 0}, rest;
+	uint64_t captured = 0;
 
 	for (size_t i = 0; ranges && i < lab->node_count; i++) {
 		const struct guest_memory *memory;
@@ -299,8 +301,12 @@ static void add_memory(const struct lab *lab, json_t *status)
 		ranges[i].base = memory->base;
 		ranges[i].size = memory->size;
 	}
-	if (!ranges || memory_usage_read_own(ranges, lab->node_count, &rest) < 0)
+	if (ranges && lab->capture)
+		capture_memory(lab->capture, ranges + captures);
+	if (!ranges || memory_usage_read_own(ranges, count, &rest) < 0)
 		goto out;
+	for (size_t i = captures; i < count; i++)
+		captured += ranges[i].usage.private + ranges[i].usage.proportional;
 	for (size_t i = 0; i < lab->node_count; i++) {
 		json_t *node = json_array_get(json_object_get(status, "nodes"), i);
 		const struct memory_usage *usage = &ranges[i].usage;
@@ -313,9 +319,11 @@ static void add_memory(const struct lab *lab, json_t *status)
 		total.proportional += usage->proportional;
 	}
 	json_object_set_new(status, "memory",
-			    json_pack("{s:I, s:I, s:I}", "private", (json_int_t)total.private, "shared",
+			    json_pack("{s:I, s:I, s:I, s:I, s:I}", "private", (json_int_t)total.private, "shared",
 				      (json_int_t)total.proportional, "netlabd",
-				      (json_int_t)rest.private + (json_int_t)rest.proportional));
+				      (json_int_t)captured + (json_int_t)rest.private + (json_int_t)rest.proportional,
+				      "captures", (json_int_t)captured, "in_flight",
+				      (json_int_t)dataplane_wires_memory(lab->context.dataplane)));
 out:
 	free(ranges);
 }

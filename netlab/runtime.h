@@ -11,7 +11,7 @@
  *     LAB/pid            netlabd's process id; netlabd holds a lock on this file as long as it lives
  *     LAB/control.sock   the control socket
  *     LAB/topology       absolute path of the topology file
- *     LAB/memory         bytes of memory that its nodes may come to need, for those who start other labs
+ *     LAB/memory         bytes of memory that it may come to need, for those who start other labs
  *     LAB/netlabd.log    what netlabd said
  *     LAB/nodes/         logs of the nodes
  *     LAB/bridge         there if something was made on the host's network (netlab/bridge/client.h)

@@ -63,13 +63,15 @@ void status_put_nodes(const json_t *nodes)
 
 void status_put_memory(const json_t *memory)
 {
-	char private[32], shared[32], netlabd[32];
+	char private[32], shared[32], netlabd[32], captures[32], in_flight[32];
 
 	if (!memory)
 		return;
-	printf("\nMemory: %s private to nodes, %s for what they share, %s for netlabd itself\n",
+	printf("\nMemory: %s private to nodes, %s for what they share, %s for netlabd itself, of which %s for captures\n"
+	       "        and %s for frames on their way\n",
 	       cli_size(integer(memory, "private"), private), cli_size(integer(memory, "shared"), shared),
-	       cli_size(integer(memory, "netlabd"), netlabd));
+	       cli_size(integer(memory, "netlabd"), netlabd), cli_size(integer(memory, "captures"), captures),
+	       cli_size(integer(memory, "in_flight"), in_flight));
 }
 
 char *cli_describe_drops(json_t *drops)

@@ -49,7 +49,7 @@ status_object="$types"'
 
 # Only "netlab status" asks for what takes the daemon time to find out.
 memory_too="$status_object"'
-	and (.memory | has_types({private: "number", shared: "number", netlabd: "number"})) and
+	and (.memory | has_types({private: "number", shared: "number", netlabd: "number", captures: "number", in_flight: "number"})) and
 	all(.nodes[]; has_types({memory_private: "number", memory_shared: "number"}))'
 
 checks() {

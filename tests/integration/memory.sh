@@ -39,7 +39,8 @@ booted_shares_nothing() {
 sum_of_all() {
 	local status
 	status=$(netlab status --format json)
-	jq -e '([.nodes[].memory_private] | add) == .memory.private and .memory.netlabd > 0 and .memory.shared > 0 and
+	jq -e '([.nodes[].memory_private] | add) == .memory.private and .memory.shared > 0 and
+		.memory.captures > 0 and .memory.in_flight == 0 and .memory.netlabd > .memory.captures and
 		.memory.shared <= ([.nodes[].memory_shared] | add)' <<<"$status" || fail "$status"
 }
 
@@ -59,7 +60,8 @@ shown_as_text() {
 	expect_match 'MEMORY +PRIVATE +SHARED' "$output"
 	expect_match "^a +ready .* 64M +$size +$size +1$" "$output"
 	expect_match "^c +ready .* 64M +$size +0 +1$" "$output"
-	expect_match "^Memory: $size private to nodes, $size for what they share, $size for netlabd itself$" "$output"
+	expect_match "^Memory: $size private to nodes, $size for what they share, $size for netlabd itself, of which $size for captures$" "$output"
+	expect_match "^ +and 0 for frames on their way$" "$output"
 }
 
 without_machine() {
@@ -94,7 +96,7 @@ need_mounts() {
 }
 
 mkdir pair
-echo 'nodes: {a: , b: }' >pair/topology.yaml
+printf 'nodes: {a: , b: }\ncapture: {recorder: 32M}\n' >pair/topology.yaml
 
 # refused PATTERN AVAILABLE LIMIT ARGUMENTS...: for want of memory.
 refused() {
@@ -107,7 +109,7 @@ refused() {
 
 too_little() {
 	need_mounts
-	refused 'the 2 nodes of lab pair may come to need 128 MiB of memory; this machine has 300 MiB free, .* 256 MiB' \
+	refused 'the 2 nodes of lab pair and its recorder may come to need 160 MiB of memory; this machine has 300 MiB free, .* 256 MiB' \
 		300 max up pair
 	no_daemons
 	[ -z "$(ls "$runtime")" ]
@@ -116,7 +118,7 @@ too_little() {
 too_little_for_the_group() {
 	need_mounts
 	grep -q '^0::' /proc/self/cgroup || skip "no control groups of version 2"
-	refused '.* 128 MiB of memory; the limit of this control group leaves 350 MiB free' 2000 350 up pair
+	refused '.* 160 MiB of memory; the limit of this control group leaves 350 MiB free' 2000 350 up pair
 }
 
 overcommit() {
@@ -124,7 +126,7 @@ overcommit() {
 	in_machine 300 max up --no-capture --overcommit --timeout "$patience" pair 2>errors
 	cat errors
 	expect_equal "$(wc -l <errors)" 1
-	expect_match '/pair/topology.yaml:1:1: warning: .* need 128 MiB of memory; .* 300 MiB free' "$(cat errors)"
+	expect_match '/pair/topology.yaml:1:1: warning: .* need 160 MiB of memory; .* 300 MiB free' "$(cat errors)"
 	state_is a ready
 	state_is b ready
 }
@@ -132,11 +134,11 @@ overcommit() {
 # There is room for one of the two.
 other_labs_count() {
 	need_mounts
-	refused 'the 2 nodes of lab second .*, of which running labs may still need ([5-9].|1[0-2].) MiB' \
-		400 max up --name second pair
+	refused 'the 2 nodes of lab second .*, of which running labs may still need ([5-9].|1[0-5].) MiB' \
+		440 max up --name second pair
 	kill -KILL "$(daemon_pid pair)"
 	wait_for no_daemons
-	in_machine 400 max up --no-capture --timeout "$patience" --name second pair
+	in_machine 440 max up --no-capture --timeout "$patience" --name second pair
 	netlab down second
 }
 

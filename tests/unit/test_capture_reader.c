@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "core/loop.h"
+#include "core/memory_usage.h"
 #include "netlab/capture.h"
 #include "netlab/capture_reader.h"
 #include "netlab/capture_recorder.h"
@@ -282,6 +283,37 @@ static void recorder_has_the_last(void **state)
 	assert_int_equal(contents->count, 2);
 	assert_int_equal(contents->ids[0], 2);
 	free_contents(contents);
+}
+
+/* What the ring and the recorder take of the host's memory now. */
+static uint64_t memory_of(const struct capture *capture)
+{
+	struct memory_range ranges[CAPTURE_MEMORY_RANGES];
+	struct memory_usage rest;
+	uint64_t sum = 0;
+
+	capture_memory(capture, ranges);
+	assert_int_equal(memory_usage_read_own(ranges, CAPTURE_MEMORY_RANGES, &rest), 0);
+	for (size_t i = 0; i < CAPTURE_MEMORY_RANGES; i++)
+		sum += ranges[i].usage.private;
+	return sum;
+}
+
+static void memory_is_that_in_use(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t before = memory_of(fixture->capture);
+
+	for (unsigned int i = 0; i < 300; i++) {
+		send_frame(fixture, 9000, -1);
+		if (i == 49) {
+			wait_for_writer(fixture);
+			assert_true(memory_of(fixture->capture) >= before + 50 * 9000u);
+		}
+	}
+	wait_for_writer(fixture);
+	assert_in_range(memory_of(fixture->capture), CAPTURE_RECORDER_SIZE_MIN,
+			CAPTURE_RECORDER_SIZE_MIN + CAPTURE_RING_SIZE);
 }
 
 static void triggers_begin_and_end(void **state)
@@ -769,6 +801,7 @@ int main(void)
 		test(readers_are_given_what_crosses),
 		test(readers_choose),
 		test(recorder_has_the_last),
+		test(memory_is_that_in_use),
 		test(triggers_begin_and_end),
 		test(slow_readers_are_told),
 		test(readers_may_go),

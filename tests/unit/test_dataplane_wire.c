@@ -157,6 +157,22 @@ static void test_frames_are_lost_with_their_link(void **state)
 	end(&link);
 }
 
+static void test_memory_of_what_is_on_its_way_is_known(void **state)
+{
+	const struct impairment impairment = {.delay = 100000 * MILLISECOND};
+	struct fixture fixture;
+
+	(void)state;
+	set_up(&fixture);
+	assert_int_equal(dataplane_wires_memory(fixture.dataplane), 0);
+	impair(&fixture, &impairment);
+	for (unsigned int i = 1; i <= 100; i++) {
+		send(&fixture);
+		assert_in_range(dataplane_wires_memory(fixture.dataplane), 60 * i, 1024 * i);
+	}
+	tear_down(&fixture);
+}
+
 /* While the lab is held, nothing arrives. */
 static void test_held_wires_stand_still(void **state)
 {
@@ -239,6 +255,7 @@ int main(void)
 		cmocka_unit_test(test_changed_frames_say_so),
 		cmocka_unit_test(test_frames_are_lost_with_their_link),
 		cmocka_unit_test(test_held_wires_stand_still),
+		cmocka_unit_test(test_memory_of_what_is_on_its_way_is_known),
 		cmocka_unit_test(test_paused_wires_stand_still),
 		cmocka_unit_test(test_what_is_on_its_way_is_saved),
 	};

@@ -24,11 +24,14 @@
 /* Ethernet, two VLAN tags and an IPv6 header fit. */
 #define FRAME_HEADER_SIZE 64
 
-/* A VLAN tag, which a switch puts on frames and takes off (netlab/vlan.h). */
+/* A VLAN tag, which a switch puts on frames and takes off (netlab/vlan.h): an EtherType and two bytes more. */
 #define FRAME_TAG_SIZE 4
+#define FRAME_CUSTOMER_TAG 0x8100 /* IEEE Std 802.1Q-2018, Table 9-1. */
+#define FRAME_SERVICE_TAG 0x88a8
 
 /* Destination, source, EtherType: no shorter frame is taken from a guest. */
 #define FRAME_SIZE_MIN 14
+#define FRAME_TYPE_AT 12 /* The EtherType, or the outermost tag. */
 
 /* The longest frame: the largest MTU and an Ethernet header with two VLAN tags. */
 #define FRAME_SIZE_MAX (65535 + 14 + 8)
@@ -92,6 +95,26 @@ static inline void frame_copy(const struct frame *frame, void *to, size_t count)
 		at += part;
 		count -= part;
 	}
+}
+
+static inline bool frame_is_tag(uint16_t type)
+{
+	return type == FRAME_CUSTOMER_TAG || type == FRAME_SERVICE_TAG;
+}
+
+/* Where the packet begins, behind the addresses, all VLAN tags and the EtherType, which is set.  'bytes' are the first
+ * 'count' of a frame, FRAME_SIZE_MIN at least; a tag that they do not have all of, with the EtherType behind it, is
+ * left: then the type is the tag's. */
+static inline size_t frame_find_packet(const uint8_t *bytes, size_t count, uint16_t *type)
+{
+	size_t at = FRAME_SIZE_MIN;
+
+	*type = (uint16_t)(bytes[at - 2] << 8 | bytes[at - 1]);
+	while (frame_is_tag(*type) && at + FRAME_TAG_SIZE <= count) {
+		at += FRAME_TAG_SIZE;
+		*type = (uint16_t)(bytes[at - 2] << 8 | bytes[at - 1]);
+	}
+	return at;
 }
 
 #endif /* frame.h */

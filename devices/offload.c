@@ -15,11 +15,8 @@
  *
  * Sums are ones' complement (RFC 1071), and so the same in either byte order: they are taken in this machine's. */
 
-#define ETHERTYPE_AT 12
 #define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_IPV6 0x86dd
-#define ETHERTYPE_C_TAG 0x8100
-#define ETHERTYPE_S_TAG 0x88a8
 
 #define IPV4_HEADER_MIN 20
 #define IPV4_LENGTH_AT 2
@@ -65,15 +62,12 @@ static void put_32(uint8_t *at, uint32_t value)
 	put_16(at + 2, value & 0xffff);
 }
 
-/* Where the packet begins, behind addresses, any VLAN tags and the EtherType, which is set; 0: not within 'count'. */
-static size_t find_packet(const uint8_t *bytes, size_t count, unsigned int *ethertype)
+/* Where the packet begins, behind all VLAN tags, and its EtherType; 0: not within 'count'. */
+static size_t find_packet(const uint8_t *bytes, size_t count, uint16_t *ethertype)
 {
-	for (size_t at = ETHERTYPE_AT; at + 2 <= count; at += FRAME_TAG_SIZE) {
-		*ethertype = get_16(bytes + at);
-		if (*ethertype != ETHERTYPE_C_TAG && *ethertype != ETHERTYPE_S_TAG)
-			return at + 2;
-	}
-	return 0;
+	size_t at = count >= FRAME_SIZE_MIN ? frame_find_packet(bytes, count, ethertype) : 0;
+
+	return at > 0 && !frame_is_tag(*ethertype) ? at : 0;
 }
 
 /* Where TCP begins behind an IPv4 header at 'at' that is no fragment's; 0: it does not. */
@@ -111,7 +105,7 @@ static size_t find_tcp_v6(const uint8_t *bytes, size_t count, size_t at)
 static bool check_segments(struct frame_offload *offload, const uint8_t *bytes, size_t count, size_t size)
 {
 	const bool is_v4 = offload->segmentation == FRAME_TCPV4;
-	unsigned int ethertype = 0;
+	uint16_t ethertype = 0;
 	size_t packet = find_packet(bytes, count, &ethertype), tcp, header_size;
 
 	if (packet == 0 || ethertype != (is_v4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6))
@@ -129,7 +123,7 @@ static bool check_segments(struct frame_offload *offload, const uint8_t *bytes, 
 
 bool offload_check(struct frame_offload *offload, const uint8_t *bytes, size_t count, size_t size)
 {
-	unsigned int ethertype;
+	uint16_t ethertype;
 	size_t packet = find_packet(bytes, count, &ethertype);
 
 	offload->header_size = 0;
@@ -278,7 +272,8 @@ static void finish_segments(const struct frame *frame, uint8_t *room, offload_fu
 			  .tcp_size = frame->size - offload->checksum_start,
 			  .payload = frame->size - offload->header_size};
 	struct reader reader = {.frame = frame};
-	unsigned int number = 0, ethertype;
+	unsigned int number = 0;
+	uint16_t ethertype;
 
 	read_bytes(&reader, cut.headers, offload->header_size);
 	cut.packet = find_packet(cut.headers, offload->header_size, &ethertype);

@@ -51,6 +51,7 @@
 #include "devices/frame.h"
 
 struct capture;
+struct frame_filter;
 struct impairment;
 struct loop;
 struct port_rules;
@@ -223,9 +224,12 @@ void network_set_options(struct network *network, const struct network_options *
 
 /* Has frames that cross the wire in this direction from now on meet this.  'seed' decides their fates if the impairment
  * has no seed of its own: the n-th frame after this has the same one each time.  Frames that are on their way stay so,
- * with the times they have.  Returns 0, or a negative errno value and changes nothing: -ENOMEM, or -EINVAL: its filter
- * is none. */
+ * with the times they have.  Returns 0, or -ENOMEM and changes nothing. */
 int port_impair(struct port *port, enum port_direction direction, const struct impairment *impairment, uint64_t seed);
+/* Gives the wire the filter that its impairment names ('loss_match'), without which no frame is lost by it: after
+ * port_impair(), and dataplane_restore().  It is compiled beforehand, by another thread.  It becomes the wire's, and
+ * '*filter' none; if there is no wire, it stays the caller's. */
+void port_set_loss_filter(struct port *port, enum port_direction direction, struct frame_filter *filter);
 /* What it meets now, or NULL: nothing.  The data plane's thread. */
 const struct impairment *port_impairment(const struct port *port, enum port_direction direction);
 /* Counters of its wire since it first met something; false if it never did.  Any thread that may look at the port. */
@@ -252,7 +256,8 @@ void port_transmit(struct port *port, const struct frame *frame);
 void port_refused(struct port *port, const struct frame *frame, size_t size);
 
 /* Counters, carrier and cuts of all ports, and the addresses all networks remember.  What is restored must have all
- * ports and networks that were saved, by their names; the state is bad when it has not.  In the data plane's thread.
+ * ports and networks that were saved, by their names; the state is bad when it has not.  Filters of wires are then to
+ * be given again (port_set_loss_filter()).  In the data plane's thread.
  *
  * Saving ends the turn first: guests that are saved after it have been told of all frames they were given. */
 void dataplane_save(struct dataplane *dataplane, struct state *state);

@@ -289,10 +289,16 @@ int port_impair(struct port *port, enum port_direction direction, const struct i
 	result = use_wire(port, direction);
 	if (result < 0)
 		return result;
-	result = wire_set(port->wires[direction]->wire, impairment, seed);
+	wire_set(port->wires[direction]->wire, impairment, seed);
 	place(port->wires[direction]);
 	port_tell_speed(port);
-	return result;
+	return 0;
+}
+
+void port_set_loss_filter(struct port *port, enum port_direction direction, struct frame_filter *filter)
+{
+	if (port->wires[direction])
+		wire_set_filter(port->wires[direction]->wire, filter);
 }
 
 const struct impairment *port_impairment(const struct port *port, enum port_direction direction)

@@ -18,6 +18,7 @@
 
 #define FRAME_FILTER_LENGTH_MAX 1024
 
+/* All zero: no filter. */
 struct frame_filter {
 	struct bpf_program program;
 };
@@ -27,7 +28,13 @@ struct frame_filter {
  * 'problem'. */
 #define FRAME_FILTER_PROBLEM_MAX (PCAP_ERRBUF_SIZE + 32)
 const char *frame_filter_compile(struct frame_filter *filter, const char *text, char problem[FRAME_FILTER_PROBLEM_MAX]);
+/* Makes it none; it may be none before. */
 void frame_filter_clear(struct frame_filter *filter);
+
+static inline bool frame_filter_is_given(const struct frame_filter *filter)
+{
+	return filter->program.bf_insns != NULL;
+}
 
 /* Whether a frame, as libpcap reads it, passes. */
 bool frame_filter_passes(const struct frame_filter *filter, const struct pcap_pkthdr *header, const u_char *bytes);

@@ -5,9 +5,7 @@
 #include <net/if_arp.h>
 #include <string.h>
 
-#define SERVICE_TAG_ETHERTYPE 0x88a8 /* Of a service VLAN (IEEE Std 802.1Q-2018, Table 9-1). */
-#define TAG_SIZE 4
-#define VLAN_MASK 0xfffu
+#include "netlab/vlan.h"
 
 /* RFC 791, RFC 8200, RFC 826. */
 #define IPV4_HEADER_MIN 20
@@ -114,19 +112,13 @@ static void read_ipv6(struct frame_headers *headers)
 /* Finds the EtherType behind the tags, and what follows it.  Tags that are cut short are the payload. */
 static void read_type(const uint8_t *frame, size_t size, struct frame_headers *headers)
 {
-	size_t at = 2 * ETHER_ADDR_LEN;
+	size_t at = frame_find_packet(frame, size, &headers->type);
 
-	headers->type = frame_headers_16(frame + at);
-	while ((headers->type == ETHERTYPE_VLAN || headers->type == SERVICE_TAG_ETHERTYPE) &&
-	       size >= at + TAG_SIZE + ETHER_TYPE_LEN) {
-		if (!headers->has_vlan)
-			headers->vlan = frame_headers_16(frame + at + 2) & VLAN_MASK;
-		headers->has_vlan = true;
-		at += TAG_SIZE;
-		headers->type = frame_headers_16(frame + at);
-	}
-	headers->payload = frame + at + ETHER_TYPE_LEN;
-	headers->payload_size = size - at - ETHER_TYPE_LEN;
+	headers->has_vlan = at > FRAME_SIZE_MIN;
+	if (headers->has_vlan)
+		headers->vlan = frame_headers_16(frame + FRAME_TYPE_AT + 2) & VLAN_MASK;
+	headers->payload = frame + at;
+	headers->payload_size = size - at;
 }
 
 bool frame_headers_read(const uint8_t *frame, size_t size, struct frame_headers *headers)

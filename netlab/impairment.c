@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One table says where each key of a topology is kept and what it can be; reading (netlab/topology_impair.c), printing
- * and comparing walk it. */
+/* One table says where each key of a topology is kept and what it can be; reading (netlab/topology_impair.c), printing,
+ * comparing and limiting walk it. */
 
 #define MICROSECOND 1000ull
 #define MILLISECOND 1000000ull
@@ -22,11 +22,13 @@ static const char *const disciplines[] = {"tail", "red", "codel", NULL};
 /* Of all, nothing would ever change. */
 #define CORRELATION(name, member) name, IMPAIRMENT_KIND_SHARE, AT(member), 0, IMPAIRMENT_ALL - 1, NULL
 #define NUMBER(name, member, low, high) name, IMPAIRMENT_KIND_NUMBER, AT(member), low, high, NULL
+#define WORD(name, member, words) name, IMPAIRMENT_KIND_WORD, AT(member), 0, LAST(words), words
+#define LAST(words) (sizeof(words) / sizeof((words)[0]) - 2)
 
 const struct impairment_field impairment_fields[IMPAIRMENT_FIELD_COUNT] = {
 	[IMPAIRMENT_KEY_DELAY] = {TIME("delay", delay, 0)},
 	[IMPAIRMENT_KEY_JITTER] = {TIME("jitter", jitter, 0)},
-	[IMPAIRMENT_KEY_DISTRIBUTION] = {"distribution", IMPAIRMENT_KIND_WORD, AT(distribution), 0, 0, distributions},
+	[IMPAIRMENT_KEY_DISTRIBUTION] = {WORD("distribution", distribution, distributions)},
 	[IMPAIRMENT_KEY_JITTER_CORRELATION] = {CORRELATION("jitter-correlation", jitter_correlation)},
 	[IMPAIRMENT_KEY_LOSS] = {SHARE("loss", loss)},
 	[IMPAIRMENT_KEY_LOSS_CORRELATION] = {CORRELATION("loss-correlation", loss_correlation)},
@@ -47,7 +49,7 @@ const struct impairment_field impairment_fields[IMPAIRMENT_FIELD_COUNT] = {
 	[IMPAIRMENT_KEY_BURST] = {"burst", IMPAIRMENT_KIND_SIZE, AT(burst), 1, IMPAIRMENT_BURST_MAX, NULL},
 	[IMPAIRMENT_KEY_QUEUE] = {"queue", IMPAIRMENT_KIND_QUEUE, AT(queue_frames), 1, IMPAIRMENT_QUEUE_FRAMES_MAX,
 				  NULL},
-	[IMPAIRMENT_KEY_DISCIPLINE] = {"discipline", IMPAIRMENT_KIND_WORD, AT(discipline), 0, 0, disciplines},
+	[IMPAIRMENT_KEY_DISCIPLINE] = {WORD("discipline", discipline, disciplines)},
 	[IMPAIRMENT_KEY_RED_MIN] = {NUMBER("red-min", red_min, 1, IMPAIRMENT_QUEUE_FRAMES_MAX)},
 	[IMPAIRMENT_KEY_RED_MAX] = {NUMBER("red-max", red_max, 1, IMPAIRMENT_QUEUE_FRAMES_MAX)},
 	[IMPAIRMENT_KEY_RED_PROBABILITY] = {"red-probability", IMPAIRMENT_KIND_SHARE, AT(red_probability), 1,
@@ -215,6 +217,66 @@ bool impairment_is_equal(const struct impairment *a, const struct impairment *b)
 		if (!is_same(a, b, &impairment_fields[i]))
 			return false;
 	return true;
+}
+
+static void limit_wide(uint64_t *number, uint64_t minimum, uint64_t maximum)
+{
+	if (*number > maximum)
+		*number = maximum;
+	else if (*number > 0 && *number < minimum)
+		*number = minimum;
+}
+
+static void limit_number(uint32_t *number, uint64_t minimum, uint64_t maximum)
+{
+	uint64_t wide = *number;
+
+	limit_wide(&wide, minimum, maximum);
+	*number = (uint32_t)wide;
+}
+
+static void limit_chain(struct impairment_gilbert_elliott *chain, uint64_t maximum)
+{
+	limit_number(&chain->to_bad, 0, maximum);
+	limit_number(&chain->to_good, 0, maximum);
+	limit_number(&chain->loss_bad, 0, maximum);
+	limit_number(&chain->loss_good, 0, maximum);
+}
+
+static void limit_field(struct impairment *impairment, const struct impairment_field *field)
+{
+	void *value = (char *)impairment + field->offset;
+
+	switch (field->kind) {
+	case IMPAIRMENT_KIND_TIME:
+	case IMPAIRMENT_KIND_RATE:
+		limit_wide(value, field->minimum, field->maximum);
+		break;
+	case IMPAIRMENT_KIND_SHARE:
+	case IMPAIRMENT_KIND_NUMBER:
+	case IMPAIRMENT_KIND_SIZE:
+	case IMPAIRMENT_KIND_WORD:
+		limit_number(value, field->minimum, field->maximum);
+		break;
+	case IMPAIRMENT_KIND_QUEUE:
+		limit_number(&impairment->queue_frames, field->minimum, field->maximum);
+		limit_number(&impairment->queue_bytes, 0, IMPAIRMENT_QUEUE_BYTES_MAX);
+		break;
+	case IMPAIRMENT_KIND_GILBERT:
+		limit_chain(value, field->maximum);
+		break;
+	case IMPAIRMENT_KIND_FILTER:
+		impairment->loss_match[field->maximum] = '\0';
+		break;
+	case IMPAIRMENT_KIND_SEED: /* Any is one. */
+		break;
+	}
+}
+
+void impairment_limit(struct impairment *impairment)
+{
+	for (size_t i = 0; i < IMPAIRMENT_FIELD_COUNT; i++)
+		limit_field(impairment, &impairment_fields[i]);
 }
 
 /* In words. */

@@ -15,8 +15,8 @@
  * Words are those of tc-netem(8), tc-tbf(8), tc-red(8) and RFC 8289 (CoDel).  Unlike in netem, jitter alone never
  * changes the order of frames, and a correlation never changes how many are lost.
  *
- * Each key of a topology that describes one is a field in the table below, which what reads, prints and compares
- * impairments goes by.
+ * Each key of a topology that describes one is a field in the table below, which what reads, prints, compares and
+ * limits impairments goes by.
  *
  * Thread-safety: none needed; it is plain data. */
 
@@ -99,7 +99,7 @@ struct impairment_field {
 	const char *name; /* The key in a topology. */
 	enum impairment_kind kind;
 	size_t offset;             /* In struct impairment. */
-	uint64_t minimum, maximum; /* Of what is given, in its unit; where all is zero, nothing is given. */
+	uint64_t minimum, maximum; /* Of what is given, in its unit (a queue's: frames); all zero: nothing is given. */
 	const char *const *words;  /* IMPAIRMENT_KIND_WORD: up to NULL. */
 };
 
@@ -147,6 +147,10 @@ extern const char *const impairment_preset_names[];
 /* Sets what presets have: delay, jitter, its distribution and correlation, loss, its correlation, gilbert_elliott,
  * rate, burst, the queue's limit and discipline.  The rest stays.  Returns false when there is none of that name. */
 bool impairment_apply_preset(struct impairment *impairment, const char *name);
+
+/* Has numbers that are out of the range of their field be the nearest that is not, so that nothing that is computed
+ * with them overflows, and ends the filter's text. */
+void impairment_limit(struct impairment *impairment);
 
 /* Whether it does anything. */
 bool impairment_is_any(const struct impairment *impairment);

@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "netlab/allocate.h"
+#include "netlab/frame_filter.h"
 #include "netlab/json_text.h"
 #include "netlab/lab_link_internal.h"
 #include "netlab/lab_network.h"
@@ -144,6 +145,7 @@ struct change {
 	struct lab_wire wire;
 	bool is_on;
 	const struct impairment *impairment;
+	struct frame_filter filter; /* The impairment's: compiled here, and handed over. */
 	uint64_t seed;
 	int result;
 };
@@ -187,19 +189,52 @@ static void set_cut(struct lab_link *link, unsigned int direction, bool is_cut)
 }
 
 /* loop_function */
+static void set_filter(void *opaque)
+{
+	struct change *change = opaque;
+
+	port_set_loss_filter(change->wire.port, change->wire.direction, &change->filter);
+}
+
+/* loop_function */
 static void impair(void *opaque)
 {
 	struct change *change = opaque;
 
 	change->result = port_impair(change->wire.port, change->wire.direction, change->impairment, change->seed);
+	if (change->result == 0)
+		set_filter(change);
+}
+
+/* Calls 'function' in the data plane's thread with the change and its impairment's filter, which is compiled in this
+ * one: that can take long, and frames would wait for it.  Returns 0, or a negative errno value; -EINVAL: it is no
+ * filter. */
+static int call_with_filter(const struct lab *lab, loop_function *function, struct change *change)
+{
+	const char *text = change->impairment->loss_match;
+	char problem[FRAME_FILTER_PROBLEM_MAX];
+
+	if (text[0] != '\0' && frame_filter_compile(&change->filter, text, problem))
+		return -EINVAL;
+	dataplane_call(lab->context.dataplane, function, change);
+	frame_filter_clear(&change->filter); /* Unless it was taken. */
+	return change->result;
 }
 
 static int impair_wire(const struct lab *lab, struct lab_wire wire, const struct impairment *impairment)
 {
 	struct change change = {.wire = wire, .impairment = impairment, .seed = seed_of(lab, &wire)};
 
-	dataplane_call(lab->context.dataplane, impair, &change);
-	return change.result;
+	return call_with_filter(lab, impair, &change);
+}
+
+bool lab_link_restore_filter(const struct lab_link *link, unsigned int direction)
+{
+	struct change change = {.wire = lab_link_wire(link, direction), .impairment = &link->now[direction]};
+
+	if (!change.wire.port || change.impairment->loss_match[0] == '\0')
+		return true;
+	return call_with_filter(link->lab, set_filter, &change) == 0;
 }
 
 int lab_link_impair(struct lab_link *link, unsigned int direction, const struct impairment *impairment,

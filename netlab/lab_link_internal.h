@@ -56,6 +56,8 @@ void lab_link_set_carrier(struct lab_link *link, bool is_up, const char *why);
 /* Has it be impaired so in one direction.  Returns 0, or a negative errno value with 'error' set. */
 int lab_link_impair(struct lab_link *link, unsigned int direction, const struct impairment *impairment,
 		    struct error *error);
+/* Gives what was restored in one direction its filter.  Returns false if that is none. */
+bool lab_link_restore_filter(const struct lab_link *link, unsigned int direction);
 
 /* netlab/lab_schedule.c */
 

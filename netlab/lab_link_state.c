@@ -43,8 +43,11 @@ static bool restore_link(struct lab_link *link, struct state *state)
 	link->has_begun = saved.has_begun;
 	link->zero = lab_time(link->lab) - saved.elapsed; /* Perhaps before the clock began: the difference is right. */
 	link->next_event = link->has_begun ? count_events(link, saved.elapsed) : 0;
-	for (unsigned int i = 0; i < 2; i++)
+	for (unsigned int i = 0; i < 2; i++) {
 		link->wanted[i] = lab_link_wanted(link, i);
+		if (!lab_link_restore_filter(link, i))
+			return false;
+	}
 	return true;
 }
 

@@ -8,8 +8,6 @@
 
 #include "netlab/allocate.h"
 
-#define SERVICE_TAG_ETHERTYPE 0x88a8 /* Of a service VLAN (IEEE Std 802.1Q-2018, Table 9-1). */
-
 /* Where the sources are in the headers (RFC 791, RFC 8200), and fields of ARP (RFC 826). */
 #define IPV4_SOURCE 12
 #define IPV6_SOURCE 8
@@ -70,26 +68,14 @@ struct payload {
 	size_t size;
 };
 
-static uint16_t read_16(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
-
 /* Returns false when the tags go on beyond what is known of the frame. */
 static bool find_payload(const struct frame *frame, struct payload *payload)
 {
-	size_t at = VLAN_TAG_AT;
+	size_t at = frame_find_packet(frame->header, frame->header_size, &payload->type);
 
-	do {
-		if (at + sizeof(payload->type) > frame->header_size)
-			return false;
-		payload->type = read_16(frame->header + at);
-		at += payload->type == VLAN_ETHERTYPE || payload->type == SERVICE_TAG_ETHERTYPE ? FRAME_TAG_SIZE :
-												  sizeof(payload->type);
-	} while (payload->type == VLAN_ETHERTYPE || payload->type == SERVICE_TAG_ETHERTYPE);
 	payload->bytes = frame->header + at;
 	payload->size = frame->header_size - at;
-	return true;
+	return !frame_is_tag(payload->type);
 }
 
 /* 0.0.0.0 says nothing: who asks for an address, or whether one is taken (RFC 5227), has none. */

@@ -18,8 +18,8 @@
 #include "core/loop.h"
 #include "netlab/bridge/tap_device.h"
 #include "netlab/dataplane.h"
+#include "netlab/vlan.h"
 
-#define VLAN_TAG_SIZE 4
 #define PARTS_MAX 64 /* Of a frame that is written without being copied first. */
 
 struct tap {
@@ -82,11 +82,10 @@ static void on_ready(void *opaque, uint32_t events)
 
 static bool is_too_long(const struct tap *tap, const struct frame *frame)
 {
-	static const uint8_t vlan[] = {ETHERTYPE_VLAN >> 8, ETHERTYPE_VLAN & 0xff};
 	size_t limit = tap->mtu + FRAME_SIZE_MIN;
 
-	if (!memcmp(frame->header + 2 * ETH_ALEN, vlan, sizeof(vlan)))
-		limit += VLAN_TAG_SIZE;
+	if (vlan_has_tag(frame))
+		limit += FRAME_TAG_SIZE;
 	return frame->size > limit;
 }
 

@@ -20,8 +20,6 @@
 
 #include "devices/frame.h"
 
-#define VLAN_ETHERTYPE 0x8100
-#define VLAN_TAG_AT 12       /* Bytes of the addresses. */
 #define VLAN_PRIORITY_ONLY 0 /* No VLAN: the tag has a priority alone (6.9.1). */
 #define VLAN_DEFAULT 1       /* That of a port of which nothing is said (Table 9-2). */
 #define VLAN_MAX 4094        /* The last that a frame may be in. */
@@ -31,8 +29,8 @@
 /* Of one of FRAME_SIZE_MIN bytes at least. */
 static inline bool vlan_has_tag(const struct frame *frame)
 {
-	return frame->header[VLAN_TAG_AT] == VLAN_ETHERTYPE >> 8 &&
-	       frame->header[VLAN_TAG_AT + 1] == (VLAN_ETHERTYPE & 0xff);
+	return frame->header[FRAME_TYPE_AT] == FRAME_CUSTOMER_TAG >> 8 &&
+	       frame->header[FRAME_TYPE_AT + 1] == (FRAME_CUSTOMER_TAG & 0xff);
 }
 
 /* Whether the tag is whole, and an EtherType behind it: else a frame with a tag is none. */
@@ -44,7 +42,7 @@ static inline bool vlan_is_whole(const struct frame *frame)
 /* The tag control information of a frame whose tag is whole. */
 static inline uint16_t vlan_control(const struct frame *frame)
 {
-	return (uint16_t)(frame->header[VLAN_TAG_AT + 2] << 8 | frame->header[VLAN_TAG_AT + 3]);
+	return (uint16_t)(frame->header[FRAME_TYPE_AT + 2] << 8 | frame->header[FRAME_TYPE_AT + 3]);
 }
 
 /* What is behind the addresses is further on by so many bytes, modulo 2^16. */
@@ -60,9 +58,9 @@ static inline void vlan_shift(struct frame *frame, uint16_t by)
 /* Takes off the tag, which is whole. */
 static inline void vlan_pop(struct frame *frame)
 {
-	uint8_t *tag = frame->header + VLAN_TAG_AT;
+	uint8_t *tag = frame->header + FRAME_TYPE_AT;
 
-	memmove(tag, tag + FRAME_TAG_SIZE, frame->header_size - VLAN_TAG_AT - FRAME_TAG_SIZE);
+	memmove(tag, tag + FRAME_TAG_SIZE, frame->header_size - FRAME_TYPE_AT - FRAME_TAG_SIZE);
 	frame->header_size -= FRAME_TAG_SIZE;
 	frame->size -= FRAME_TAG_SIZE;
 	vlan_shift(frame, (uint16_t)-FRAME_TAG_SIZE);
@@ -71,11 +69,11 @@ static inline void vlan_pop(struct frame *frame)
 /* Puts one on a frame that came without, or whose tag was taken off. */
 static inline void vlan_push(struct frame *frame, uint16_t control)
 {
-	uint8_t *tag = frame->header + VLAN_TAG_AT;
+	uint8_t *tag = frame->header + FRAME_TYPE_AT;
 
-	memmove(tag + FRAME_TAG_SIZE, tag, frame->header_size - VLAN_TAG_AT);
-	tag[0] = VLAN_ETHERTYPE >> 8;
-	tag[1] = VLAN_ETHERTYPE & 0xff;
+	memmove(tag + FRAME_TAG_SIZE, tag, frame->header_size - FRAME_TYPE_AT);
+	tag[0] = FRAME_CUSTOMER_TAG >> 8;
+	tag[1] = FRAME_CUSTOMER_TAG & 0xff;
 	tag[2] = (uint8_t)(control >> 8);
 	tag[3] = (uint8_t)control;
 	frame->header_size += FRAME_TAG_SIZE;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "netlab/wire.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +66,7 @@ struct flying {
 struct wire {
 	struct impairment impairment;
 	struct fate_source fates;
-	struct frame_filter filter; /* If the impairment has one. */
+	struct frame_filter filter; /* The impairment's, compiled, once it was given. */
 	struct buffer_pool *pool;
 	const struct wire_ops *ops;
 	void *opaque;
@@ -176,47 +175,13 @@ void wire_destroy(struct wire *wire)
 		return;
 	empty(wire);
 	deadline_heap_release(&wire->heap);
-	if (wire->impairment.loss_match[0] != '\0')
-		frame_filter_clear(&wire->filter);
+	frame_filter_clear(&wire->filter);
 	free(wire);
 }
 
 static uint64_t at_most(uint64_t number, uint64_t most)
 {
 	return number < most ? number : most;
-}
-
-static void limit_share(uint32_t *share)
-{
-	*share = (uint32_t)at_most(*share, IMPAIRMENT_ALL);
-}
-
-/* So that nothing that is computed with them overflows. */
-static void limit_numbers(struct impairment *impairment)
-{
-	uint32_t *shares[] = {
-		&impairment->jitter_correlation,        &impairment->loss,
-		&impairment->loss_correlation,          &impairment->gilbert_elliott.to_bad,
-		&impairment->gilbert_elliott.to_good,   &impairment->gilbert_elliott.loss_bad,
-		&impairment->gilbert_elliott.loss_good, &impairment->duplicate,
-		&impairment->duplicate_correlation,     &impairment->corrupt,
-		&impairment->corrupt_correlation,       &impairment->reorder,
-		&impairment->reorder_correlation,       &impairment->red_probability,
-	};
-
-	for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++)
-		limit_share(shares[i]);
-	impairment->delay = at_most(impairment->delay, IMPAIRMENT_TIME_MAX);
-	impairment->jitter = at_most(impairment->jitter, IMPAIRMENT_TIME_MAX);
-	impairment->rate = at_most(impairment->rate, IMPAIRMENT_RATE_MAX);
-	if (impairment->rate > 0 && impairment->rate < IMPAIRMENT_RATE_MIN)
-		impairment->rate = IMPAIRMENT_RATE_MIN;
-	impairment->burst = (uint32_t)at_most(impairment->burst, IMPAIRMENT_BURST_MAX);
-	impairment->queue_frames = (uint32_t)at_most(impairment->queue_frames, IMPAIRMENT_QUEUE_FRAMES_MAX);
-	impairment->queue_bytes = (uint32_t)at_most(impairment->queue_bytes, IMPAIRMENT_QUEUE_BYTES_MAX);
-	impairment->codel_target = at_most(impairment->codel_target, IMPAIRMENT_TIME_MAX);
-	impairment->codel_interval = at_most(impairment->codel_interval, IMPAIRMENT_TIME_MAX);
-	impairment->loss_match[IMPAIRMENT_MATCH_SIZE - 1] = '\0';
 }
 
 /* Nanoseconds that so many bytes take, 'remainder' being what was left over before, and is now. */
@@ -228,28 +193,27 @@ static uint64_t price_of(const struct wire *wire, uint64_t size, uint64_t *remai
 	return share / wire->impairment.rate;
 }
 
-int wire_set(struct wire *wire, const struct impairment *impairment, uint64_t seed)
+void wire_set(struct wire *wire, const struct impairment *impairment, uint64_t seed)
 {
-	struct impairment limited = *impairment;
 	uint64_t remainder = 0;
-	char problem[FRAME_FILTER_PROBLEM_MAX];
-	struct frame_filter filter = {0};
 
-	limit_numbers(&limited);
-	if (limited.loss_match[0] != '\0' && frame_filter_compile(&filter, limited.loss_match, problem) != NULL)
-		return -EINVAL;
-	if (wire->impairment.loss_match[0] != '\0')
-		frame_filter_clear(&wire->filter);
-	wire->filter = filter;
-	wire->impairment = limited;
+	frame_filter_clear(&wire->filter);
+	wire->impairment = *impairment;
+	impairment_limit(&wire->impairment);
 	wire->last_due = 0;
 	wire->remainder = 0;
-	wire->credit = limited.rate > 0 ? price_of(wire, limited.burst, &remainder) : 0;
+	wire->credit = wire->impairment.rate > 0 ? price_of(wire, wire->impairment.burst, &remainder) : 0;
 	wire->red = (struct red){.since = -1};
 	wire->codel = (struct codel){0};
 	/* One seed that is given to many directions is another in each. */
-	fate_begin(&wire->fates, limited.has_seed ? random_bits(limited.seed, seed, 0) : seed);
-	return 0;
+	fate_begin(&wire->fates, impairment->has_seed ? random_bits(impairment->seed, seed, 0) : seed);
+}
+
+void wire_set_filter(struct wire *wire, struct frame_filter *filter)
+{
+	frame_filter_clear(&wire->filter);
+	wire->filter = *filter;
+	*filter = (struct frame_filter){0};
 }
 
 const struct impairment *wire_impairment(const struct wire *wire)
@@ -352,7 +316,7 @@ static bool is_matching(const struct wire *wire, const struct frame *frame)
 	struct pcap_pkthdr header = {.len = (bpf_u_int32)frame->size};
 	uint8_t bytes[FILTERED_SIZE];
 
-	if (wire->impairment.loss_match[0] == '\0')
+	if (!frame_filter_is_given(&wire->filter))
 		return false;
 	header.caplen = (bpf_u_int32)at_most(frame->size, sizeof(bytes));
 	frame_copy(frame, bytes, header.caplen);
@@ -362,13 +326,10 @@ static bool is_matching(const struct wire *wire, const struct frame *frame)
 /* Bytes that are not part of the MTU: the Ethernet header, and a VLAN tag or two (IEEE 802.1Q, 802.1ad). */
 static size_t header_size(const struct frame *frame)
 {
-	size_t size = 14;
+	uint16_t type;
 
-	while (size < 14 + 2 * FRAME_TAG_SIZE && size + 2 <= frame->header_size &&
-	       ((frame->header[size - 2] == 0x81 && frame->header[size - 1] == 0x00) ||
-		(frame->header[size - 2] == 0x88 && frame->header[size - 1] == 0xa8)))
-		size += FRAME_TAG_SIZE;
-	return size;
+	return frame_find_packet(frame->header, at_most(frame->header_size, FRAME_SIZE_MIN + 2 * FRAME_TAG_SIZE),
+				 &type);
 }
 
 static uint64_t middling_pause(const struct wire *wire)
@@ -723,11 +684,11 @@ void wire_restore(struct wire *wire, struct state *state, uint64_t now)
 
 	empty(wire);
 	if (!state_get(state, TAG_WIRE, &saved, sizeof(saved)) || !is_bool(&saved.impairment.has_seed) ||
-	    !is_bool(&saved.fates.is_bad) || saved.owed > DUE_MAX / 2 || saved.last_due > DUE_MAX / 2 ||
-	    wire_set(wire, &saved.impairment, 0) < 0) {
+	    !is_bool(&saved.fates.is_bad) || saved.owed > DUE_MAX / 2 || saved.last_due > DUE_MAX / 2) {
 		state->bad = true;
 		return;
 	}
+	wire_set(wire, &saved.impairment, 0);
 	wire->fates = saved.fates;
 	wire->free_at = now + saved.owed;
 	wire->remainder = wire->impairment.rate > 0 ? saved.remainder % wire->impairment.rate : 0;

@@ -29,6 +29,7 @@
 #include "netlab/deadline_heap.h"
 #include "netlab/impairment.h"
 
+struct frame_filter;
 struct state;
 struct wire;
 
@@ -87,9 +88,11 @@ struct wire *wire_create(struct buffer_pool *pool, const struct wire_ops *ops, v
 void wire_destroy(struct wire *wire);
 
 /* From now on.  'seed' belongs to the direction, and is mixed with that of the impairment if there is one.  Numbers
- * out of range are made the nearest that is not.  Returns 0, or a negative errno value and changes nothing: -ENOMEM,
- * or -EINVAL (its filter does not compile). */
-int wire_set(struct wire *wire, const struct impairment *impairment, uint64_t seed);
+ * out of range are made the nearest that is not (impairment_limit()).  The wire has no filter until it is given. */
+void wire_set(struct wire *wire, const struct impairment *impairment, uint64_t seed);
+/* Has frames that pass the filter, which is the impairment's 'loss_match', be lost.  Compiling one can take long, which
+ * whoever runs wires has no time for.  It becomes the wire's, and '*filter' none. */
+void wire_set_filter(struct wire *wire, struct frame_filter *filter);
 const struct impairment *wire_impairment(const struct wire *wire);
 
 /* Puts a frame in.  With WIRE_DIED, 'death' says of what, and 'limit' is the number it was above, or 0. */
@@ -108,7 +111,7 @@ void wire_lose_all(struct wire *wire, uint64_t now);
 void wire_read_counters(const struct wire *wire, struct wire_counters *counters);
 
 /* The wire with what is in it; times are kept as those left at 'now'.  What is restored is bad (state->bad) when it
- * does not fit. */
+ * does not fit.  A filter is saved as its text: the wire that is restored is to be given it. */
 void wire_save(const struct wire *wire, struct state *state, uint64_t now);
 void wire_restore(struct wire *wire, struct state *state, uint64_t now);
 

@@ -160,6 +160,19 @@ static void run(struct stations *stations, struct input *input, unsigned int cou
 	loop_turn(dataplane_loop(stations->dataplane));
 }
 
+/* As who asks for the lab's links is told. */
+static void tell_impairments(const struct stations *stations)
+{
+	for (int i = 0; i < 2 * PORTS; i++) {
+		const struct impairment *impairment = port_impairment(stations->stations[i / 2].port,
+								      i % 2 ? PORT_SENDS : PORT_RECEIVES);
+		char *text = impairment ? impairment_text(impairment) : NULL;
+
+		stand_in_check(!impairment || text);
+		free(text);
+	}
+}
+
 static void restore_dataplane(struct input *input)
 {
 	struct state state = {0}, again = {0};
@@ -174,6 +187,7 @@ static void restore_dataplane(struct input *input)
 	run(&stations, input, input_8(input) % 4);
 	dataplane_restore(stations.dataplane, &state);
 	stand_in_check(network_mac_count(stations.network) <= 8);
+	tell_impairments(&stations);
 	run(&stations, input, FRAMES_MAX);
 	stand_in_check(network_mac_count(stations.network) <= 8);
 	dataplane_save(stations.dataplane, &again);

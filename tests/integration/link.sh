@@ -226,18 +226,21 @@ what_was_set_by_hand_goes() {
 }
 
 snapshots_have_it() {
+	netlab tc set h1:eth0 --tx loss-match=icmp
 	netlab link h1:eth0 down
 	wait_for has_none h1 eth0
 	netlab snapshot save cut
 	netlab link h1:eth0 up
-	netlab tc set h1:eth0 delay=1ms
+	netlab tc set h1:eth0 delay=1ms loss-match=off
 	wait_for has_carrier h1 eth0
 	netlab snapshot restore cut
 	expect_equal "$(link_of h1:eth0 .carrier)" false
-	expect_equal "$(link_of h1:eth0 '.directions[].text' | sort -u)" "delay: 40ms"
+	expect_equal "$(link_of h1:eth0 '.directions[].text')" $'delay: 40ms, loss-match: "icmp"\ndelay: 40ms'
 	has_none h1 eth0
 	netlab link h1:eth0 up
 	wait_for has_carrier h1 eth0
+	does_not_ping h1 10.0.0.2
+	netlab tc set h1:eth0 --tx loss-match=off
 	pings h1 10.0.0.2
 	netlab snapshot delete cut
 }

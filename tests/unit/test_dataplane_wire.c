@@ -48,7 +48,7 @@ static void end(struct recorded_link *link)
 
 static void send(struct recorded_link *link)
 {
-	transmit(link->from, link->to->address, 60);
+	transmit(link->from, link->to->address, 100);
 }
 
 static bool is_empty(const struct recorded_link *link)
@@ -120,7 +120,7 @@ static void test_changed_frames_say_so(void **state)
 		{" corrupted-bit=", {.corrupt = IMPAIRMENT_ALL}, 2},
 		{" reordered", {.delay = MILLISECOND, .corrupt = IMPAIRMENT_ALL, .reorder = IMPAIRMENT_ALL}, 2},
 		{"drop=loss ", {.loss = IMPAIRMENT_ALL}, 1},
-		{"drop=mtu size=60 limit=40", {.mtu = 40}, 1},
+		{"drop=mtu size=100 limit=68", {.mtu = 68}, 1},
 	};
 
 	(void)state;
@@ -160,17 +160,17 @@ static void test_frames_are_lost_with_their_link(void **state)
 static void test_memory_of_what_is_on_its_way_is_known(void **state)
 {
 	const struct impairment impairment = {.delay = 100000 * MILLISECOND};
-	struct fixture fixture;
+	struct recorded_link link;
 
 	(void)state;
-	set_up(&fixture);
-	assert_int_equal(dataplane_wires_memory(fixture.dataplane), 0);
-	impair(&fixture, &impairment);
+	begin(&link, &impairment);
+	assert_int_equal(dataplane_wires_memory(link.fixture.dataplane), 0);
 	for (unsigned int i = 1; i <= 100; i++) {
-		send(&fixture);
-		assert_in_range(dataplane_wires_memory(fixture.dataplane), 60 * i, 1024 * i);
+		send(&link);
+		assert_in_range(dataplane_wires_memory(link.fixture.dataplane), 100 * i, 1024 * i);
 	}
-	tear_down(&fixture);
+	recording_end(&link.recording);
+	end(&link);
 }
 
 /* While the lab is held, nothing arrives. */
@@ -233,11 +233,16 @@ static void test_what_is_on_its_way_is_saved(void **state)
 	dataplane_hold(before.fixture.dataplane, true);
 	dataplane_save(before.fixture.dataplane, &saved);
 	begin(&after, &none);
+	dataplane_hold(after.fixture.dataplane, true);
 	dataplane_restore(after.fixture.dataplane, &saved);
 	assert_false(saved.bad);
 	assert_int_equal(saved.at, saved.size);
 	assert_int_equal(port_impairment(after.from->port, PORT_SENDS)->delay, 20 * MILLISECOND);
 	assert_null(port_impairment(after.from->port, PORT_RECEIVES));
+	usleep(30000);
+	loop_turn(dataplane_loop(after.fixture.dataplane));
+	assert_int_equal(after.to->frames, 0); /* Until those who are to receive it are there. */
+	dataplane_hold(after.fixture.dataplane, false);
 	wait_for_all(&after);
 	assert_int_equal(after.to->frames, 1);
 	assert_memory_equal(after.to->bytes + 6, before.from->address, 6);

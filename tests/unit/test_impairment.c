@@ -179,6 +179,52 @@ static void words_are_exact(void **state)
 	expect_text(&zero_seed, "seed: 0");
 }
 
+/* As a damaged snapshot may have them. */
+static void numbers_out_of_range_are_made_the_nearest(void **state)
+{
+	struct impairment impairment;
+	char *text;
+
+	(void)state;
+	memset(&impairment, 0xff, sizeof(impairment));
+	memset(impairment.loss_match, 'x', sizeof(impairment.loss_match));
+	impairment.has_seed = true;
+	impairment_limit(&impairment);
+	assert_int_equal(strlen(impairment.loss_match), IMPAIRMENT_MATCH_SIZE - 1);
+	impairment.loss_match[0] = '\0';
+	expect_text(&impairment,
+		    "delay: 600s, jitter: 600s, distribution: pareto, jitter-correlation: 99.9999999%, loss: 100%, "
+		    "loss-correlation: 99.9999999%, loss-every: 1000000000, "
+		    "gilbert-elliott: {to-bad: 100%, to-good: 100%, loss-good: 100%}, duplicate: 100%, "
+		    "duplicate-correlation: 99.9999999%, corrupt: 100%, corrupt-correlation: 99.9999999%, "
+		    "reorder: 100%, reorder-correlation: 99.9999999%, reorder-gap: 1000000000, rate: 400gbit, "
+		    "burst: 64M, queue: 100000p, discipline: codel, red-min: 100000, red-max: 100000, "
+		    "red-probability: 100%, codel-target: 600s, codel-interval: 600s, mtu: 65535, "
+		    "seed: 18446744073709551615");
+	impairment.queue_frames = 0;
+	text = impairment_text(&impairment);
+	assert_non_null(strstr(text, "queue: 64M"));
+	free(text);
+	impairment = (struct impairment){.rate = 999, .mtu = 67};
+	impairment_limit(&impairment);
+	expect_text(&impairment, "rate: 1kbit, mtu: 68");
+}
+
+static void what_is_in_range_stays(void **state)
+{
+	struct impairment impairment = {.delay = 0}, limited = impairment;
+
+	(void)state;
+	impairment_limit(&limited);
+	assert_true(impairment_is_equal(&limited, &impairment));
+	for (size_t i = 0; impairment_preset_names[i]; i++) {
+		impairment_apply_preset(&impairment, impairment_preset_names[i]);
+		limited = impairment;
+		impairment_limit(&limited);
+		assert_true(impairment_is_equal(&limited, &impairment));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +235,8 @@ int main(void)
 		cmocka_unit_test(what_is_beside_a_field_matters_when_it_is_used),
 		cmocka_unit_test(some_alone_do_nothing),
 		cmocka_unit_test(words_are_exact),
+		cmocka_unit_test(numbers_out_of_range_are_made_the_nearest),
+		cmocka_unit_test(what_is_in_range_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

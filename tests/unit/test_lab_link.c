@@ -1,191 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Links of a running lab: what users and schedules change of them, and what stays when the lab is changed.  A lab
- * without machines, whose data plane and control loop are this thread's. */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "core/loop.h"
-#include "core/state.h"
-#include "netlab/dataplane.h"
-#include "netlab/lab_link_internal.h"
-#include "netlab/lab_network.h"
-#include "tests/state_bytes.h"
-
-#define NODES 3
-#define FRAMES 200u
-#define MILLISECOND 1000000ull
-
-#define NODES_TEXT "nodes: [h1, h2, r1]\nnetworks: {lan: , uplink: {mode: nat}}\n"
-#define TOPOLOGY \
-	NODES_TEXT "links:\n" \
-		   "  - {endpoints: [h1, h2], impair: {delay: 20ms}, impair-ba: {loss: 5%}}\n" \
-		   "  - {endpoints: [r1, lan], impair-ba: {loss: 100%}}\n" \
-		   "  - {endpoints: [\"h2:eth1\", uplink]}\n"
-
-struct fixture {
-	struct lab lab;
-	struct loop *loop;
-	struct topology *topologies[2];
-	struct node nodes[NODES];
-	struct lab_network networks[2];
-	unsigned int frames[NODES]; /* That came to the node's first port. */
-	uint8_t fates[FRAMES];      /* Which of them. */
-	char told[256];             /* What was told of a flapping. */
-};
-
-static struct topology *read_topology(const char *text)
-{
-	struct topology *topology = topology_read_text(text, strlen(text), "/nowhere/topology.yaml", "office", stderr);
-
-	assert_non_null(topology);
-	return topology;
-}
-
-static enum port_result deliver(void *opaque, const struct frame *frame)
-{
-	struct fixture *fixture = opaque;
-
-	fixture->frames[frame->header[5]]++;
-	fixture->fates[frame->header[14]] = 1;
-	return PORT_DELIVERED;
-}
-
-static const struct port_ops ops = {.deliver = deliver};
-
-static void make_node(struct fixture *fixture, size_t index)
-{
-	struct node *node = &fixture->nodes[index];
-
-	*node = (struct node){.topology = &fixture->topologies[0]->nodes[index]};
-	node->interfaces = calloc(node->topology->interface_count, sizeof(node->interfaces[0]));
-	for (size_t i = 0; i < node->topology->interface_count; i++) {
-		struct node_interface *interface = &node->interfaces[i];
-
-		interface->topology = &node->topology->interfaces[i];
-		snprintf(interface->port_name, sizeof(interface->port_name), "%s:%s", node->topology->name,
-			 interface->topology->name);
-		interface->port = dataplane_add_port(fixture->lab.context.dataplane, interface->port_name);
-		port_plug(interface->port, &ops, fixture);
-	}
-	fixture->lab.nodes[index] = node;
-}
-
-static struct fixture *make_lab(const char *text)
-{
-	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	struct lab *lab = &fixture->lab;
-
-	assert_non_null(fixture);
-	fixture->topologies[0] = read_topology(text);
-	fixture->loop = loop_create(NULL);
-	loop_adopt(fixture->loop);
-	lab->topology = fixture->topologies[0];
-	lab->context = (struct node_context){.control = fixture->loop, .dataplane = dataplane_create(NULL)};
-	lab->nodes = calloc(NODES, sizeof(lab->nodes[0]));
-	lab->networks = calloc(2, sizeof(lab->networks[0]));
-	lab->node_count = NODES;
-	for (size_t i = 0; i < 2; i++) {
-		lab->networks[i] = &fixture->networks[i];
-		fixture->networks[i].network = dataplane_add_network(lab->context.dataplane,
-								     lab->topology->networks[i].name, 64, 300);
-	}
-	fixture->networks[1].outer = dataplane_add_port(lab->context.dataplane, "network:uplink");
-	port_join_network(fixture->networks[1].outer, fixture->networks[1].network);
-	for (size_t i = 0; i < NODES; i++)
-		make_node(fixture, i);
-	lab_join_all(lab);
-	assert_int_equal(lab_links_create(lab, NULL), 0);
-	return fixture;
-}
-
-static void free_lab(struct fixture *fixture)
-{
-	lab_links_quiet(&fixture->lab, "over");
-	lab_links_destroy(&fixture->lab);
-	dataplane_destroy(fixture->lab.context.dataplane);
-	loop_destroy(fixture->loop);
-	for (size_t i = 0; i < NODES; i++)
-		free(fixture->nodes[i].interfaces);
-	free(fixture->lab.nodes);
-	free(fixture->lab.networks);
-	topology_free(fixture->topologies[0]);
-	topology_free(fixture->topologies[1]);
-	free(fixture);
-}
-
-static int set_up(void **state)
-{
-	*state = make_lab(TOPOLOGY);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	free_lab(*state);
-	return 0;
-}
-
-static struct port *port_of_node(const struct fixture *fixture, size_t node)
-{
-	return fixture->nodes[node].interfaces[0].port;
-}
-
-/* In words what frames meet at the node's first port. */
-static const char *met(const struct fixture *fixture, size_t node, enum port_direction direction)
-{
-	static char text[256];
-	static const struct impairment none;
-	const struct impairment *impairment = port_impairment(port_of_node(fixture, node), direction);
-	char *words = impairment_text(impairment ? impairment : &none);
-
-	snprintf(text, sizeof(text), "%s", words);
-	free(words);
-	return text;
-}
-
-/* One that says which it is. */
-static void transmit(struct fixture *fixture, size_t from, size_t to, unsigned int number)
-{
-	struct frame frame = {.header_size = 60, .size = 60};
-
-	memset(frame.header, 0, sizeof(frame.header));
-	frame.header[0] = frame.header[6] = 0x52;
-	frame.header[5] = (uint8_t)to;
-	frame.header[11] = (uint8_t)from;
-	frame.header[14] = (uint8_t)number;
-	port_transmit(port_of_node(fixture, from), &frame);
-}
-
-static void turn_until(struct fixture *fixture, uint64_t time)
-{
-	while (loop_now() < time)
-		loop_turn(fixture->loop);
-	loop_turn(fixture->loop);
-}
-
-static void change_lab(struct fixture *fixture, const char *text)
-{
-	json_t *failures = json_array();
-	const struct topology *former = fixture->lab.topology;
-
-	fixture->topologies[1] = read_topology(text);
-	lab_links_quiet(&fixture->lab, "the lab was changed");
-	fixture->lab.topology = fixture->topologies[1];
-	for (size_t i = 0; i < NODES; i++)
-		fixture->nodes[i].topology = &fixture->topologies[1]->nodes[i];
-	lab_join_all(&fixture->lab);
-	lab_links_change(&fixture->lab, former, failures);
-	assert_int_equal(json_array_size(failures), 0);
-	json_decref(failures);
-}
+/* Links of a running lab: what users and schedules change of them, and what stays when the lab is changed. */
+#include "tests/unit/link_lab.h"
 
 /* Directions. */
 
@@ -427,17 +242,6 @@ static void flapping_ends_in_many_ways(void **state)
 
 /* Schedules. */
 
-#define SCHEDULED(other) \
-	NODES_TEXT "links:\n" \
-		   "  - endpoints: [h1, h2]\n" \
-		   "    schedule:\n" \
-		   "      - {at: 0ms, link: down}\n" \
-		   "      - {at: 1ms, impair-ab: {delay: 20ms}, impair-ba: {loss: 5%}}\n" \
-		   "      - {at: 2ms, link: up}\n" \
-		   "      - {at: 1h, impair: {delay: 1ms}}\n" \
-		   "  - {endpoints: [r1, lan]" other "}\n" \
-		   "  - {endpoints: [\"h2:eth1\", uplink]}\n"
-
 static void schedules_are_carried_out(void **unused)
 {
 	struct fixture *fixture = make_lab(SCHEDULED(""));
@@ -504,14 +308,6 @@ static void another_schedule_begins_anew(void **unused)
 
 /* Pausing. */
 
-/* All nodes are in that state. */
-static void set_states(struct fixture *fixture, enum node_state state)
-{
-	for (size_t i = 0; i < NODES; i++)
-		fixture->nodes[i].state = state;
-	lab_keep_time(&fixture->lab);
-}
-
 static void time_stands_still_while_all_that_run_are_paused(void **state)
 {
 	static const struct {
@@ -536,18 +332,6 @@ static void time_stands_still_while_all_that_run_are_paused(void **state)
 		turn_until(fixture, loop_now() + MILLISECOND);
 		assert_int_equal(lab_time(&fixture->lab) > before, cases[i].goes_on);
 	}
-}
-
-#define LATER(other) \
-	NODES_TEXT "links:\n" \
-		   "  - {endpoints: [h1, h2], schedule: [{at: 20ms, link: down}, {at: 1h, link: up}]}\n" \
-		   "  - {endpoints: [r1, lan]" other "}\n" \
-		   "  - {endpoints: [\"h2:eth1\", uplink]}\n"
-
-static void await_down(struct fixture *fixture)
-{
-	while (port_has_carrier(port_of_node(fixture, 0)))
-		loop_turn(fixture->loop);
 }
 
 static void paused_schedules_stand_still(void **unused)
@@ -656,119 +440,6 @@ static void what_was_set_by_hand_is_described(void **state)
 	assert_int_equal(networks[1].impairments[1].delay, 8 * MILLISECOND);
 }
 
-/* Snapshots. */
-
-static void save(struct fixture *fixture, struct state *state)
-{
-	dataplane_save(fixture->lab.context.dataplane, state);
-	lab_links_save(&fixture->lab, state);
-}
-
-static void restore(struct fixture *fixture, struct state *state)
-{
-	state->at = 0;
-	state->bad = false;
-	lab_links_quiet(&fixture->lab, "the lab was restored");
-	dataplane_restore(fixture->lab.context.dataplane, state);
-	lab_links_restore(&fixture->lab, state);
-}
-
-static void snapshots_have_links(void **unused)
-{
-	struct fixture *fixture = make_lab(SCHEDULED(""));
-	struct state state = {0};
-	struct error error;
-	uint64_t zero;
-
-	(void)unused;
-	save(fixture, &state);
-	lab_links_start(&fixture->lab);
-	turn_until(fixture, loop_now() + 10 * MILLISECOND);
-	restore(fixture, &state); /* To before it began. */
-	assert_false(state.bad);
-	assert_false(fixture->lab.links[0]->has_begun);
-	assert_string_equal(met(fixture, 0, PORT_SENDS), "none");
-	lab_links_start(&fixture->lab);
-	turn_until(fixture, loop_now() + 10 * MILLISECOND);
-	lab_impair(&fixture->lab, "r1", LAB_TX, LAB_IMPAIR_SET, "{delay: 7ms}", &error);
-	state_release(&state);
-	save(fixture, &state);
-	zero = fixture->lab.links[0]->zero;
-	lab_impair(&fixture->lab, "r1", LAB_TX, LAB_IMPAIR_CLEAR, NULL, &error);
-	lab_impair(&fixture->lab, "h1:eth0", LAB_TX, LAB_IMPAIR_CLEAR, NULL, &error);
-	turn_until(fixture, loop_now() + 5 * MILLISECOND);
-	restore(fixture, &state);
-	assert_false(state.bad);
-	assert_string_equal(met(fixture, 0, PORT_SENDS), "delay: 20ms");
-	assert_string_equal(met(fixture, 2, PORT_SENDS), "delay: 7ms");
-	assert_int_equal(fixture->lab.links[1]->now[0].delay, 7 * MILLISECOND);
-	assert_int_equal(fixture->lab.links[0]->next_event, 3);
-	assert_true(fixture->lab.links[0]->zero > zero); /* As much later as it was restored. */
-	state_release(&state);
-	free_lab(fixture);
-}
-
-/* Whether it is restored into a lab that is paused or not. */
-static void paused_labs_are_saved(void **unused)
-{
-	struct fixture *fixture = make_lab(LATER(""));
-	struct state state = {0};
-	uint64_t elapsed;
-
-	(void)unused;
-	set_states(fixture, NODE_READY);
-	lab_links_start(&fixture->lab);
-	set_states(fixture, NODE_PAUSED);
-	elapsed = lab_time(&fixture->lab) - fixture->lab.links[0]->zero;
-	turn_until(fixture, loop_now() + 30 * MILLISECOND);
-	save(fixture, &state);
-	set_states(fixture, NODE_READY);
-	await_down(fixture);
-	for (unsigned int i = 0; i < 2; i++) {
-		set_states(fixture, i == 0 ? NODE_PAUSED : NODE_STOPPED);
-		restore(fixture, &state);
-		set_states(fixture, NODE_PAUSED);
-		assert_false(state.bad);
-		turn_until(fixture, loop_now() + 30 * MILLISECOND);
-		assert_true(port_has_carrier(port_of_node(fixture, 0)));
-		assert_true(lab_time(&fixture->lab) - fixture->lab.links[0]->zero >= elapsed);
-		assert_int_equal(fixture->lab.links[0]->next_event, 0);
-		set_states(fixture, NODE_READY);
-		await_down(fixture);
-	}
-	state_release(&state);
-	free_lab(fixture);
-}
-
-static void put(uint8_t *at, uint64_t number)
-{
-	memcpy(at, &number, sizeof(number));
-}
-
-static void states_of_others_are_bad(void **unused)
-{
-	struct fixture *fixture = make_lab(SCHEDULED(""));
-	struct state state = {0};
-	uint8_t *saved; /* Two numbers of 64 bits, where a state has no alignment. */
-
-	(void)unused;
-	save(fixture, &state);
-	saved = state_section(&state, STATE_TAG('l', 'i', 'n', 'k'), 0, NULL);
-	put(saved, 2);
-	restore(fixture, &state);
-	assert_true(state.bad);
-	put(saved, 1);
-	put(saved + 8, UINT64_MAX);
-	restore(fixture, &state);
-	assert_true(state.bad);
-	put(saved + 8, 0);
-	state.size -= 8;
-	restore(fixture, &state);
-	assert_true(state.bad);
-	state_release(&state);
-	free_lab(fixture);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -791,9 +462,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_stays_keeps_its_carrier, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_new_has_nothing_of_the_old, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_was_set_by_hand_is_described, set_up, tear_down),
-		cmocka_unit_test(snapshots_have_links),
-		cmocka_unit_test(paused_labs_are_saved),
-		cmocka_unit_test(states_of_others_are_bad),
 	};
 
 	return cmocka_run_group_tests_name("lab_link", tests, NULL, NULL);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wires with a clock that the test moves. */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,6 +11,7 @@
 #include <cmocka.h>
 
 #include "core/state.h"
+#include "netlab/frame_filter.h"
 #include "netlab/wire.h"
 
 #define MICROSECOND 1000ull
@@ -78,7 +78,7 @@ static void set_up(struct fixture *fixture, const struct impairment *impairment)
 	fixture->outs = calloc(OUT_MAX, sizeof(struct out));
 	fixture->pool = buffer_pool_create(POOL_SIZE);
 	fixture->wire = wire_create(fixture->pool, &ops, fixture);
-	assert_int_equal(wire_set(fixture->wire, impairment, 1), 0);
+	wire_set(fixture->wire, impairment, 1);
 }
 
 static void tear_down(struct fixture *fixture)
@@ -97,7 +97,7 @@ static enum wire_result send_bytes(struct fixture *fixture, const uint8_t *bytes
 	return wire_send(fixture->wire, &frame, ++fixture->id, fixture->now, &fixture->death, &fixture->limit);
 }
 
-static enum wire_result send(struct fixture *fixture, size_t size)
+static enum wire_result send_frame(struct fixture *fixture, size_t size)
 {
 	static uint8_t bytes[FRAME_SIZE_MAX];
 
@@ -138,7 +138,7 @@ static void test_without_impairments_frames_pass(void **state)
 
 	(void)state;
 	set_up(&fixture, &none);
-	assert_int_equal(send(&fixture, 60), WIRE_PASSES);
+	assert_int_equal(send_frame(&fixture, 60), WIRE_PASSES);
 	assert_true(wire_deadline(fixture.wire) == UINT64_MAX);
 	assert_int_equal(counters_of(&fixture).passed, 1);
 	tear_down(&fixture);
@@ -152,7 +152,7 @@ static void test_delay(void **state)
 	(void)state;
 	set_up(&fixture, &impairment);
 	for (int i = 0; i < 100; i++) {
-		assert_int_equal(send(&fixture, 60 + (size_t)i), WIRE_TAKEN);
+		assert_int_equal(send_frame(&fixture, 60 + (size_t)i), WIRE_TAKEN);
 		fixture.now += MILLISECOND;
 	}
 	run_all(&fixture);
@@ -175,7 +175,7 @@ static void test_delay_leaves_the_rate_alone(void **state)
 	(void)state;
 	set_up(&fixture, &impairment);
 	for (unsigned int i = 0; i < OUT_MAX; i++) { /* 1 Gb/s, twelve times what netem holds at first. */
-		assert_int_equal(send(&fixture, 1514), WIRE_TAKEN);
+		assert_int_equal(send_frame(&fixture, 1514), WIRE_TAKEN);
 		fixture.now += 12112;
 		wire_run(fixture.wire, fixture.now, 8);
 	}
@@ -195,7 +195,7 @@ static void test_jitter_keeps_the_order(void **state)
 	(void)state;
 	set_up(&fixture, &impairment);
 	for (int i = 0; i < 1000; i++) {
-		send(&fixture, 60);
+		send_frame(&fixture, 60);
 		fixture.now += 100 * MICROSECOND;
 	}
 	run_all(&fixture);
@@ -214,7 +214,7 @@ static void test_some_overtake(void **state)
 	(void)state;
 	set_up(&fixture, &impairment);
 	for (int i = 0; i < 1000; i++) {
-		if (send(&fixture, 60) == WIRE_PASSES)
+		if (send_frame(&fixture, 60) == WIRE_PASSES)
 			early++; /* Nothing to overtake. */
 		fixture.now += 100 * MICROSECOND;
 		wire_run(fixture.wire, fixture.now, 1000);
@@ -243,7 +243,7 @@ static void test_rate(void **state)
 		set_up(&fixture, &impairment);
 		begin = fixture.now;
 		for (unsigned int frame = 0; frame < 2000; frame++)
-			assert_int_equal(send(&fixture, 60 + 7 * frame % 1454), WIRE_TAKEN);
+			assert_int_equal(send_frame(&fixture, 60 + 7 * frame % 1454), WIRE_TAKEN);
 		run_all(&fixture);
 		assert_int_equal(fixture.count, 2000);
 		bits = 0;
@@ -267,7 +267,7 @@ static void test_rate_with_a_late_loop(void **state)
 	set_up(&fixture, &impairment);
 	begin = fixture.now;
 	for (int i = 0; i < 100; i++)
-		send(&fixture, 1000);
+		send_frame(&fixture, 1000);
 	fixture.now += 50 * MILLISECOND;
 	wire_run(fixture.wire, fixture.now, 1000);
 	assert_int_equal(fixture.count, 49);
@@ -288,7 +288,7 @@ static void test_burst(void **state)
 	set_up(&fixture, &impairment);
 	begin = fixture.now;
 	for (int i = 0; i < 30; i++)
-		send(&fixture, 1000);
+		send_frame(&fixture, 1000);
 	run_all(&fixture);
 	for (unsigned int i = 0; i < 30; i++)
 		assert_int_equal(fixture.outs[i].due - begin, i < 10 ? 0 : (i - 9) * MILLISECOND);
@@ -296,7 +296,7 @@ static void test_burst(void **state)
 	fixture.now += 5 * MILLISECOND;
 	begin = fixture.now;
 	for (int i = 0; i < 10; i++)
-		send(&fixture, 1000);
+		send_frame(&fixture, 1000);
 	run_all(&fixture);
 	for (unsigned int i = 0; i < 10; i++)
 		assert_int_equal(fixture.outs[30 + i].due - begin, i < 5 ? 0 : (i - 4) * MILLISECOND);
@@ -311,13 +311,13 @@ static void test_queue_of_frames(void **state)
 	(void)state;
 	set_up(&fixture, &impairment);
 	for (int i = 0; i < 11; i++) /* One is being sent. */
-		assert_int_equal(send(&fixture, 1000), WIRE_TAKEN);
-	assert_int_equal(send(&fixture, 1000), WIRE_DIED);
+		assert_int_equal(send_frame(&fixture, 1000), WIRE_TAKEN);
+	assert_int_equal(send_frame(&fixture, 1000), WIRE_DIED);
 	assert_int_equal(fixture.death, WIRE_QUEUE_FULL);
 	assert_int_equal(fixture.limit, 10);
 	assert_int_equal(counters_of(&fixture).waiting, 10);
 	fixture.now += MILLISECOND; /* The next one's turn. */
-	assert_int_equal(send(&fixture, 1000), WIRE_TAKEN);
+	assert_int_equal(send_frame(&fixture, 1000), WIRE_TAKEN);
 	run_all(&fixture);
 	assert_int_equal(fixture.count, 12);
 	assert_int_equal(counters_of(&fixture).queue_full, 1);
@@ -333,8 +333,8 @@ static void test_queue_of_bytes(void **state)
 	(void)state;
 	set_up(&fixture, &impairment);
 	for (int i = 0; i < 6; i++)
-		assert_int_equal(send(&fixture, 1000), WIRE_TAKEN);
-	assert_int_equal(send(&fixture, 60), WIRE_DIED);
+		assert_int_equal(send_frame(&fixture, 1000), WIRE_TAKEN);
+	assert_int_equal(send_frame(&fixture, 60), WIRE_DIED);
 	assert_int_equal(fixture.death, WIRE_QUEUE_FULL);
 	assert_int_equal(fixture.limit, 5000);
 	tear_down(&fixture);
@@ -353,7 +353,7 @@ static void test_codel(void **state)
 	for (uint64_t pause = 900 * MICROSECOND; fixture.id < 15000;) {
 		uint64_t early = counters_of(&fixture).early;
 
-		send(&fixture, 1000);
+		send_frame(&fixture, 1000);
 		fixture.now += pause;
 		wire_run(fixture.wire, fixture.now, 100);
 		if (early < counters_of(&fixture).early)
@@ -386,7 +386,7 @@ static void test_codel_lets_a_short_queue_be(void **state)
 	(void)state;
 	set_up(&fixture, &impairment);
 	for (int i = 0; i < 1000; i++) {
-		send(&fixture, 1000);
+		send_frame(&fixture, 1000);
 		fixture.now += MILLISECOND;
 		wire_run(fixture.wire, fixture.now, 100);
 	}
@@ -410,7 +410,7 @@ static void test_red(void **state)
 	(void)state;
 	set_up(&fixture, &impairment);
 	for (int i = 0; i < 10000; i++) { /* Some more than may go. */
-		send(&fixture, 1000);
+		send_frame(&fixture, 1000);
 		fixture.now += 950 * MICROSECOND;
 		wire_run(fixture.wire, fixture.now, 100);
 	}
@@ -477,21 +477,57 @@ static void test_mtu(void **state)
 	tear_down(&fixture);
 }
 
+static void give_filter(struct fixture *fixture, const char *text)
+{
+	char problem[FRAME_FILTER_PROBLEM_MAX];
+	struct frame_filter filter;
+
+	assert_null(frame_filter_compile(&filter, text, problem));
+	wire_set_filter(fixture->wire, &filter);
+	assert_false(frame_filter_is_given(&filter)); /* It is the wire's now. */
+}
+
 static void test_what_matches_is_lost(void **state)
 {
 	const struct impairment impairment = {.loss_match = "arp"};
-	const struct impairment bad = {.loss_match = "arp and and"};
-	uint8_t bytes[60] = {[12] = 0x08, [13] = 0x06};
+	const uint8_t arp[60] = {[12] = 0x08, [13] = 0x06}, ip[60] = {[12] = 0x08};
 	struct fixture fixture;
 
 	(void)state;
 	set_up(&fixture, &impairment);
-	assert_int_equal(send_bytes(&fixture, bytes, sizeof(bytes)), WIRE_DIED);
+	assert_int_equal(send_bytes(&fixture, arp, sizeof(arp)), WIRE_PASSES); /* Nobody gave it a filter yet. */
+	give_filter(&fixture, "arp");
+	assert_int_equal(send_bytes(&fixture, arp, sizeof(arp)), WIRE_DIED);
 	assert_int_equal(fixture.death, WIRE_LOSS);
-	bytes[13] = 0;
-	assert_int_equal(send_bytes(&fixture, bytes, sizeof(bytes)), WIRE_PASSES);
-	assert_int_equal(wire_set(fixture.wire, &bad, 0), -EINVAL);
+	assert_int_equal(send_bytes(&fixture, ip, sizeof(ip)), WIRE_PASSES);
+	give_filter(&fixture, "ip"); /* In place of the other. */
+	assert_int_equal(send_bytes(&fixture, arp, sizeof(arp)), WIRE_PASSES);
+	assert_int_equal(send_bytes(&fixture, ip, sizeof(ip)), WIRE_DIED);
+	wire_set(fixture.wire, &(const struct impairment){0}, 1);
+	assert_int_equal(send_bytes(&fixture, ip, sizeof(ip)), WIRE_PASSES);
+	tear_down(&fixture);
+}
+
+/* With the filter's text: what it was compiled to is of the wire that was saved. */
+static void test_restored_wires_await_their_filter(void **state)
+{
+	const struct impairment impairment = {.loss_match = "arp"};
+	const uint8_t arp[60] = {[12] = 0x08, [13] = 0x06};
+	struct fixture fixture;
+	struct state saved = {0};
+
+	(void)state;
+	set_up(&fixture, &impairment);
+	wire_save(fixture.wire, &saved, fixture.now);
+	give_filter(&fixture, "ether[12:2] = 0x806");
+	assert_int_equal(send_bytes(&fixture, arp, sizeof(arp)), WIRE_DIED);
+	wire_restore(fixture.wire, &saved, fixture.now);
+	assert_false(saved.bad);
 	assert_string_equal(wire_impairment(fixture.wire)->loss_match, "arp");
+	assert_int_equal(send_bytes(&fixture, arp, sizeof(arp)), WIRE_PASSES);
+	give_filter(&fixture, "arp");
+	assert_int_equal(send_bytes(&fixture, arp, sizeof(arp)), WIRE_DIED);
+	state_release(&saved);
 	tear_down(&fixture);
 }
 
@@ -503,7 +539,7 @@ static void test_too_much_in_flight(void **state)
 
 	(void)state;
 	set_up(&fixture, &impairment);
-	while (send(&fixture, 65000) == WIRE_TAKEN)
+	while (send_frame(&fixture, 65000) == WIRE_TAKEN)
 		taken++;
 	assert_int_equal(fixture.death, WIRE_IN_FLIGHT_FULL);
 	assert_int_equal(fixture.limit, IMPAIRMENT_IN_FLIGHT_MAX);
@@ -511,7 +547,7 @@ static void test_too_much_in_flight(void **state)
 	run_all(&fixture);
 	assert_int_equal(fixture.count, taken);
 	for (; taken > 0; taken--) /* All came back. */
-		assert_int_equal(send(&fixture, 65000), WIRE_TAKEN);
+		assert_int_equal(send_frame(&fixture, 65000), WIRE_TAKEN);
 	tear_down(&fixture);
 }
 
@@ -523,7 +559,7 @@ static void test_all_are_lost_when_it_is_cut(void **state)
 	(void)state;
 	set_up(&fixture, &impairment);
 	for (int i = 0; i < 20; i++)
-		send(&fixture, 1000);
+		send_frame(&fixture, 1000);
 	fixture.now += 3 * MILLISECOND;
 	wire_run(fixture.wire, fixture.now, 100);
 	assert_int_equal(fixture.count, 2);
@@ -536,7 +572,7 @@ static void test_all_are_lost_when_it_is_cut(void **state)
 	assert_true(wire_deadline(fixture.wire) == UINT64_MAX);
 	assert_int_equal(counters_of(&fixture).cut, 18);
 	/* What comes after does not pay for them. */
-	send(&fixture, 1000);
+	send_frame(&fixture, 1000);
 	run_all(&fixture);
 	assert_int_equal(fixture.outs[20].due - fixture.outs[20].sent, 2 * MILLISECOND);
 	tear_down(&fixture);
@@ -549,11 +585,12 @@ static void test_a_shorter_delay_begins_at_once(void **state)
 
 	(void)state;
 	set_up(&fixture, &before);
-	send(&fixture, 60);
-	assert_int_equal(wire_set(fixture.wire, &after, 1), 0);
-	send(&fixture, 60);
-	assert_int_equal(wire_set(fixture.wire, &none, 1), 0);
-	assert_int_equal(send(&fixture, 60), WIRE_TAKEN); /* Not before those that are on their way at that time. */
+	send_frame(&fixture, 60);
+	wire_set(fixture.wire, &after, 1);
+	send_frame(&fixture, 60);
+	wire_set(fixture.wire, &none, 1);
+	assert_int_equal(send_frame(&fixture, 60),
+			 WIRE_TAKEN); /* Not before those that are on their way at that time. */
 	run_all(&fixture);
 	assert_int_equal(fixture.count, 3);
 	assert_int_equal(fixture.outs[0].id, 3);
@@ -575,15 +612,15 @@ static void test_seeds(void **state)
 	(void)state;
 	set_up(&fixture, &impairment);
 	for (unsigned int i = 0; i < 500; i++)
-		first[i] = send(&fixture, 60);
-	assert_int_equal(wire_set(fixture.wire, &impairment, 1), 0);
+		first[i] = send_frame(&fixture, 60);
+	wire_set(fixture.wire, &impairment, 1);
 	for (unsigned int i = 0; i < 500; i++) {
 		fixture.now += i * MICROSECOND;
-		assert_int_equal(send(&fixture, 60 + i), first[i]);
+		assert_int_equal(send_frame(&fixture, 60 + i), first[i]);
 	}
-	assert_int_equal(wire_set(fixture.wire, &other, 1), 0);
+	wire_set(fixture.wire, &other, 1);
 	for (unsigned int i = 0; i < 500; i++)
-		different += send(&fixture, 60) != first[i];
+		different += send_frame(&fixture, 60) != first[i];
 	assert_in_range(different, 150, 270);
 	tear_down(&fixture);
 }
@@ -603,7 +640,7 @@ static void test_numbers_out_of_range(void **state)
 	impairment.loss_match[0] = '\0';
 	set_up(&fixture, &impairment);
 	for (int i = 0; i < 1000; i++) {
-		send(&fixture, 60 + (size_t)i);
+		send_frame(&fixture, 60 + (size_t)i);
 		fixture.now += MILLISECOND;
 		wire_run(fixture.wire, fixture.now, 100);
 	}
@@ -625,7 +662,7 @@ static void test_saved_and_restored(void **state)
 	(void)state;
 	set_up(&before, &impairment);
 	for (int i = 0; i < 30; i++)
-		send(&before, 1000);
+		send_frame(&before, 1000);
 	run_until(&before, before.now + 8 * MILLISECOND);
 	wire_save(before.wire, &saved, before.now);
 	assert_false(saved.bad);
@@ -637,8 +674,8 @@ static void test_saved_and_restored(void **state)
 	after.id = before.id;
 	before.count = 0;
 	for (int i = 0; i < 10; i++) {
-		send(&before, 500);
-		send(&after, 500);
+		send_frame(&before, 500);
+		send_frame(&after, 500);
 	}
 	run_all(&before);
 	run_all(&after);
@@ -665,7 +702,7 @@ static void test_damaged_states(void **state)
 	(void)state;
 	set_up(&before, &impairment);
 	for (int i = 0; i < 3; i++)
-		send(&before, 60);
+		send_frame(&before, 60);
 	wire_save(before.wire, &saved, before.now);
 	for (size_t at = 0; at < saved.size; at++) {
 		set_up(&after, &impairment);
@@ -674,7 +711,7 @@ static void test_damaged_states(void **state)
 		saved.bad = false;
 		wire_restore(after.wire, &saved, after.now);
 		saved.bytes[at] ^= 0xff;
-		send(&after, 60);
+		send_frame(&after, 60);
 		run_all(&after);
 		tear_down(&after);
 	}
@@ -701,6 +738,7 @@ int main(void)
 		cmocka_unit_test(test_duplicates_and_corruption),
 		cmocka_unit_test(test_mtu),
 		cmocka_unit_test(test_what_matches_is_lost),
+		cmocka_unit_test(test_restored_wires_await_their_filter),
 		cmocka_unit_test(test_too_much_in_flight),
 		cmocka_unit_test(test_all_are_lost_when_it_is_cut),
 		cmocka_unit_test(test_a_shorter_delay_begins_at_once),

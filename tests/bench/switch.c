@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/loop.h"
 #include "tests/bench/switch/lan.h"
 #include "tests/bench/switch/peers.h"
 
@@ -163,6 +164,25 @@ static void measure_quiet(void)
 	lan_destroy(&lan);
 }
 
+static void measure_storm(void)
+{
+	const struct lan_options options = {.guests = 8, .networks = 2, .size = 64};
+	double idle, stormy;
+	uint64_t begin, frames;
+	struct lan lan;
+
+	lan_create(&lan, &options);
+	idle = lan_measure_round_trip(&lan, LATENCIES, false);
+	frames = lan.guests[0].received;
+	begin = loop_now();
+	stormy = lan_measure_round_trip(&lan, LATENCIES, true);
+	frames = lan.guests[0].received - frames;
+	printf("A frame and its answer, from ring to ring: %.1f us; while in another network four guests flood each\n"
+	       "other, %.1f Mframes/s: %.1f us.\n",
+	       idle / 1e3, 4 * (double)frames * 1e3 / (double)(loop_now() - begin), stormy / 1e3);
+	lan_destroy(&lan);
+}
+
 /* Prints the number of frames. */
 static void count(uint32_t size, const char *captures)
 {
@@ -202,6 +222,7 @@ int main(int argc, char **argv)
 		measure_all(folder);
 		measure_peers();
 		measure_quiet();
+		measure_storm();
 	}
 	rmdir(folder);
 	return 0;

@@ -2,7 +2,6 @@
 /* Captures as they are read live or from the recorder: what each reader is given, and what it is told of what it is not
  * given. */
 #include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

@@ -208,23 +208,77 @@ static int compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-double lan_measure_latency(struct lan *lan, unsigned int count)
+/* The median of what it takes, nanoseconds. */
+static double measure_often(struct lan *lan, unsigned int count, void (*function)(struct lan *lan))
 {
 	double *times = check(calloc(count, sizeof(*times)), &(struct error){.text = "out of memory"});
 	double median;
 
-	lan_settle(lan);
 	for (unsigned int i = 0; i < count; i++) {
 		uint64_t begin = loop_now();
 
-		guest_send(&lan->guests[0], 1);
-		wait_for(lan, &lan->guests[1], lan->guests[0].sent);
+		function(lan);
 		times[i] = (double)(loop_now() - begin);
 	}
 	qsort(times, count, sizeof(times[0]), compare);
 	median = times[count / 2];
 	free(times);
 	return median;
+}
+
+static void send_one(struct lan *lan)
+{
+	guest_send(&lan->guests[0], 1);
+	wait_for(lan, &lan->guests[1], lan->guests[0].sent);
+}
+
+double lan_measure_latency(struct lan *lan, unsigned int count)
+{
+	lan_settle(lan);
+	return measure_often(lan, count, send_one);
+}
+
+static void answer(struct lan *lan)
+{
+	guest_send(&lan->guests[2], 1);
+	wait_for(lan, &lan->guests[3], lan->guests[3].received + 1);
+	guest_send(&lan->guests[3], 1);
+	wait_for(lan, &lan->guests[2], lan->guests[2].received + 1);
+}
+
+/* One of the stormy guests does what it can, each time another one. */
+static void rage(struct lan *lan)
+{
+	struct guest *guest;
+
+	do
+		lan->raging = (lan->raging + 1) % lan->options.guests;
+	while (network_of(lan, lan->raging) != 0);
+	guest = &lan->guests[lan->raging];
+	guest_receive(guest);
+	guest_send(guest, GUEST_RING);
+}
+
+static void wait_in_storm(struct lan *lan, struct guest *guest)
+{
+	while (guest_receive(guest) == 0)
+		rage(lan);
+}
+
+static void answer_in_storm(struct lan *lan)
+{
+	guest_send(&lan->guests[2], 1);
+	wait_in_storm(lan, &lan->guests[3]);
+	guest_send(&lan->guests[3], 1);
+	wait_in_storm(lan, &lan->guests[2]);
+}
+
+double lan_measure_round_trip(struct lan *lan, unsigned int count, bool has_storm)
+{
+	for (unsigned int i = 0; has_storm && i < lan->options.guests; i++)
+		if (network_of(lan, i) == 0)
+			guest_address(&lan->guests[i], i, GUEST_ALL);
+	return measure_often(lan, count, has_storm ? answer_in_storm : answer);
 }
 
 /* loop_function */

@@ -56,8 +56,8 @@ void lan_settle(struct lan *lan);
 double lan_measure_rate(struct lan *lan, uint64_t nanoseconds);
 /* The time from posting a frame to its arrival, when there is no other: the median of 'count', nanoseconds. */
 double lan_measure_latency(struct lan *lan, unsigned int count);
-/* The time from a frame of guest 2 to the answer of guest 3: the median of 'count', nanoseconds.  With a storm, all guests of
- * the first network send to all others there, meanwhile; there are two networks then. */
+/* The time from a frame of guest 2 to the answer of guest 3: the median of 'count', nanoseconds.  With a storm, all
+ * guests of the first network, of two then, send to all others there meanwhile. */
 double lan_measure_round_trip(struct lan *lan, unsigned int count, bool has_storm);
 /* The processor's time that the data plane takes of a second in which nothing happens, nanoseconds. */
 uint64_t lan_measure_idle(struct lan *lan);

@@ -379,8 +379,19 @@ static void set_up_more(struct lab_converge *converge)
 	}
 }
 
+/* What was changed, and does not wait for the lab's next start. */
+static size_t count_changes(const struct plan *plan)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < plan->count; i++)
+		count += plan->changes[i].action != PLAN_LATER;
+	return count;
+}
+
 static void put_in_place(struct lab *lab, struct lab_converge *converge)
 {
+	const size_t changes = count_changes(converge->plan.plan);
 	struct former former;
 
 	lab_links_quiet(lab, "the lab was changed");
@@ -399,8 +410,8 @@ static void put_in_place(struct lab *lab, struct lab_converge *converge)
 	start_nodes(lab, converge);
 	lab_update_hosts(lab, former.topology);
 	set_up_more(converge);
-	lab_tell_capture(lab, "the lab was changed: %zu changes", converge->plan.plan->count);
-	log_line("lab %s is as %s says: %zu changes", lab_name(lab), lab->topology->path, converge->plan.plan->count);
+	lab_tell_capture(lab, "the lab was changed: %zu changes", changes);
+	log_line("lab %s is as %s says: %zu changes", lab_name(lab), lab->topology->path, changes);
 }
 
 static bool still_ending(const struct lab *lab)

@@ -39,7 +39,8 @@ struct stream_port {
 	uint64_t missed;    /* Beside that, and not told yet. */
 	uint64_t crossed, died, written, lost;
 	uint64_t statistics;          /* Where in the section they are, plus 1; 0: there are none yet. */
-	uint64_t said;                /* What changes() was when they were put there. */
+	uint64_t said;                /* What changes() was when they were put there, ... */
+	uint64_t said_by_ring;        /* ... and what the ring had lost. */
 	uint64_t unsafe, unsafe_told; /* Frames in the buffer of this number, and losses that they tell of. */
 	uint64_t buffer;
 };
@@ -346,18 +347,17 @@ static bool is_wanted(const struct capture_stream *stream, const struct capture_
 	return !stream->options.filter || frame_filter_passes(stream->options.filter, &header, record->bytes);
 }
 
-/* What is missing of a port, and was not told yet. */
-static uint64_t untold_losses(const struct capture_stream *stream, uint32_t number)
+/* What is missing of a port, and was not told yet, when the ring had lost so much of it. */
+static uint64_t untold_losses(const struct stream_port *port, uint64_t by_ring)
 {
-	return ring_lost(stream, number) - stream->ports[number].told + stream->ports[number].missed;
+	return by_ring - port->told + port->missed;
 }
 
-/* What the frame says is missing before it, of its port. */
-static uint64_t tell_losses(struct capture_stream *stream, uint32_t number)
+/* What is missing of a port, and is told from now on. */
+static uint64_t tell_losses(struct capture_stream *stream, uint32_t number, uint64_t by_ring)
 {
 	struct stream_port *port = use_port(stream, number);
-	uint64_t by_ring = ring_lost(stream, number);
-	uint64_t lost = by_ring - port->told + port->missed;
+	uint64_t lost = untold_losses(port, by_ring);
 
 	port->told = by_ring;
 	port->missed = 0;
@@ -406,7 +406,7 @@ static bool put_crossing(struct capture_stream *stream, const struct capture_rec
 	/* Before anything is counted: the longest it can be. */
 	if (size < packet.captured + PCAPNG_PACKET_MAX)
 		return false;
-	packet.lost = tell_losses(stream, crossing->port);
+	packet.lost = tell_losses(stream, crossing->port, ring_lost(stream, crossing->port));
 	if (!is_clean && crossing->drop) {
 		describe_drop(record, crossing, drop);
 		packet.comments[comments++] = drop;
@@ -486,18 +486,15 @@ void capture_stream_miss(struct capture_stream *stream, uint32_t port, uint64_t 
 /* Statistics. */
 
 /* Is another number whenever the port's statistics are others. */
-static uint64_t changes(const struct capture_stream *stream, uint32_t number)
+static uint64_t changes(const struct stream_port *port, uint64_t by_ring)
 {
-	const struct stream_port *port = &stream->ports[number];
-
-	return port->written + port->lost + untold_losses(stream, number);
+	return port->written + port->lost + untold_losses(port, by_ring);
 }
 
 /* Losses are told here as well as by the next frame. */
-static size_t make_statistics(const struct capture_stream *stream, uint32_t number, uint64_t time, uint8_t *to,
-			      size_t size)
+static size_t make_statistics(const struct capture_stream *stream, const struct stream_port *port, uint64_t by_ring,
+			      uint64_t time, uint8_t *to, size_t size)
 {
-	const struct stream_port *port = &stream->ports[number];
 	const struct pcapng_statistics statistics = {
 		.interface = port->interface - 1,
 		.time = time,
@@ -505,11 +502,17 @@ static size_t make_statistics(const struct capture_stream *stream, uint32_t numb
 		.end = time,
 		.received = port->crossed,
 		.dropped = port->died,
-		.lost = port->lost + untold_losses(stream, number),
+		.lost = port->lost + untold_losses(port, by_ring),
 		.delivered = port->written,
 	};
 
 	return pcapng_put_statistics(to, size, &statistics);
+}
+
+static void note_said(struct stream_port *port, uint64_t by_ring)
+{
+	port->said = changes(port, by_ring);
+	port->said_by_ring = by_ring;
 }
 
 static bool put_statistics(struct capture_stream *stream, uint32_t number, uint64_t time)
@@ -517,13 +520,13 @@ static bool put_statistics(struct capture_stream *stream, uint32_t number, uint6
 	struct stream_port *port = &stream->ports[number];
 	size_t size;
 	uint8_t *to = room(stream, &size);
-	uint64_t position = stream->taken + stream->size;
+	uint64_t position = stream->taken + stream->size, by_ring = ring_lost(stream, number);
 
 	if (size < PCAPNG_BLOCK_MAX)
 		return false;
 	port->statistics = position + 1;
-	port->said = changes(stream, number);
-	return put(stream, make_statistics(stream, number, time, to, size));
+	note_said(port, by_ring);
+	return put(stream, make_statistics(stream, port, by_ring, time, to, size));
 }
 
 bool capture_stream_put_statistics(struct capture_stream *stream, uint64_t time)
@@ -535,7 +538,8 @@ bool capture_stream_put_statistics(struct capture_stream *stream, uint64_t time)
 	for (uint32_t i = 0; i < count; i++) {
 		const struct stream_port *port = &stream->ports[i];
 
-		if (port->interface && !port->statistics && changes(stream, i) > 0 && !put_statistics(stream, i, time))
+		if (port->interface && !port->statistics && changes(port, ring_lost(stream, i)) > 0 &&
+		    !put_statistics(stream, i, time))
 			return false;
 	}
 	return true;
@@ -549,14 +553,14 @@ void capture_stream_renew_statistics(struct capture_stream *stream, uint64_t tim
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct stream_port *port = &stream->ports[i];
-		uint64_t now = changes(stream, i);
+		uint64_t by_ring = ring_lost(stream, i);
 		size_t size;
 
-		if (!port->statistics || port->said == now)
+		if (!port->statistics || port->said == changes(port, by_ring))
 			continue;
-		size = make_statistics(stream, i, time, block, sizeof(block));
+		size = make_statistics(stream, port, by_ring, time, block, sizeof(block));
 		if (port->statistics - 1 + size <= stream->taken && renew(opaque, port->statistics - 1, block, size))
-			port->said = now;
+			note_said(port, by_ring);
 	}
 }
 
@@ -566,11 +570,13 @@ static bool end_port(struct capture_stream *stream, uint32_t number, uint64_t ti
 {
 	const struct stream_port *port = &stream->ports[number];
 
-	if (!port->interface || port->statistics)
+	if (!port->interface)
 		return true;
-	if (!put_statistics(stream, number, time))
+	if (!port->statistics && !put_statistics(stream, number, time))
 		return false;
-	tell_losses(stream, number);
+	/* What they say no frame of the next section says again; unless they could not be written over. */
+	if (port->said == changes(port, port->said_by_ring))
+		tell_losses(stream, number, port->said_by_ring);
 	return true;
 }
 

@@ -240,50 +240,33 @@ void dataplane_call(struct dataplane *dataplane, loop_function *function, void *
 		function(opaque);
 }
 
-/* loop_function */
-static void hold(void *opaque)
-{
-	struct dataplane *dataplane = opaque;
-
-	dataplane->is_held = true;
-	dataplane_keep_time(dataplane);
-}
+/* Why wires stand still, and whether they do for that. */
+struct standstill {
+	struct dataplane *dataplane;
+	bool *reason, is_so;
+};
 
 /* loop_function */
-static void release(void *opaque)
+static void stand_still(void *opaque)
 {
-	struct dataplane *dataplane = opaque;
+	const struct standstill *standstill = opaque;
 
-	dataplane->is_held = false;
-	dataplane_keep_time(dataplane);
+	*standstill->reason = standstill->is_so;
+	dataplane_keep_time(standstill->dataplane);
 }
 
 void dataplane_hold(struct dataplane *dataplane, bool is_held)
 {
-	dataplane_call(dataplane, is_held ? hold : release, dataplane);
-}
+	struct standstill standstill = {.dataplane = dataplane, .reason = &dataplane->is_held, .is_so = is_held};
 
-/* loop_function */
-static void pause_wires(void *opaque)
-{
-	struct dataplane *dataplane = opaque;
-
-	dataplane->is_paused = true;
-	dataplane_keep_time(dataplane);
-}
-
-/* loop_function */
-static void resume_wires(void *opaque)
-{
-	struct dataplane *dataplane = opaque;
-
-	dataplane->is_paused = false;
-	dataplane_keep_time(dataplane);
+	dataplane_call(dataplane, stand_still, &standstill);
 }
 
 void dataplane_pause(struct dataplane *dataplane, bool is_paused)
 {
-	dataplane_call(dataplane, is_paused ? pause_wires : resume_wires, dataplane);
+	struct standstill standstill = {.dataplane = dataplane, .reason = &dataplane->is_paused, .is_so = is_paused};
+
+	dataplane_call(dataplane, stand_still, &standstill);
 }
 
 /* loop_function */

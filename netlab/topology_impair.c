@@ -567,29 +567,9 @@ static void take_first(const char *messages, struct error *error)
 	error_set(error, ERROR_USAGE, EINVAL, "%.*s", (int)(end - start), start);
 }
 
-/* Leaves of the messages the text of each, one a line. */
-static void strip_places(char *messages)
-{
-	static const char mark[] = ": warning: ";
-	char *to = messages;
-
-	for (char *line = messages, *end; *line; line = end) {
-		char *start = strstr(line, mark);
-
-		end = strchrnul(line, '\n');
-		end += *end == '\n';
-		if (!start || start >= end)
-			continue;
-		start += strlen(mark);
-		memmove(to, start, (size_t)(end - start));
-		to += end - start;
-	}
-	*to = '\0';
-}
-
 char *topology_doubt_impairment(const struct impairment *impairment)
 {
-	struct topology_reader reader = {.yaml = {.file = "impair"}};
+	struct topology_reader reader = {.yaml = {.file = NULL}};
 	struct topology_written_impairment written = {.values = *impairment};
 	char *messages = NULL;
 	size_t length;
@@ -602,10 +582,7 @@ char *topology_doubt_impairment(const struct impairment *impairment)
 	check_delay(&reader, &written);
 	check_red(&reader, &written);
 	fclose(reader.yaml.errors);
-	if (!messages)
-		return allocate_text("%s", "");
-	strip_places(messages);
-	return messages;
+	return messages ? messages : allocate_text("%s", "");
 }
 
 static void read_alone(struct topology_reader *reader, const char *text, struct impairment *impairment)

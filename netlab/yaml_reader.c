@@ -51,6 +51,17 @@ static void write_format(FILE *stream, const char *format, va_list arguments)
 	write_safely(stream, text);
 }
 
+/* What stands before a message. */
+static void write_place(const struct yaml_reader *reader, struct yaml_mark mark, const char *kind)
+{
+	if (!reader->file)
+		return;
+	write_safely(reader->errors, reader->file);
+	if (mark.line)
+		fprintf(reader->errors, ":%u:%u", mark.line, mark.column);
+	fprintf(reader->errors, ": %s: ", kind);
+}
+
 /* Writes the message that is 'kind', "error" or "warning", and the 'number'th of that. */
 static void report(struct yaml_reader *reader, struct yaml_mark mark, const char *kind, unsigned int number,
 		   const char *format, va_list arguments)
@@ -58,15 +69,12 @@ static void report(struct yaml_reader *reader, struct yaml_mark mark, const char
 	reader->is_silent = number > YAML_READER_ERRORS_MAX;
 	if (reader->is_silent) {
 		if (number == YAML_READER_ERRORS_MAX + 1) {
-			write_safely(reader->errors, reader->file);
-			fprintf(reader->errors, ": %s: more %ss than are shown here\n", kind, kind);
+			write_place(reader, (struct yaml_mark){0}, kind);
+			fprintf(reader->errors, "more %ss than are shown here\n", kind);
 		}
 		return;
 	}
-	write_safely(reader->errors, reader->file);
-	if (mark.line)
-		fprintf(reader->errors, ":%u:%u", mark.line, mark.column);
-	fprintf(reader->errors, ": %s: ", kind);
+	write_place(reader, mark, kind);
 	write_format(reader->errors, format, arguments);
 	fputc('\n', reader->errors);
 }

@@ -28,7 +28,7 @@ struct yaml_mark {
 };
 
 struct yaml_reader {
-	const char *file;         /* The file's name as messages show it. */
+	const char *file;         /* The file's name as messages show it; NULL: the text alone is written. */
 	FILE *errors;             /* Where errors go. */
 	unsigned int error_count; /* Errors so far, shown or not. */
 	unsigned int warning_count;

@@ -179,7 +179,7 @@ static uint64_t option_of(const uint8_t *block, size_t size, uint16_t code)
 	return 0;
 }
 
-static struct statistics read_statistics(const struct fixture *fixture)
+static struct statistics read_statistics_of(const struct fixture *fixture, const char *name)
 {
 	static uint8_t bytes[1 << 20];
 	struct statistics statistics = {.counts = {0}};
@@ -187,7 +187,7 @@ static struct statistics read_statistics(const struct fixture *fixture)
 	size_t size, at = 0;
 	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/lab.pcapng", fixture->folder);
+	snprintf(path, sizeof(path), "%s/%s", fixture->folder, name);
 	file = fopen(path, "r");
 	assert_non_null(file);
 	size = fread(bytes, 1, sizeof(bytes), file);
@@ -210,6 +210,11 @@ static struct statistics read_statistics(const struct fixture *fixture)
 		at += head[1];
 	}
 	return statistics;
+}
+
+static struct statistics read_statistics(const struct fixture *fixture)
+{
+	return read_statistics_of(fixture, "lab.pcapng");
 }
 
 /* Waits until the file says that so many frames of port 1 are in it. */
@@ -288,6 +293,48 @@ static void statistics_have_losses(void **state)
 	free_contents(contents);
 }
 
+/* What a file's statistics say is lost is not said again by the next file. */
+static void losses_are_said_by_one_file(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct capture_options options = {.folder = fixture->folder,
+						.has_lab_file = true,
+						.ring_size = 1,
+						.rotation = {.size = 100000},
+						.statistics_interval = SECOND / 20};
+	struct statistics first, second;
+	struct contents *contents;
+	uint64_t lost[2] = {0};
+
+	create(fixture, &options);
+	send_frame(fixture, FRAME_SIZE, -1);
+	wait_for_statistics(fixture, 1);
+	/* The last one is lost, so that no frame of this file tells of it. */
+	for (int i = 0; i < 20 || lost[1] == capture_lost(fixture->capture, 1); i++) {
+		lost[1] = capture_lost(fixture->capture, 1);
+		send_quietly(fixture, 60000, -1);
+	}
+	capture_wake(fixture->capture);
+	while (!is_file(fixture, "lab-00001.pcapng"))
+		usleep(1000);
+	send_frame(fixture, FRAME_SIZE, -1);
+	for (int i = 0; i < 2; i++)
+		lost[i] = capture_lost(fixture->capture, i);
+	capture_destroy(fixture->capture);
+	fixture->capture = NULL;
+	first = read_statistics_of(fixture, "lab-00001.pcapng");
+	second = read_statistics(fixture);
+	contents = read_file(fixture, "lab.pcapng");
+	for (int i = 0; i < 2; i++) {
+		assert_true(lost[i] > 0);
+		assert_int_equal(first.lost[i], lost[i]);
+		assert_int_equal(second.lost[i], 0);
+	}
+	assert_int_equal(contents->count, 2);
+	assert_int_equal(contents->lost, 0);
+	free_contents(contents);
+}
+
 /* An event behind the last frame is told though there are statistics already. */
 static void last_event_is_told(void **state)
 {
@@ -350,8 +397,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		test(file_is_rotated),        test(file_is_changed),        test(refused_frames_have_bytes),
-		test(statistics_are_renewed), test(statistics_have_losses), test(last_event_is_told),
-		test(full_disk_is_survived),
+		test(statistics_are_renewed), test(statistics_have_losses), test(losses_are_said_by_one_file),
+		test(last_event_is_told),     test(full_disk_is_survived),
 	};
 
 	return cmocka_run_group_tests_name("capture_lab_file", tests, NULL, NULL);

@@ -75,11 +75,26 @@ void lan_turn(struct lan *lan)
 	loop_turn(dataplane_loop(lan->dataplane));
 }
 
+/* One of the stormy guests does what it can, each time another one. */
+static void rage(struct lan *lan)
+{
+	struct guest *guest;
+
+	do
+		lan->raging = (lan->raging + 1) % lan->options.guests;
+	while (network_of(lan, lan->raging) != 0);
+	guest = &lan->guests[lan->raging];
+	guest_receive(guest);
+	guest_send(guest, GUEST_RING);
+}
+
 static void wait_for(struct lan *lan, struct guest *guest, uint64_t received)
 {
 	while (guest->received < received) {
 		if (lan->options.by_hand)
 			lan_turn(lan);
+		if (lan->has_storm)
+			rage(lan);
 		guest_receive(guest);
 	}
 }
@@ -246,39 +261,13 @@ static void answer(struct lan *lan)
 	wait_for(lan, &lan->guests[2], lan->guests[2].received + 1);
 }
 
-/* One of the stormy guests does what it can, each time another one. */
-static void rage(struct lan *lan)
-{
-	struct guest *guest;
-
-	do
-		lan->raging = (lan->raging + 1) % lan->options.guests;
-	while (network_of(lan, lan->raging) != 0);
-	guest = &lan->guests[lan->raging];
-	guest_receive(guest);
-	guest_send(guest, GUEST_RING);
-}
-
-static void wait_in_storm(struct lan *lan, struct guest *guest)
-{
-	while (guest_receive(guest) == 0)
-		rage(lan);
-}
-
-static void answer_in_storm(struct lan *lan)
-{
-	guest_send(&lan->guests[2], 1);
-	wait_in_storm(lan, &lan->guests[3]);
-	guest_send(&lan->guests[3], 1);
-	wait_in_storm(lan, &lan->guests[2]);
-}
-
 double lan_measure_round_trip(struct lan *lan, unsigned int count, bool has_storm)
 {
+	lan->has_storm = has_storm;
 	for (unsigned int i = 0; has_storm && i < lan->options.guests; i++)
 		if (network_of(lan, i) == 0)
 			guest_address(&lan->guests[i], i, GUEST_ALL);
-	return measure_often(lan, count, has_storm ? answer_in_storm : answer);
+	return measure_often(lan, count, answer);
 }
 
 /* loop_function */

@@ -37,7 +37,8 @@ struct lan {
 	struct dataplane *dataplane;
 	struct capture *capture;
 	struct guest guests[LAN_GUESTS_MAX];
-	unsigned int raging; /* In a storm: which sent last. */
+	bool has_storm;      /* In the first network, ... */
+	unsigned int raging; /* ... whose guest of this number sent last. */
 };
 
 /* Makes it, and has every guest learnt.  Ends the program when that fails. */

@@ -293,7 +293,7 @@ static void statistics_have_losses(void **state)
 	free_contents(contents);
 }
 
-/* What a file's statistics say is lost is not said again by the next file. */
+/* What a file's statistics say is lost is not said again by the next file, whichever it is that has it. */
 static void losses_are_said_by_one_file(void **state)
 {
 	struct fixture *fixture = *state;
@@ -302,8 +302,7 @@ static void losses_are_said_by_one_file(void **state)
 						.ring_size = 1,
 						.rotation = {.size = 100000},
 						.statistics_interval = SECOND / 20};
-	struct statistics first, second;
-	struct contents *contents;
+	struct statistics sum, one;
 	uint64_t lost[2] = {0};
 
 	create(fixture, &options);
@@ -322,17 +321,21 @@ static void losses_are_said_by_one_file(void **state)
 		lost[i] = capture_lost(fixture->capture, i);
 	capture_destroy(fixture->capture);
 	fixture->capture = NULL;
-	first = read_statistics_of(fixture, "lab-00001.pcapng");
-	second = read_statistics(fixture);
-	contents = read_file(fixture, "lab.pcapng");
+	sum = read_statistics(fixture);
+	for (unsigned int i = 1; i < 100; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "lab-%05u.pcapng", i);
+		if (!is_file(fixture, name))
+			break;
+		one = read_statistics_of(fixture, name);
+		sum.lost[0] += one.lost[0];
+		sum.lost[1] += one.lost[1];
+	}
 	for (int i = 0; i < 2; i++) {
 		assert_true(lost[i] > 0);
-		assert_int_equal(first.lost[i], lost[i]);
-		assert_int_equal(second.lost[i], 0);
+		assert_int_equal(sum.lost[i], lost[i]);
 	}
-	assert_int_equal(contents->count, 2);
-	assert_int_equal(contents->lost, 0);
-	free_contents(contents);
 }
 
 /* An event behind the last frame is told though there are statistics already. */

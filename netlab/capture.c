@@ -25,9 +25,10 @@
  * -------------------
  * The producer writes a record, a frame and where it crossed (netlab/capture_record.h), into the ring.  The writer
  * takes what there is, gives it to the recorder and the files, has these write out what they hold, gives readers
- * their turn, and then sleeps for WRITER_PAUSE before it looks again.  Only when it finds nothing then does it wait
- * to be woken.  So a busy lab costs a thousand wake-ups a second at most, and the producer's system call only when
- * traffic starts after silence; and one who watches the files waits little longer than that pause.
+ * their turn, and then sleeps for WRITER_PAUSE before it looks again.  Only when it has found nothing WRITER_LOOKS
+ * times does it wait to be woken.  So a busy lab costs a thousand wake-ups a second at most, and the producer's system
+ * call, which takes tens of microseconds on some hosts, only when traffic starts after silence; and one who watches
+ * the files waits little longer than that pause.
  *
  * The table of ports has its full size from the start, so that it never moves under the producer and the writer;
  * pages of it that are not used take no memory.  A port's end is a record without a frame: when the writer comes to
@@ -42,8 +43,9 @@
 /* Longest record of the files.  More than any frame has; it is what tcpdump and Wireshark use. */
 #define SNAPSHOT_LENGTH 262144
 
-/* Nanoseconds; see above. */
+/* Nanoseconds, and how often; see above. */
 #define WRITER_PAUSE 1000000
+#define WRITER_LOOKS 4
 
 /* Bytes of the ring that are in memory from the start: what waits in it when the writer is not kept from
  * its work. */
@@ -461,18 +463,40 @@ static int turn_lab_file(const struct capture *capture)
 	return capture->lab_file ? capture_lab_file_turn(capture->lab_file, capture_time(capture, loop_now())) : -1;
 }
 
+static void pause_writer(void)
+{
+	const struct timespec pause = {.tv_nsec = WRITER_PAUSE};
+
+	nanosleep(&pause, NULL);
+}
+
+/* Whether to look again soon, rather than to be woken. */
+static bool looks_again(struct capture *capture)
+{
+	size_t size;
+
+	if (capture->looks == 0 || capture_ring_next(capture->ring, &size))
+		return false;
+	capture->looks--;
+	return true;
+}
+
 /* Returns false when there is nothing more, and will be nothing more. */
 static bool run_turn(struct capture *capture)
 {
-	const struct timespec pause = {.tv_nsec = WRITER_PAUSE};
 	struct pollfd fds[1 + CAPTURE_READERS_MAX];
 	int milliseconds = shorter(capture_readers_turn(capture->readers), turn_lab_file(capture));
 	size_t count = capture_readers_poll(capture->readers, fds + 1);
 
+	if (looks_again(capture)) {
+		pause_writer();
+		return true;
+	}
 	switch (capture_ring_wait(capture->ring, fds, count, milliseconds)) {
 	case CAPTURE_RING_RECORD:
 		drain(capture);
-		nanosleep(&pause, NULL);
+		capture->looks = WRITER_LOOKS;
+		pause_writer();
 		return true;
 	case CAPTURE_RING_WOKEN:
 		return true;

@@ -101,6 +101,7 @@ struct capture {
 	struct capture_current current;
 
 	/* The writer's. */
+	int looks; /* Before it waits to be woken. */
 	struct capture_files unflushed;
 	struct capture_lab_file *lab_file;
 	struct capture_recorder *recorder;

@@ -48,6 +48,8 @@ struct capture_recorder *capture_recorder_create(size_t size,
 		free(recorder);
 		return NULL;
 	}
+	/* With one fault for many records, if there are large pages, until the memory has been filled once. */
+	(void)madvise(recorder->memory, recorder->size, MADV_HUGEPAGE);
 	return recorder;
 }
 

@@ -2,6 +2,7 @@
 #include "netlab/capture_ring.h"
 
 #include <assert.h>
+#include <emmintrin.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,10 +17,19 @@
  * -------------------
  * A block is filled from its start; 'filled' is how far the consumer may read, stored with release semantics after the
  * records' bytes, when they are announced: were it stored for each record, a consumer that keeps up would have its
- * cache line, and that of the record being written, each time the producer wants them.  When the next record does not
- * fit, the producer announces what there is, takes another block and stores it in 'next', after which 'filled' of the
- * old one does not change.  So a consumer that has read a block up to 'filled' and then finds a 'next' must look at
- * 'filled' once more, and if it is still the same, is done with the block and gives it back.
+ * cache line each time the producer wants it.  When the next record does not fit, the producer announces what there is,
+ * takes another block and stores it in 'next', after which 'filled' of the old one does not change.  So a consumer that
+ * has read a block up to 'filled' and then finds a 'next' must look at 'filled' once more, and if it is still the same,
+ * is done with the block and gives it back.
+ *
+ * Records are written into the stage, which is small enough to stay in the producer's cache, and come from there into
+ * the block with stores that go past the caches, whole lines at a time.  The block's lines are in the cache of the
+ * consumer, who has read what was there before; an ordinary store would have to fetch each from there, which takes
+ * longer than all else that is done for a short frame.  The lines of the stage must have been written a while before
+ * they are read, since reading back what is just being written waits for all stores before it; hence STAGE_SIZE.
+ *
+ * So 'filled' is a multiple of a line.  What remains of the last one when records are announced has no record, which
+ * 'size' says if there is room for it: the next record begins with the next line.
  *
  * Blocks given back are a stack, onto which the consumer pushes one and from which the producer takes all
  * at once.  That no block is taken singly is what makes compare-and-swap safe here (there is no ABA).
@@ -34,19 +44,23 @@
 #define ALIGNMENT 8
 #define CACHE_LINE 64
 
+/* Bytes in the stage that go into the block with the next record, if they are not announced before. */
+#define STAGE_SIZE 16384
+
 struct block {
-	_Atomic(struct block *) next; /* The block filled after this one. */
-	_Atomic size_t filled;        /* Bytes of 'records'. */
-	struct block *next_free;      /* In the stack of blocks given back, or in the producer's list. */
-	size_t unused;
-	uint8_t records[];
+	_Alignas(CACHE_LINE) _Atomic(struct block *) next; /* The block filled after this one. */
+	_Atomic size_t filled;                             /* Bytes of 'records'. */
+	struct block *next_free; /* In the stack of blocks given back, or in the producer's list. */
+	_Alignas(CACHE_LINE) uint8_t records[];
 };
 
 /* Before each record. */
 struct record {
-	uint64_t size; /* Of 'bytes'. */
+	uint64_t size; /* Of 'bytes'; NO_RECORD: the line has no more. */
 	uint8_t bytes[];
 };
+
+#define NO_RECORD UINT64_MAX
 
 struct capture_ring {
 	/* Constant. */
@@ -57,6 +71,8 @@ struct capture_ring {
 	/* The producer's. */
 	_Alignas(CACHE_LINE) struct block *tail; /* Being filled. */
 	size_t tail_filled;
+	uint8_t *stage;     /* What comes behind that, ... */
+	size_t staged;      /* ... so many bytes. */
 	pthread_t producer; /* Which announced last. */
 	struct block *free; /* Blocks to fill next, most recently used first. */
 	size_t blocks_used; /* Blocks taken from the mapping so far. */
@@ -75,7 +91,8 @@ struct capture_ring {
 	_Atomic bool closed;
 };
 
-static_assert(sizeof(struct block) % ALIGNMENT == 0, "records are aligned");
+static_assert(sizeof(struct block) == CACHE_LINE, "records begin with a line");
+static_assert(sizeof(struct record) == ALIGNMENT, "what is no record fits where there is no room for one");
 
 static size_t block_capacity(const struct capture_ring *ring)
 {
@@ -146,12 +163,15 @@ struct capture_ring *capture_ring_create(size_t block_size, size_t block_count, 
 	ring->memory = mmap(NULL, block_size * block_count, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ring->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (ring->memory == MAP_FAILED || ring->event_fd < 0) {
+	ring->stage = aligned_alloc(CACHE_LINE, STAGE_SIZE + block_size);
+	if (ring->memory == MAP_FAILED || ring->event_fd < 0 || !ring->stage) {
 		error_set(error, ERROR_FAILED, errno, "cannot make the capture's ring of %zu bytes: %s",
 			  block_size * block_count, strerror(errno));
 		capture_ring_destroy(ring);
 		return NULL;
 	}
+	/* A page fault takes the producer microseconds, and so it should be a large page's, where there are some. */
+	(void)madvise(ring->memory, block_size * block_count, MADV_HUGEPAGE);
 	ring->tail = ring->head = take_block(ring);
 	return ring;
 }
@@ -164,6 +184,7 @@ void capture_ring_destroy(struct capture_ring *ring)
 		munmap(ring->memory, ring->block_size * ring->block_count);
 	if (ring->event_fd >= 0)
 		close(ring->event_fd);
+	free(ring->stage);
 	free(ring);
 }
 
@@ -172,14 +193,29 @@ struct memory_range capture_ring_memory(const struct capture_ring *ring)
 	return (struct memory_range){.base = ring->memory, .size = ring->block_size * ring->block_count};
 }
 
+/* Has what is staged in the block: all lines that are begun. */
+static void flush_stage(struct capture_ring *ring)
+{
+	size_t size = (ring->staged + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+	uint8_t *to = ring->tail->records + ring->tail_filled;
+
+	if (ring->staged < size)
+		((struct record *)(ring->stage + ring->staged))->size = NO_RECORD;
+	for (size_t at = 0; at < size; at += sizeof(__m128i))
+		_mm_stream_si128((__m128i *)(to + at), *(const __m128i *)(ring->stage + at));
+	/* They have no order of their own. */
+	_mm_sfence();
+	ring->tail_filled += size;
+	ring->staged = 0;
+}
+
 void *capture_ring_reserve(struct capture_ring *ring, size_t size)
 {
-	struct record *record;
 	struct block *block;
 
 	if (size > capture_ring_record_max(ring))
 		return NULL;
-	if (record_size(size) > block_capacity(ring) - ring->tail_filled) {
+	if (record_size(size) > block_capacity(ring) - ring->tail_filled - ring->staged) {
 		/* What is in a block must be announced before there is a next one; and so much was not that the
 		 * consumer should start on it, above all when the ring is full. */
 		capture_ring_announce(ring);
@@ -189,17 +225,16 @@ void *capture_ring_reserve(struct capture_ring *ring, size_t size)
 		atomic_store_explicit(&ring->tail->next, block, memory_order_release);
 		ring->tail = block;
 		ring->tail_filled = 0;
+	} else if (ring->staged >= STAGE_SIZE) {
+		flush_stage(ring);
 	}
-	record = (struct record *)(ring->tail->records + ring->tail_filled);
-	return record->bytes;
+	return ((struct record *)(ring->stage + ring->staged))->bytes;
 }
 
 void capture_ring_commit(struct capture_ring *ring, size_t size)
 {
-	struct record *record = (struct record *)(ring->tail->records + ring->tail_filled);
-
-	record->size = size;
-	ring->tail_filled += record_size(size);
+	((struct record *)(ring->stage + ring->staged))->size = size;
+	ring->staged += record_size(size);
 	ring->written++;
 }
 
@@ -220,6 +255,7 @@ void capture_ring_announce(struct capture_ring *ring)
 	if (atomic_load_explicit(&ring->announced, memory_order_relaxed) == ring->written)
 		return;
 	ring->producer = pthread_self();
+	flush_stage(ring);
 	atomic_store_explicit(&ring->tail->filled, ring->tail_filled, memory_order_release);
 	atomic_store(&ring->announced, ring->written);
 	wake_sleeper(ring);
@@ -274,6 +310,9 @@ void capture_ring_release(struct capture_ring *ring)
 	const struct record *record = (const struct record *)(ring->head->records + ring->head_read);
 
 	ring->head_read += record_size(record->size);
+	record = (const struct record *)(ring->head->records + ring->head_read);
+	if (ring->head_read % CACHE_LINE > 0 && record->size == NO_RECORD)
+		ring->head_read += CACHE_LINE - ring->head_read % CACHE_LINE;
 	atomic_store_explicit(&ring->taken, atomic_load_explicit(&ring->taken, memory_order_relaxed) + 1,
 			      memory_order_release);
 }
@@ -282,8 +321,7 @@ void capture_ring_populate(struct capture_ring *ring, size_t size)
 {
 	if (size > ring->block_size * ring->block_count)
 		size = ring->block_size * ring->block_count;
-	/* Large pages where there are some.  Kernels before 5.14 do not populate: then first writes take longer. */
-	(void)madvise(ring->memory, size, MADV_HUGEPAGE);
+	/* Kernels before 5.14 do not: then first writes take longer. */
 	(void)madvise(ring->memory, size, MADV_POPULATE_WRITE);
 }
 

@@ -39,7 +39,7 @@ size_t capture_ring_record_max(const struct capture_ring *ring);
 
 /* Producer.  Returns room for a record of at most 'size' bytes, aligned to 8, or NULL when the ring is full or
  * 'size' is more than capture_ring_record_max().  It is the consumer's once capture_ring_commit() is
- * called, which says how long it became; without it, it is void. */
+ * called, which says how long it became; without it, or when announcing comes first, it is void. */
 void *capture_ring_reserve(struct capture_ring *ring, size_t size);
 void capture_ring_commit(struct capture_ring *ring, size_t size);
 

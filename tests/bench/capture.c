@@ -4,9 +4,12 @@
  *      build/bench/capture [FOLDER [SECONDS]]     FOLDER is for the captures, default /tmp; needs up to 5 GB there.
  *
  * The first table has a frame's way over a link (tests/bench/stations.h) without a capture, with the recorder alone,
- * and with files.  Settings take turns, in ROUNDS rounds; runs are short enough for the ring, with a pause between
- * them that is not counted.  A frame from one station to another is two records, so "a record" is half of what is
- * more than without a capture: medians of the differences within a round.
+ * and with files.  At the beginning of each millisecond this thread sends some bursts, about as much as the writer can
+ * follow, and spins until the next one, as the data plane's thread does that waits for frames; the spinning is not
+ * counted.  Settings take turns, in ROUNDS rounds.  A frame from one station to another is two records, so "a record"
+ * is half of what is more than without a capture: medians of the differences within a round.
+ *
+ * Below it is what one burst takes longer after silence, when the writer sleeps and must be woken.
  *
  * The second table sends frames as fast as this thread can for SECONDS (30), with the lab's file in pieces of 1 GiB,
  * of which the last four are kept.  What the disk did not take is counted as lost. / */
@@ -21,7 +24,37 @@ enum setting { NONE, RECORDER, LAB_FILE, ALL_FILES, SETTINGS };
 
 static const char *const setting_names[] = {"none", "recorder", "and the lab's file", "and the ports' files"};
 
-static double measure_once(const char *folder, enum setting setting, size_t size, uint64_t *lost)
+/* How frames are sent: so many bursts at a time, and when again, nanoseconds. */
+struct pace {
+	unsigned int bursts, times;
+	uint64_t interval;
+};
+
+static void spin_until(uint64_t time)
+{
+	while (loop_now() < time)
+		__builtin_ia32_pause();
+}
+
+/* Nanoseconds per frame. */
+static double measure(struct bench *bench, size_t size, const struct pace *pace)
+{
+	uint64_t total = 0;
+
+	send_bursts(bench, size, 2 * PORTS); /* Warms up. */
+	for (unsigned int i = 0; i < pace->times; i++) {
+		uint64_t next = loop_now() + pace->interval, start;
+
+		spin_until(next);
+		start = loop_now();
+		send_bursts(bench, size, pace->bursts);
+		total += loop_now() - start;
+	}
+	return (double)total / pace->times / pace->bursts / BURST;
+}
+
+static double measure_once(const char *folder, enum setting setting, size_t size, const struct pace *pace,
+			   uint64_t *lost)
 {
 	const struct capture_options options = {.folder = folder,
 						.has_lab_file = setting >= LAB_FILE,
@@ -30,7 +63,7 @@ static double measure_once(const char *folder, enum setting setting, size_t size
 	double result;
 
 	set_up(&bench, false, setting == NONE ? NULL : &options);
-	result = measure(&bench, size);
+	result = measure(&bench, size, pace);
 	*lost += count_lost(&bench);
 	tear_down(&bench);
 	return result;
@@ -42,14 +75,15 @@ static double median(double *results)
 	return results[ROUNDS / 2];
 }
 
-static void measure_cost(const char *folder, size_t size)
+static void measure_cost(const char *folder, size_t size, unsigned int bursts)
 {
+	const struct pace pace = {.bursts = bursts, .times = 200, .interval = SECOND / 1000};
 	double frames[SETTINGS][ROUNDS], records[SETTINGS][ROUNDS];
 	uint64_t lost[SETTINGS] = {0};
 
 	for (int round = 0; round < ROUNDS; round++)
 		for (enum setting setting = NONE; setting < SETTINGS; setting++) {
-			frames[setting][round] = measure_once(folder, setting, size, &lost[setting]);
+			frames[setting][round] = measure_once(folder, setting, size, &pace, &lost[setting]);
 			records[setting][round] = (frames[setting][round] - frames[NONE][round]) / 2;
 		}
 	for (enum setting setting = NONE; setting < SETTINGS; setting++) {
@@ -59,6 +93,21 @@ static void measure_cost(const char *folder, size_t size)
 		       frame, record, records[setting][0], records[setting][ROUNDS - 1], lost[setting]);
 	}
 	fflush(stdout);
+}
+
+/* What a burst takes longer when the writer has been asleep. */
+static void measure_waking(const char *folder)
+{
+	const struct pace pace = {.bursts = 1, .times = 50, .interval = SECOND / 100};
+	double more[ROUNDS];
+	uint64_t lost = 0;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		more[round] = -measure_once(folder, NONE, 64, &pace, &lost);
+		more[round] += measure_once(folder, RECORDER, 64, &pace, &lost);
+	}
+	printf("\nA burst of %d frames after 10 ms of silence takes %.1f us longer with the recorder.\n", BURST,
+	       median(more) * BURST / 1e3);
 }
 
 static void remove_pieces(const char *folder)
@@ -106,8 +155,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	puts("| bytes | capture              | ns/frame | ns/record, median [range] | lost |\n|---|---|---|---|---|");
-	measure_cost(folder, 64);
-	measure_cost(folder, 1514);
+	measure_cost(folder, 64, 16);
+	measure_cost(folder, 1514, 2);
+	measure_waking(folder);
 	puts("\n| bytes | Mframes/s | Gb/s | records | lost | |\n|---|---|---|---|---|---|");
 	fill_disk(folder, 64, seconds);
 	fill_disk(folder, 1514, seconds);

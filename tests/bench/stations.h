@@ -163,31 +163,11 @@ static inline void send_bursts(struct bench *bench, size_t size, unsigned int bu
 	}
 }
 
-static void pause_for(uint64_t nanoseconds)
+static inline void pause_for(uint64_t nanoseconds)
 {
 	struct timespec time = {.tv_sec = (time_t)(nanoseconds / SECOND), .tv_nsec = (long)(nanoseconds % SECOND)};
 
 	nanosleep(&time, NULL);
-}
-
-/* Nanoseconds per frame. */
-static inline double measure(struct bench *bench, size_t size)
-{
-	unsigned int runs = bench->capture ? 50 : 800;
-	unsigned int bursts = PORTS;
-	uint64_t total = 0;
-
-	send_bursts(bench, size, 2 * PORTS); /* Learns all addresses, warms up. */
-	for (unsigned int run = 0; run < runs; run++) {
-		uint64_t start;
-
-		if (bench->capture)
-			pause_for(10000000);
-		start = loop_now();
-		send_bursts(bench, size, bursts);
-		total += loop_now() - start;
-	}
-	return (double)total / runs / bursts / BURST;
 }
 
 static int compare(const void *a, const void *b)

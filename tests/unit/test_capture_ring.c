@@ -68,9 +68,15 @@ static void ring_refuses_what_does_not_fit(void **state)
 	capture_ring_destroy(ring);
 }
 
+/* Blocks of this size take more at once than the producer keeps to itself, those of 4096 bytes do not. */
+#define LARGE_BLOCK (256u << 10)
+#define LONGEST 4096u
+
 static size_t nth_size(const struct capture_ring *ring, uint32_t number)
 {
-	return number * 37 % (capture_ring_record_max(ring) + 1);
+	size_t max = capture_ring_record_max(ring);
+
+	return number * 37 % ((max < LONGEST ? max : LONGEST) + 1);
 }
 
 static uint32_t put_some(struct capture_ring *ring, uint32_t number, uint32_t count)
@@ -90,7 +96,7 @@ static uint32_t put_some(struct capture_ring *ring, uint32_t number, uint32_t co
 
 static uint32_t take_some(struct capture_ring *ring, uint32_t number, uint32_t count)
 {
-	uint8_t expected[4096];
+	uint8_t expected[LONGEST];
 	const void *record;
 	size_t size;
 
@@ -104,19 +110,25 @@ static uint32_t take_some(struct capture_ring *ring, uint32_t number, uint32_t c
 }
 
 /* Records of all sizes keep their bytes and order when the blocks go round many times, full and empty now and then. */
-static void ring_keeps_order_when_blocks_go_round(void **state)
+static void go_round(size_t block_size, uint32_t at_once)
 {
-	struct capture_ring *ring = capture_ring_create(4096, 3, NULL);
+	struct capture_ring *ring = capture_ring_create(block_size, 3, NULL);
 	uint32_t put = 0, taken = 0, random = 1;
 
-	(void)state;
 	while (taken < 20000) {
 		random = random * 1664525 + 1013904223;
-		put = put_some(ring, put, random >> 28);
-		taken = take_some(ring, taken, random >> 24 & 15);
+		put = put_some(ring, put, (random >> 20) % at_once);
+		taken = take_some(ring, taken, (random >> 8) % at_once);
 	}
 	assert_int_equal(take_some(ring, taken, UINT32_MAX), put);
 	capture_ring_destroy(ring);
+}
+
+static void ring_keeps_order_when_blocks_go_round(void **state)
+{
+	(void)state;
+	go_round(4096, 16);
+	go_round(LARGE_BLOCK, 200);
 }
 
 static void put_one(struct capture_ring *ring)
@@ -185,14 +197,13 @@ static void *produce(void *opaque)
 }
 
 /* Every record arrives once, whole, in order, and the consumer is never left asleep. */
-static void ring_stands_two_threads(void **state)
+static void stand_two_threads(size_t block_size)
 {
-	struct capture_ring *ring = capture_ring_create(4096, 8, NULL);
+	struct capture_ring *ring = capture_ring_create(block_size, 8, NULL);
 	uint32_t expected = 0;
 	uint8_t bytes[256];
 	pthread_t thread;
 
-	(void)state;
 	assert_int_equal(pthread_create(&thread, NULL, produce, ring), 0);
 	while (wait_for_record(ring) != CAPTURE_RING_CLOSED) {
 		const uint8_t *record;
@@ -212,6 +223,13 @@ static void ring_stands_two_threads(void **state)
 	assert_int_equal(expected, STRESS_RECORDS);
 	pthread_join(thread, NULL);
 	capture_ring_destroy(ring);
+}
+
+static void ring_stands_two_threads(void **state)
+{
+	(void)state;
+	stand_two_threads(4096);
+	stand_two_threads(LARGE_BLOCK);
 }
 
 int main(void)

@@ -222,14 +222,14 @@ void dataplane_end_turn(struct dataplane *dataplane)
 static void age(void *opaque)
 {
 	struct network *network = opaque;
-	uint64_t now = loop_now();
+	uint64_t now = dataplane_time(network->dataplane, loop_now());
 	uint64_t again = switch_expire(network->table, now);
 
 	if (again == 0)
 		return;
 	if (again > now && again < now + AGEING_INTERVAL)
 		again = now + AGEING_INTERVAL;
-	loop_timer_set(network->dataplane->loop, &network->ageing, again);
+	loop_timer_set(network->dataplane->loop, &network->ageing, loop_now() + (again - now));
 }
 
 void dataplane_call(struct dataplane *dataplane, loop_function *function, void *opaque)
@@ -252,6 +252,8 @@ static void stand_still(void *opaque)
 	const struct standstill *standstill = opaque;
 
 	*standstill->reason = standstill->is_so;
+	/* Of before, when the clock may have had more. */
+	standstill->dataplane->has_time = false;
 	dataplane_keep_time(standstill->dataplane);
 }
 
@@ -566,8 +568,8 @@ static void pass_network(const struct transit *transit)
 		flood(transit);
 		return;
 	}
-	switch (switch_frame(network->table, &from->learnt, transit->vlan, transit->untagged->header, transit->now,
-			     &to)) {
+	switch (switch_frame(network->table, &from->learnt, transit->vlan, transit->untagged->header,
+			     dataplane_time(network->dataplane, transit->now), &to)) {
 	case SWITCH_FORWARD:
 		send_to(transit, port_of(to));
 		break;

@@ -151,9 +151,9 @@ void dataplane_stop(struct dataplane *dataplane);
 void dataplane_destroy(struct dataplane *dataplane); /* And all ports and networks.  Stops it first. */
 /* Holds, or no longer, what comes from outside of the lab while guests that transmit nothing are being saved or
  * restored, so that nothing is written to them: such frames are dropped where they came from (DROP_NOT_READY).  What is
- * on its way in links stands still. */
+ * on its way in links stands still, and what networks have learnt does not age. */
 void dataplane_hold(struct dataplane *dataplane, bool is_held);
-/* The lab stands still, or no longer: so does what is on its way in links. */
+/* The lab stands still, or no longer: so do frames in links and the ages of what was learnt. */
 void dataplane_pause(struct dataplane *dataplane, bool is_paused);
 struct loop *dataplane_loop(struct dataplane *dataplane);
 /* Whether its thread runs, for the thread that starts and stops it. */

@@ -104,7 +104,7 @@ struct dataplane {
 	size_t wire_count;
 	struct deadline_heap wires;  /* What is due in them ... */
 	struct loop_timer wires_due; /* ... the first of which this timer waits for. */
-	struct held_clock clock;     /* Of wires. */
+	struct held_clock clock;     /* Of wires, and of what networks have learnt. */
 	uint8_t *room;               /* Where work that was left undone is done: OFFLOAD_ROOM bytes. */
 	bool has_time;               /* Of this turn. */
 	uint64_t time;               /* When the first of this turn's frames came. */
@@ -169,10 +169,16 @@ void port_lose_in_flight(struct port *port, enum port_direction direction);
 /* The capture is told of the rate at which the port sends. */
 void port_tell_speed(const struct port *port);
 void port_free_wires(struct port *port);
-/* Has the clock of wires stand still, or go on, as the data plane is held or paused now. */
+/* Has the clock stand still, or go on, as the data plane is held or paused now. */
 void dataplane_keep_time(struct dataplane *dataplane);
 void port_save_wires(const struct port *port, struct state *state);
 bool port_restore_wires(struct port *port, struct state *state);
+
+/* Its clock, which stands still while the data plane is held or paused, when the loop's has 'now'. */
+static inline uint64_t dataplane_time(const struct dataplane *dataplane, uint64_t now)
+{
+	return held_clock_read(&dataplane->clock, now);
+}
 
 static inline uint64_t read_counter(const struct counter *counter)
 {

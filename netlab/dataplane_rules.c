@@ -111,7 +111,10 @@ static void list_station(void *opaque, const struct switch_station *learnt)
 void network_for_each_station(const struct network *network,
 			      void (*function)(void *opaque, const struct network_station *station), void *opaque)
 {
-	struct listing listing = {.network = network, .now = loop_now(), .function = function, .opaque = opaque};
+	struct listing listing = {.network = network,
+				  .now = dataplane_time(network->dataplane, loop_now()),
+				  .function = function,
+				  .opaque = opaque};
 
 	switch_for_each(network->table, list_station, &listing);
 }

@@ -75,7 +75,7 @@ static void save_address(void *opaque, const struct switch_station *station)
 static void save_network(const struct network *network, struct state *state)
 {
 	struct network_state saved = {.addresses = switch_count(network->table)};
-	struct saving saving = {.state = state, .now = loop_now()};
+	struct saving saving = {.state = state, .now = dataplane_time(network->dataplane, loop_now())};
 
 	snprintf(saved.name, sizeof(saved.name), "%s", network->name);
 	state_put(state, TAG_NETWORK, &saved, sizeof(saved));
@@ -176,7 +176,8 @@ static bool restore_network(struct dataplane *dataplane, struct state *state)
 {
 	struct network_state saved;
 	struct network *network;
-	uint64_t now = loop_now(), age = INT64_MAX; /* More than any clock has counted. */
+	uint64_t now = dataplane_time(dataplane, loop_now());
+	uint64_t age = INT64_MAX; /* More than any clock has counted. */
 	struct port *port;
 
 	if (!state_get(state, TAG_NETWORK, &saved, sizeof(saved)) || !(network = find_network(dataplane, saved.name)))
@@ -188,7 +189,7 @@ static bool restore_network(struct dataplane *dataplane, struct state *state)
 			return false;
 	}
 	if (saved.addresses > 0)
-		loop_timer_set(dataplane->loop, &network->ageing, now + AGEING_INTERVAL);
+		loop_timer_set(dataplane->loop, &network->ageing, loop_now() + AGEING_INTERVAL);
 	return true;
 }
 

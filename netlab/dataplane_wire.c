@@ -29,7 +29,7 @@
 
 static uint64_t wire_time(const struct dataplane *dataplane)
 {
-	return held_clock_read(&dataplane->clock, loop_now());
+	return dataplane_time(dataplane, loop_now());
 }
 
 static void arm_timer(struct dataplane *dataplane)
@@ -161,7 +161,7 @@ bool port_wire_passes(struct port *port, enum port_direction direction, const st
 	enum wire_death death;
 	uint32_t limit;
 
-	now = held_clock_read(&dataplane->clock, now > 0 ? now : loop_now());
+	now = dataplane_time(dataplane, now > 0 ? now : loop_now());
 	switch (wire_send(wire->wire, frame, dataplane->current, now, &death, &limit)) {
 	case WIRE_PASSES:
 		return true;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -198,6 +199,32 @@ static void ages_come_back(void **unused)
 	for (int i = 0; i < PORTS; i++)
 		assert_true(is_known(&fixture, i));
 	state_release(&state);
+	dataplane_destroy(fixture.dataplane);
+}
+
+/* In a lab that is paused, nobody can send and so be seen. */
+static void ages_stand_still_in_a_pause(void **unused)
+{
+	struct state first = {0}, second = {0};
+	struct fixture fixture;
+
+	(void)unused;
+	set_up_network(&fixture);
+	for (int i = 0; i < PORTS; i++)
+		pass(&fixture, i, AWAY);
+	dataplane_pause(fixture.dataplane, true);
+	dataplane_save(fixture.dataplane, &first);
+	usleep(20000);
+	dataplane_hold(fixture.dataplane, true);
+	dataplane_hold(fixture.dataplane, false);
+	dataplane_save(fixture.dataplane, &second);
+	for (unsigned int i = 0; i < PORTS; i++)
+		assert_int_equal(age_of(&first, i), age_of(&second, i));
+	dataplane_pause(fixture.dataplane, false);
+	for (int i = 0; i < PORTS; i++)
+		assert_true(is_known(&fixture, i));
+	state_release(&first);
+	state_release(&second);
 	dataplane_destroy(fixture.dataplane);
 }
 
@@ -446,6 +473,7 @@ int main(void)
 		cmocka_unit_test(addresses_come_back),
 		cmocka_unit_test(addresses_of_now_go),
 		cmocka_unit_test(ages_come_back),
+		cmocka_unit_test(ages_stand_still_in_a_pause),
 		cmocka_unit_test(address_that_has_aged_is_not_known),
 		cmocka_unit_test(age_larger_than_the_clock),
 		cmocka_unit_test(restored_addresses_are_forgotten),

@@ -11,11 +11,16 @@
  *
  * Below it is what one burst takes longer after silence, when the writer sleeps and must be woken.
  *
- * The second table sends frames as fast as this thread can for SECONDS (30), with the lab's file in pieces of 1 GiB,
- * of which the last four are kept.  What the disk did not take is counted as lost. / */
+ * The second table has what other captures take from the path they capture, both going as fast as they can: tcpdump's
+ * of a Linux bridge, and QEMU's of its own hub.  "Lost" is what tcpdump says that it lost.
+ *
+ * The third table sends frames as fast as this thread can for SECONDS (30), with the lab's file in pieces of 1 GiB,
+ * of which the last four are kept.  What the disk did not take is counted as lost. */
+#include <dirent.h>
 #include <inttypes.h>
 
 #include "tests/bench/stations.h"
+#include "tests/bench/switch/peers.h"
 
 #define ROUNDS 9
 #define GIBIBYTE (1ull << 30)
@@ -110,14 +115,53 @@ static void measure_waking(const char *folder)
 	       median(more) * BURST / 1e3);
 }
 
-static void remove_pieces(const char *folder)
+/* In turns: a path, and the same with a capture. */
+static void measure_peer(enum peer without, enum peer with, uint32_t size)
 {
-	char path[4200];
+	double plain[ROUNDS], captured[ROUNDS], more[ROUNDS], lost = 0, part = 0;
+	const char *failure = NULL;
 
-	for (unsigned int i = 1; i < 100000; i++) {
-		snprintf(path, sizeof(path), "%s/lab-%05u.pcapng", folder, i);
-		unlink(path);
+	for (int round = 0; round < ROUNDS && !failure; round++) {
+		failure = peer_measure(without, size, &plain[round], 1, SECOND / 10, NULL);
+		if (!failure)
+			failure = peer_measure(with, size, &captured[round], 1, SECOND / 10, &part);
+		if (failure)
+			break;
+		plain[round] = 1e9 / plain[round];
+		captured[round] = 1e9 / captured[round];
+		more[round] = captured[round] - plain[round];
+		lost += part / ROUNDS;
 	}
+	if (failure)
+		printf("| %5" PRIu32 " | %-23s | %-20s | skipped: %s |\n", size, peer_name(without), peer_name(with),
+		       failure);
+	else
+		printf("| %5" PRIu32 " | %-23s | %-20s | %7.0f | %7.0f | %7.0f | %4.1f %% |\n", size,
+		       peer_name(without), peer_name(with), median(plain), median(captured), median(more), lost * 100);
+	fflush(stdout);
+}
+
+static void measure_peers(void)
+{
+	puts("\n| bytes | path                    | capture              | ns/frame | captured | more | lost |\n"
+	     "|---|---|---|---|---|---|---|");
+	for (int i = 0; i < 2; i++) {
+		measure_peer(PEER_BRIDGE, PEER_BRIDGE_TCPDUMP, i ? 1514 : 64);
+		measure_peer(PEER_QEMU, PEER_QEMU_DUMP, i ? 1514 : 64);
+	}
+}
+
+/* All files of the folder: the lab's file in pieces, of which the last one may be begun when the capture ends. */
+static void empty(const char *folder)
+{
+	DIR *files = opendir(folder);
+	const struct dirent *file;
+
+	while (files && (file = readdir(files)))
+		if (file->d_name[0] != '.')
+			unlinkat(dirfd(files), file->d_name, 0);
+	if (files)
+		closedir(files);
 }
 
 static void fill_disk(const char *folder, size_t size, uint64_t seconds)
@@ -141,7 +185,7 @@ static void fill_disk(const char *folder, size_t size, uint64_t seconds)
 	       2 * sent, lost, (double)lost * 100 / (double)(2 * sent));
 	fflush(stdout);
 	tear_down(&bench);
-	remove_pieces(folder);
+	empty(folder);
 }
 
 int main(int argc, char **argv)
@@ -158,6 +202,7 @@ int main(int argc, char **argv)
 	measure_cost(folder, 64, 16);
 	measure_cost(folder, 1514, 2);
 	measure_waking(folder);
+	measure_peers();
 	puts("\n| bytes | Mframes/s | Gb/s | records | lost | |\n|---|---|---|---|---|---|");
 	fill_disk(folder, 64, seconds);
 	fill_disk(folder, 1514, seconds);

@@ -123,15 +123,26 @@ static uint64_t count_lost(const struct bench *bench)
 	return lost;
 }
 
+static void keep_path(char **path, const char *from)
+{
+	*path = from ? strdup(from) : NULL;
+}
+
 static void tear_down(struct bench *bench)
 {
+	char *paths[PORTS + 1] = {NULL};
+
 	dataplane_destroy(bench->dataplane);
 	for (int i = 0; bench->capture && i < bench->port_count; i++)
-		if (capture_file(bench->capture, i))
-			unlink(capture_file(bench->capture, i));
-	if (bench->capture && capture_lab_path(bench->capture))
-		unlink(capture_lab_path(bench->capture));
+		keep_path(&paths[i], capture_file(bench->capture, i));
+	if (bench->capture)
+		keep_path(&paths[PORTS], capture_lab_path(bench->capture));
 	capture_destroy(bench->capture);
+	for (int i = 0; i <= PORTS; i++) {
+		if (paths[i])
+			unlink(paths[i]);
+		free(paths[i]);
+	}
 	for (int i = 0; i < bench->port_count; i++) {
 		free(bench->stations[i].send);
 		free(bench->stations[i].receive);

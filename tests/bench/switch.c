@@ -14,7 +14,7 @@
  * of the data plane's processor; guests of netlab's are measured both ways, like those and like Linux.
  *
  * With --count the data plane is turned by hand, and nothing is measured: it is for valgrind, which counts the
- * instructions in lan_turn() (scripts/count-instructions). / */
+ * instructions in lan_turn() (scripts/count-instructions). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,7 +101,7 @@ static void measure_peer(enum peer peer)
 {
 	for (unsigned int i = 0; i < PEER_SIZES; i++) {
 		double rates[ROUNDS];
-		const char *failure = peer_measure(peer, sizes[i], rates, ROUNDS, RUN);
+		const char *failure = peer_measure(peer, sizes[i], rates, ROUNDS, RUN, NULL);
 
 		if (failure) {
 			printf("| %-23s | skipped: %s |\n", peer_name(peer), failure);

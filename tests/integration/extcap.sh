@@ -3,7 +3,7 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-need_tool jq tshark
+need_tool dumpcap jq tshark
 need_image
 
 mkdir home
@@ -126,6 +126,18 @@ nobody_captures() {
 	! grep -qsaF -- "$(cat link)" /proc/[0-9]*/cmdline || fail "an extcap program still runs"
 }
 
+# dumpcap does not ask extcap programs; it is given what it is to read.
+passed_to_dumpcap() {
+	netlab capture --all -f 'icmp[icmptype] = icmp-echo' -c 12 | shark dumpcap -q -i - -w dumped.pcapng
+}
+
+captures_by_dumpcap() {
+	pinging passed_to_dumpcap
+	expect_equal "$(frames dumped.pcapng icmp.type==8 frame.interface_name | wc -l)" 12
+	expect_equal "$(frames dumped.pcapng icmp frame.interface_name | sort -u | paste -sd ' ')" \
+		"h1:eth0 h1:eth1 r1:eth0 r1:eth1"
+}
+
 what_is_wrong_is_said() {
 	expect_status 1 shark tshark -i netlab-office -f 'icmp[' -c 1 2>said
 	expect_match 'filter "icmp\[" cannot be compiled' "$(cat said)"
@@ -162,6 +174,7 @@ check "filters and options" told_of_filters
 check "tshark captures on a port" captures_a_port
 check "tshark captures on a whole lab" captures_a_lab
 check "tshark captures for a while" captures_for_a_while
+check "dumpcap is given a lab" captures_by_dumpcap
 check "tshark says what is wrong" what_is_wrong_is_said
 check "netlab wireshark starts it" starts_wireshark
 check "netlab is taken out of Wireshark's folder" uninstalls

@@ -15,7 +15,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,6 +41,7 @@ struct ends {
 struct outcome {
 	char failure[128]; /* Empty: there are rates. */
 	double rates[ROUNDS_MAX];
+	double lost;
 };
 
 static void fail(struct outcome *outcome, const char *text)
@@ -246,7 +249,83 @@ static bool set_up_bridge(void)
 		   "ip link set bench-br up");
 }
 
-static void measure_bridge(uint32_t size, struct outcome *outcome, unsigned int rounds, uint64_t nanoseconds)
+/* A capture by tcpdump. */
+struct dump {
+	pid_t pid;
+	FILE *report; /* What it writes to stderr. */
+	char path[64];
+};
+
+static bool wait_for_text(FILE *report, const char *text)
+{
+	char line[256];
+
+	while (fgets(line, sizeof(line), report))
+		if (strstr(line, text))
+			return true;
+	return false;
+}
+
+/* Starts it, and returns when it captures. */
+static bool start_dump(struct dump *dump)
+{
+	int report[2], file;
+
+	strcpy(dump->path, "/tmp/bench-tcpdump-XXXXXX");
+	file = mkstemp(dump->path);
+	if (file < 0 || pipe2(report, O_CLOEXEC) < 0)
+		return false;
+	close(file);
+	dump->pid = fork();
+	if (dump->pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+		dup2(report[1], STDERR_FILENO);
+		execlp("tcpdump", "tcpdump", "-ni", "bench0", "-w", dump->path, (char *)NULL);
+		_exit(127);
+	}
+	close(report[1]);
+	dump->report = fdopen(report[0], "r");
+	return dump->pid > 0 && dump->report && wait_for_text(dump->report, "listening on");
+}
+
+/* Ends it.  Returns the part that it says it lost. */
+static double end_dump(struct dump *dump)
+{
+	unsigned long captured = 0, lost = 0;
+	char line[256];
+
+	kill(dump->pid, SIGINT);
+	while (fgets(line, sizeof(line), dump->report)) {
+		if (strstr(line, "packets captured"))
+			captured = strtoul(line, NULL, 10);
+		else if (strstr(line, "dropped by kernel"))
+			lost = strtoul(line, NULL, 10);
+	}
+	waitpid(dump->pid, NULL, 0);
+	fclose(dump->report);
+	unlink(dump->path);
+	return captured + lost ? (double)lost / (double)(captured + lost) : 1;
+}
+
+static void measure_dumped(const struct ends *ends, uint32_t size, struct outcome *outcome, unsigned int rounds,
+			   uint64_t nanoseconds)
+{
+	struct dump dump;
+
+	if (!start_dump(&dump)) {
+		unlink(dump.path);
+		fail(outcome, "no tcpdump");
+		return;
+	}
+	measure_rounds(ends, size, outcome, rounds, nanoseconds);
+	outcome->lost = end_dump(&dump);
+}
+
+typedef void measuring(const struct ends *ends, uint32_t size, struct outcome *outcome, unsigned int rounds,
+		       uint64_t nanoseconds);
+
+static void measure_bridge_by(measuring *by, uint32_t size, struct outcome *outcome, unsigned int rounds,
+			      uint64_t nanoseconds)
 {
 	int taps[2];
 	struct ends ends = {.ends = {&taps[0], &taps[1]}, .send = send_tap, .receive = receive_tap};
@@ -262,7 +341,128 @@ static void measure_bridge(uint32_t size, struct outcome *outcome, unsigned int 
 	else if (!set_up_bridge())
 		fail(outcome, "no bridges here");
 	else
+		by(&ends, size, outcome, rounds, nanoseconds);
+}
+
+static void measure_bridge(uint32_t size, struct outcome *outcome, unsigned int rounds, uint64_t nanoseconds)
+{
+	measure_bridge_by(measure_rounds, size, outcome, rounds, nanoseconds);
+}
+
+static void measure_bridge_dumped(uint32_t size, struct outcome *outcome, unsigned int rounds, uint64_t nanoseconds)
+{
+	measure_bridge_by(measure_dumped, size, outcome, rounds, nanoseconds);
+}
+
+/* QEMU without a machine: its hub, and two sockets in a folder, "0" and "1", that belong to "qemu0" and "qemu1". */
+
+static ssize_t send_socket(void *end, const void *frame, size_t size)
+{
+	return send(*(int *)end, frame, size, MSG_DONTWAIT);
+}
+
+static ssize_t receive_socket(void *end, void *frame, size_t size)
+{
+	return recv(*(int *)end, frame, size, MSG_DONTWAIT);
+}
+
+static pid_t start_qemu(const char *folder, bool dumps)
+{
+	char netdevs[2][256], dump[128];
+	pid_t pid;
+
+	for (int i = 0; i < 2; i++)
+		snprintf(netdevs[i], sizeof(netdevs[i]),
+			 "dgram,id=end%d,local.type=unix,local.path=%s/qemu%d,remote.type=unix,remote.path=%s/%d", i,
+			 folder, i, folder, i);
+	snprintf(dump, sizeof(dump), "filter-dump,id=dump,netdev=end0,file=%s/dump", folder);
+	pid = fork();
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+		pin(0);
+		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO); /* It warns of what has no machine. */
+		execlp("qemu-system-x86_64", "qemu-system-x86_64", "-machine", "none", "-nodefaults", "-nographic",
+		       "-serial", "null", "-monitor", "null", "-netdev", netdevs[0], "-netdev", netdevs[1], "-netdev",
+		       "hubport,id=port0,hubid=0,netdev=end0", "-netdev", "hubport,id=port1,hubid=0,netdev=end1",
+		       dumps ? "-object" : (char *)NULL, dump, (char *)NULL);
+		_exit(127);
+	}
+	return pid;
+}
+
+static struct sockaddr_un address_of(const char *folder, const char *name)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", folder, name);
+	return address;
+}
+
+static int bind_socket(const char *folder, const char *name)
+{
+	const struct sockaddr_un address = address_of(folder, name);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -1 : fd;
+}
+
+/* Tries until QEMU has made its socket, or is not there. */
+static bool connect_socket(int fd, const char *folder, const char *name, pid_t child)
+{
+	const struct sockaddr_un address = address_of(folder, name);
+	bool is_connected = false;
+
+	for (int i = 0; i < 1000 && !is_connected && waitpid(child, NULL, WNOHANG) == 0; i++) {
+		is_connected = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+		if (!is_connected)
+			usleep(10000);
+	}
+	return is_connected;
+}
+
+static void remove_folder(const char *folder)
+{
+	static const char *const names[] = {"0", "1", "qemu0", "qemu1", "dump"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		unlink(address_of(folder, names[i]).sun_path);
+	rmdir(folder);
+}
+
+static void measure_qemu_by(bool dumps, uint32_t size, struct outcome *outcome, unsigned int rounds,
+			    uint64_t nanoseconds)
+{
+	char folder[] = "/tmp/bench-qemu-XXXXXX";
+	int sockets[2];
+	struct ends ends = {.ends = {&sockets[0], &sockets[1]}, .send = send_socket, .receive = receive_socket};
+	pid_t child;
+
+	if (!mkdtemp(folder))
+		return;
+	sockets[0] = bind_socket(folder, "0");
+	sockets[1] = bind_socket(folder, "1");
+	child = start_qemu(folder, dumps);
+	pin((int)sysconf(_SC_NPROCESSORS_ONLN) - 1);
+	if (child > 0 && connect_socket(sockets[0], folder, "qemu0", child) &&
+	    connect_socket(sockets[1], folder, "qemu1", child))
 		measure_rounds(&ends, size, outcome, rounds, nanoseconds);
+	else
+		fail(outcome, "no qemu-system-x86 (7.2 or later)");
+	if (child > 0) {
+		kill(child, SIGTERM);
+		waitpid(child, NULL, 0);
+	}
+	remove_folder(folder);
+}
+
+static void measure_qemu(uint32_t size, struct outcome *outcome, unsigned int rounds, uint64_t nanoseconds)
+{
+	measure_qemu_by(false, size, outcome, rounds, nanoseconds);
+}
+
+static void measure_qemu_dumped(uint32_t size, struct outcome *outcome, unsigned int rounds, uint64_t nanoseconds)
+{
+	measure_qemu_by(true, size, outcome, rounds, nanoseconds);
 }
 
 /* DPDK: the script measures. */
@@ -297,10 +497,13 @@ static void measure_dpdk(uint32_t size, struct outcome *outcome, unsigned int ro
 static const struct {
 	const char *name;
 	void (*measure)(uint32_t size, struct outcome *outcome, unsigned int rounds, uint64_t nanoseconds);
-} peers[PEER_COUNT] = {
+} peers[PEER_COUNT_CAPTURED] = {
 	[PEER_VDE] = {"vde_switch", measure_vde},
 	[PEER_BRIDGE] = {"Linux bridge, two TAPs", measure_bridge},
 	[PEER_DPDK] = {"DPDK testpmd, both ways", measure_dpdk},
+	[PEER_BRIDGE_TCPDUMP] = {"tcpdump -w at a TAP", measure_bridge_dumped},
+	[PEER_QEMU] = {"QEMU's hub, two sockets", measure_qemu},
+	[PEER_QEMU_DUMP] = {"QEMU's filter-dump", measure_qemu_dumped},
 };
 
 const char *peer_name(enum peer peer)
@@ -308,7 +511,8 @@ const char *peer_name(enum peer peer)
 	return peers[peer].name;
 }
 
-const char *peer_measure(enum peer peer, uint32_t size, double *rates, unsigned int rounds, uint64_t nanoseconds)
+const char *peer_measure(enum peer peer, uint32_t size, double *rates, unsigned int rounds, uint64_t nanoseconds,
+			 double *lost)
 {
 	static struct outcome outcome;
 	int pipes[2];
@@ -330,5 +534,7 @@ const char *peer_measure(enum peer peer, uint32_t size, double *rates, unsigned 
 	if (child > 0)
 		waitpid(child, NULL, 0);
 	memcpy(rates, outcome.rates, rounds * sizeof(*rates));
+	if (lost)
+		*lost = outcome.lost;
 	return outcome.failure[0] ? outcome.failure : NULL;
 }

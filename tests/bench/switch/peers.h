@@ -19,12 +19,19 @@ enum peer {
 	PEER_BRIDGE, /* Linux's bridge with two TAPs, in a network namespace. */
 	PEER_DPDK,   /* testpmd between two vhost ports (tests/bench/switch/dpdk): both ways, and nothing is learnt. */
 	PEER_COUNT,
+	/* The others are there to be captured. */
+	PEER_BRIDGE_TCPDUMP = PEER_COUNT, /* The bridge, and tcpdump at one of its ports. */
+	PEER_QEMU,                        /* QEMU's hub with two sockets, which learns nothing. */
+	PEER_QEMU_DUMP,                   /* The same, with its filter-dump at one of them. */
+	PEER_COUNT_CAPTURED,
 };
 
 const char *peer_name(enum peer peer);
 
-/* Measures 'rounds' times for 'nanoseconds' each, with frames of 'size' bytes, and fills in 'rates', frames a second.
- * Returns NULL, or why it cannot be measured here: a text that lasts until the next call. */
-const char *peer_measure(enum peer peer, uint32_t size, double *rates, unsigned int rounds, uint64_t nanoseconds);
+/* Measures 'rounds' times for 'nanoseconds' each, with frames of 'size' bytes, and fills in 'rates', frames a second,
+ * and '*lost', the part of all frames that is not in the capture (0 to 1), which may be NULL.  Returns NULL, or why it
+ * cannot be measured here: a text that lasts until the next call. */
+const char *peer_measure(enum peer peer, uint32_t size, double *rates, unsigned int rounds, uint64_t nanoseconds,
+			 double *lost);
 
 #endif /* peers.h */

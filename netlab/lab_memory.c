@@ -5,22 +5,23 @@
 #include <string.h>
 
 #include "core/host_memory.h"
+#include "netlab/capture.h"
 #include "netlab/image.h"
 #include "netlab/lab.h"
 #include "netlab/runtime.h"
 #include "netlab/topology.h"
 
-/* Whether the host has the memory for a lab.  Nodes get theirs page by page as they touch it, and the recorder as it
- * fills, so what a lab takes at its start says nothing of what it may come to need, and neither does what the host has
- * free say of what running labs still have a right to.  A host that runs out of memory kills whole labs; so the worst
- * case is what counts, and who knows better than that says so (overcommit). */
+/* Whether the host has the memory for a lab.  Nodes get theirs page by page as they touch it, and the recorder and the
+ * capture's ring as they fill, so what a lab takes at its start says nothing of what it may come to need, and neither
+ * does what the host has free say of what running labs still have a right to.  A host that runs out of memory kills
+ * whole labs; so the worst case is what counts, and who knows better than that says so (overcommit). */
 
 /* Memory of the host that is not given to guests. */
 #define HOST_MEMORY_RESERVE (256ull << 20)
 
 int lab_memory_wanted(const struct topology *topology, uint64_t *bytes, struct error *error)
 {
-	*bytes = topology->capture.recorder_size;
+	*bytes = topology->capture.recorder_size + CAPTURE_RING_SIZE;
 	for (size_t i = 0; i < topology->node_count; i++) {
 		const struct topology_node *node = &topology->nodes[i];
 		struct image *image = NULL;
@@ -89,7 +90,7 @@ int lab_check_memory(const struct topology *topology, bool overcommit, struct er
 		return 0;
 	result = error_set(
 		error, ERROR_USAGE, ENOMEM,
-		"%s:%u:%u: %s: the %zu node%s of lab %s and its recorder may come to need %llu MiB of memory; "
+		"%s:%u:%u: %s: the %zu node%s of lab %s and its capture may come to need %llu MiB of memory; "
 		"%s %llu MiB free, of which running labs may still need %llu MiB, and %llu MiB are kept for the host%s",
 		topology->path, topology->nodes_line, topology->nodes_column, overcommit ? "warning" : "error",
 		topology->node_count, topology->node_count == 1 ? "" : "s", topology->name,

@@ -141,7 +141,7 @@ too_much_memory() {
 		seq -f '  h%g:' 1 1000
 	} >office/topology.yaml
 	output=$(expect_status 2 netlab up --yes office 2>&1) || fail "$output"
-	expect_match 'office/topology.yaml:2:1: error: the 1000 nodes of lab office and its recorder may come to need' "$output"
+	expect_match 'office/topology.yaml:2:1: error: the 1000 nodes of lab office and its capture may come to need' "$output"
 	nothing_has_changed
 }
 

@@ -109,7 +109,7 @@ refused() {
 
 too_little() {
 	need_mounts
-	refused 'the 2 nodes of lab pair and its recorder may come to need 160 MiB of memory; this machine has 300 MiB free, .* 256 MiB' \
+	refused 'the 2 nodes of lab pair and its capture may come to need 224 MiB of memory; this machine has 300 MiB free, .* 256 MiB' \
 		300 max up pair
 	no_daemons
 	[ -z "$(ls "$runtime")" ]
@@ -118,7 +118,7 @@ too_little() {
 too_little_for_the_group() {
 	need_mounts
 	grep -q '^0::' /proc/self/cgroup || skip "no control groups of version 2"
-	refused '.* 160 MiB of memory; the limit of this control group leaves 350 MiB free' 2000 350 up pair
+	refused '.* 224 MiB of memory; the limit of this control group leaves 350 MiB free' 2000 350 up pair
 }
 
 overcommit() {
@@ -126,7 +126,7 @@ overcommit() {
 	in_machine 300 max up --no-capture --overcommit --timeout "$patience" pair 2>errors
 	cat errors
 	expect_equal "$(wc -l <errors)" 1
-	expect_match '/pair/topology.yaml:1:1: warning: .* need 160 MiB of memory; .* 300 MiB free' "$(cat errors)"
+	expect_match '/pair/topology.yaml:1:1: warning: .* need 224 MiB of memory; .* 300 MiB free' "$(cat errors)"
 	state_is a ready
 	state_is b ready
 }
@@ -135,10 +135,10 @@ overcommit() {
 other_labs_count() {
 	need_mounts
 	refused 'the 2 nodes of lab second .*, of which running labs may still need ([5-9].|1[0-5].) MiB' \
-		440 max up --name second pair
+		504 max up --name second pair
 	kill -KILL "$(daemon_pid pair)"
 	wait_for no_daemons
-	in_machine 440 max up --no-capture --timeout "$patience" --name second pair
+	in_machine 504 max up --no-capture --timeout "$patience" --name second pair
 	netlab down second
 }
 

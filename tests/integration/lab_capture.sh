@@ -162,7 +162,8 @@ killed() {
 	lab_up story.yaml
 	in_node h2 'iperf3 -s -D'
 	wait_for listens h2 5201
-	in_node h1 'iperf3 -c 10.0.0.2 -t 100 >/dev/null 2>&1 &'
+	# At a rate that leaves a file which is soon read, also where guests are fast.
+	in_node h1 'iperf3 -c 10.0.0.2 -t 3600 -b 10M >/dev/null 2>&1 &'
 	wait_for has_data
 	pid=$(daemon_pid story)
 	date +%s.%N >killed-at

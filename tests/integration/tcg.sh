@@ -14,7 +14,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 limit=${NETLAB_TCG_SECONDS:-1500}
 cpus=${NETLAB_TCG_CPUS:-1}
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/netlab-kvm/tcg
 outer_modules=(irqbypass kvm kvm-amd)
 # What Debian's kernel needs to see the devices of a guest; those that others need come first.
 guest_modules=(virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net
@@ -23,44 +22,11 @@ kernel= # Folder with vmlinuz and the modules.
 
 # ---- Debian's kernel -------------------------------------------------------------------------------------------------
 
-# The newest, or nothing where nobody knows of one.
-newest_kernel() {
-	apt-cache search --names-only '^linux-image-6\.1\.0-[0-9]+-cloud-amd64$' 2>/dev/null |
-		cut -d ' ' -f 1 | sort -V | tail -n 1
-}
-
-unpack_kernel() {
-	local package=$1 folder=$2 module
-	mkdir unpack
-	(cd unpack && apt-get -q download "$package" && dpkg-deb -x ./*.deb .) || return
-	rm -rf "$folder.new"
-	mkdir -p "$folder.new"
-	cp unpack/boot/vmlinuz-* "$folder.new/vmlinuz" || return
-	for module in "${outer_modules[@]}" "${guest_modules[@]}"; do
-		find unpack/lib/modules -name "$module.ko" -exec cp {} "$folder.new/" \;
-		[ -e "$folder.new/$module.ko" ] || return
-	done
-	rm -rf unpack "$folder"
-	mv "$folder.new" "$folder"
-}
-
 find_kernel() {
-	local package
-	mkdir -p "$cache"
-	exec 8>"$cache/lock"
-	flock 8
-	package=$(newest_kernel) || true
-	if [ -z "$package" ]; then
-		package=$(cd "$cache" && find . -maxdepth 1 -name 'linux-image-*' ! -name '*.new' -printf '%P\n' | sort -V | tail -n 1)
+	if ! kernel=$("$top/scripts/emulated-kernel" 2>"$work/.kernel"); then
+		sed 's/^/# /' "$work/.kernel"
+		skip_rest "$(tail -n 1 "$work/.kernel")"
 	fi
-	kernel=$cache/$package
-	if [ -z "$package" ]; then
-		skip_rest "apt knows no kernel 6.1 for clouds"
-	elif [ ! -e "$kernel/vmlinuz" ] && ! unpack_kernel "$package" "$kernel" >"$work/.unpack" 2>&1; then
-		sed 's/^/# /' "$work/.unpack"
-		skip_rest "cannot download $package"
-	fi
-	exec 8>&-
 }
 
 # ---- The outer machine -----------------------------------------------------------------------------------------------

@@ -85,3 +85,12 @@ void attachment_transmit(struct attachment *attachment, const uint8_t *bytes, si
 	frame_set(&frame, &rest, bytes, size);
 	port_transmit(attachment->port, &frame);
 }
+
+void attachment_refuse(struct attachment *attachment, const uint8_t *bytes, size_t size)
+{
+	struct frame frame;
+	struct iovec rest;
+
+	frame_set(&frame, &rest, bytes, size < FRAME_SIZE_MAX ? size : FRAME_SIZE_MAX);
+	port_refused(attachment->port, &frame, size);
+}

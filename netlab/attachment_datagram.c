@@ -149,7 +149,7 @@ static void take(struct datagram *datagram, size_t size, const union address *fr
 		problem = "that is longer than any frame can be";
 	if (problem) {
 		log_limited(&base->log_limit, "%s: a datagram %s came", base->topology->name, problem);
-		port_refused(base->port, NULL, size);
+		attachment_refuse(base, datagram->buffer, size);
 		return;
 	}
 	attachment_transmit(base, datagram->buffer + datagram->header_size, size - datagram->header_size);

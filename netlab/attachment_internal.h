@@ -44,5 +44,7 @@ extern const struct attachment_ops attachment_tap_ops;
 
 /* A frame came from elsewhere. */
 void attachment_transmit(struct attachment *attachment, const uint8_t *bytes, size_t size);
+/* What came, of 'size' bytes, is no frame; there are as many of them at 'bytes' as a frame can have. */
+void attachment_refuse(struct attachment *attachment, const uint8_t *bytes, size_t size);
 
 #endif /* attachment_internal.h */

@@ -39,7 +39,7 @@
 struct record {
 	STAILQ_ENTRY(record) next;
 	uint64_t due; /* Nanoseconds. */
-	size_t size;  /* Beyond FRAME_SIZE_MAX there are no bytes. */
+	size_t size;  /* Beyond FRAME_SIZE_MAX, there are so many bytes. */
 	uint8_t bytes[];
 };
 
@@ -126,7 +126,7 @@ static void fail(struct replay *replay, const char *reason)
 /* Returns false when there is no more to do. */
 static bool take(struct replay *replay, struct round *round, const struct pcap_pkthdr *header, const uint8_t *bytes)
 {
-	size_t kept = header->caplen <= FRAME_SIZE_MAX ? header->caplen : 0;
+	size_t kept = header->caplen < FRAME_SIZE_MAX ? header->caplen : FRAME_SIZE_MAX;
 	struct record *record = malloc(sizeof(*record) + kept);
 
 	if (!record) {
@@ -271,7 +271,7 @@ static struct record *take_due(struct replay *replay, uint64_t now, uint64_t *de
 static void send_record(struct replay *replay, const struct record *record)
 {
 	if (record->size > FRAME_SIZE_MAX)
-		port_refused(replay->base.port, NULL, record->size);
+		attachment_refuse(&replay->base, record->bytes, record->size);
 	else
 		attachment_transmit(&replay->base, record->bytes, record->size);
 	replay->sent++;

@@ -56,6 +56,19 @@ static inline void recording_end(struct recording *recording)
 	rmdir(recording->folder);
 }
 
+/* The next line is of a frame of 'size' bytes that was refused; 'captured' of them are there, 'first' to begin with. */
+static inline void recording_expect_refused(struct recording *recording, uint32_t size, uint32_t captured,
+					    uint8_t first)
+{
+	struct pcapng_reader_packet packet;
+
+	assert_int_equal(pcapng_reader_next(recording->reader, &packet), 1);
+	assert_int_equal(packet.size, size);
+	assert_int_equal(packet.captured, captured);
+	assert_int_equal(packet.bytes[0], first);
+	assert_non_null(strstr(packet.comments[0], "drop=malformed"));
+}
+
 static inline void recording_release(struct recording *recording)
 {
 	pcapng_reader_destroy(recording->reader);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "attachment_fixture.h"
+#include "recording.h"
 
 #define SMALL 60
 #define VNI 0x123456
@@ -153,12 +154,17 @@ static void datagrams_of_strangers_are_refused(void **state)
 	struct sockaddr_storage address;
 	uint8_t bytes[SMALL] = {4};
 	int fd = plug_udp(fixture, TOPOLOGY_UDP, AF_INET), stranger = bind_udp(AF_INET, &address);
+	struct recording recording;
 
+	recording_begin(&recording, fixture->dataplane, 0);
 	say(fixture, stranger, bytes, sizeof(bytes));
 	await_refused(fixture, 1);
 	say(fixture, fd, bytes, sizeof(bytes));
 	fixture_await(fixture, 1);
 	assert_int_equal(fixture->heard, 1);
+	recording_end(&recording);
+	recording_expect_refused(&recording, SMALL, SMALL, bytes[0]);
+	recording_release(&recording);
 	close(stranger);
 	close(fd);
 }

@@ -11,6 +11,7 @@
 #include <pcap/pcap.h>
 
 #include "attachment_fixture.h"
+#include "recording.h"
 
 #define SMALL 60
 #define MILLISECOND 1000000ull
@@ -199,12 +200,14 @@ static void file_that_has_gone_is_told(void **state)
 	assert_int_equal(fixture->heard, 0);
 }
 
-/* Frames that are none are counted, and the others come. */
+/* Frames that are none are counted, and the lab's capture has what a frame can have of them. */
 static void impossible_frames_are_counted(void **state)
 {
 	static const uint64_t times[] = {0, 0};
 	struct fixture *fixture = *state;
+	struct recording recording;
 
+	recording_begin(&recording, fixture->dataplane, 0);
 	write_capture(fixture->path, times, 2, FRAME_SIZE_MAX + 1);
 	fixture->topology.kind = TOPOLOGY_PCAP;
 	fixture_plug(fixture);
@@ -218,6 +221,12 @@ static void impossible_frames_are_counted(void **state)
 	fixture_await_state(fixture, "done");
 	assert_int_equal(fixture_dropped(fixture, DROP_MALFORMED), 4);
 	assert_int_equal(fixture->heard, 0);
+	recording_end(&recording);
+	for (uint8_t i = 0; i < 2; i++)
+		recording_expect_refused(&recording, FRAME_SIZE_MAX + 1, FRAME_SIZE_MAX, (uint8_t)(2 * i));
+	for (uint8_t i = 0; i < 2; i++)
+		recording_expect_refused(&recording, 13, 13, (uint8_t)(2 * i));
+	recording_release(&recording);
 }
 
 /* Times that jump by more than any capture lasts do not keep frames for ever. */

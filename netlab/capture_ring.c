@@ -26,7 +26,8 @@
  * the block with stores that go past the caches, whole lines at a time.  The block's lines are in the cache of the
  * consumer, who has read what was there before; an ordinary store would have to fetch each from there, which takes
  * longer than all else that is done for a short frame.  The lines of the stage must have been written a while before
- * they are read, since reading back what is just being written waits for all stores before it; hence STAGE_SIZE.
+ * they are read, since reading back what is just being written waits for all stores before it; hence STAGE_SIZE.  To
+ * wait for the last of such stores takes longer than a few lines do, so these are copied as usual.
  *
  * So 'filled' is a multiple of a line.  What remains of the last one when records are announced has no record, which
  * 'size' says if there is room for it: the next record begins with the next line.
@@ -46,6 +47,9 @@
 
 /* Bytes in the stage that go into the block with the next record, if they are not announced before. */
 #define STAGE_SIZE 16384
+
+/* Bytes that are worth stores past the caches. */
+#define STREAM_MIN 1024
 
 struct block {
 	_Alignas(CACHE_LINE) _Atomic(struct block *) next; /* The block filled after this one. */
@@ -193,6 +197,19 @@ struct memory_range capture_ring_memory(const struct capture_ring *ring)
 	return (struct memory_range){.base = ring->memory, .size = ring->block_size * ring->block_count};
 }
 
+/* Copies whole lines, past the caches when there are some. */
+static void copy_lines(uint8_t *to, const uint8_t *from, size_t size)
+{
+	if (size < STREAM_MIN) {
+		memcpy(to, from, size);
+		return;
+	}
+	for (size_t at = 0; at < size; at += sizeof(__m128i))
+		_mm_stream_si128((__m128i *)(to + at), *(const __m128i *)(from + at));
+	/* They have no order of their own. */
+	_mm_sfence();
+}
+
 /* Has what is staged in the block: all lines that are begun. */
 static void flush_stage(struct capture_ring *ring)
 {
@@ -201,10 +218,7 @@ static void flush_stage(struct capture_ring *ring)
 
 	if (ring->staged < size)
 		((struct record *)(ring->stage + ring->staged))->size = NO_RECORD;
-	for (size_t at = 0; at < size; at += sizeof(__m128i))
-		_mm_stream_si128((__m128i *)(to + at), *(const __m128i *)(ring->stage + at));
-	/* They have no order of their own. */
-	_mm_sfence();
+	copy_lines(to, ring->stage, size);
 	ring->tail_filled += size;
 	ring->staged = 0;
 }

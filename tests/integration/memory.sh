@@ -134,7 +134,7 @@ overcommit() {
 # There is room for one of the two.
 other_labs_count() {
 	need_mounts
-	refused 'the 2 nodes of lab second .*, of which running labs may still need ([5-9].|1[0-5].) MiB' \
+	refused 'the 2 nodes of lab second .*, of which running labs may still need (9.|1..|2[0-2].) MiB' \
 		504 max up --name second pair
 	kill -KILL "$(daemon_pid pair)"
 	wait_for no_daemons

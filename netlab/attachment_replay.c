@@ -39,7 +39,7 @@
 struct record {
 	STAILQ_ENTRY(record) next;
 	uint64_t due; /* Nanoseconds. */
-	size_t size;  /* Beyond FRAME_SIZE_MAX, there are so many bytes. */
+	size_t size;  /* Of the frame; FRAME_SIZE_MAX of its bytes are kept, at most. */
 	uint8_t bytes[];
 };
 

@@ -37,6 +37,13 @@ struct journey {
 	unsigned int times; /* It came. */
 };
 
+static void pause_for(uint64_t nanoseconds)
+{
+	struct timespec time = {.tv_sec = (time_t)(nanoseconds / SECOND), .tv_nsec = (long)(nanoseconds % SECOND)};
+
+	nanosleep(&time, NULL);
+}
+
 static void send_due(void *opaque)
 {
 	struct traffic *traffic = opaque;

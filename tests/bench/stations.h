@@ -174,13 +174,6 @@ static inline void send_bursts(struct bench *bench, size_t size, unsigned int bu
 	}
 }
 
-static inline void pause_for(uint64_t nanoseconds)
-{
-	struct timespec time = {.tv_sec = (time_t)(nanoseconds / SECOND), .tv_nsec = (long)(nanoseconds % SECOND)};
-
-	nanosleep(&time, NULL);
-}
-
 static int compare(const void *a, const void *b)
 {
 	const double *x = a, *y = b;

@@ -121,45 +121,41 @@ build_outer() {
 	rm -rf "$outer" modules bzimage
 }
 
-# watch_outer PID: QEMU is ended when its machine stands still, which says something every ten seconds.  That was seen to
-# happen to guests with two processors on a busy host: the emulated processor ran on and took no interrupts.
+# Ends QEMU when its machine stands still, which says something every ten seconds.  That was seen to happen to guests with
+# two processors on a busy host: the emulated processor ran on and took no interrupts.
 watch_outer() {
-	local stood=$work/stood-still
-	rm -f "$stood"
-	while sleep 5 && kill -0 "$1" 2>/dev/null; do
+	while sleep 5; do
 		if [ $(($(date +%s) - $(stat -c %Y console))) -gt "$standstill" ]; then
-			touch "$stood"
-			kill "$1"
+			touch stood-still
+			kill "$(cat qemu.pid)"
+			return
 		fi
 	done
 }
 
 # Returns when the outer machine has powered off, stands still, or its time is over.
 run_outer() {
-	local qemu status=0
+	local watcher status=0
+	rm -f stood-still
 	: >console
-	start_outer &
-	qemu=$!
-	watch_outer "$qemu"
-	wait "$qemu" || status=$?
-	return "$status"
-}
-
-start_outer() {
-	exec timeout -k 10 "$limit" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu qemu64,+svm,+npt -smp "$cpus" -m 1500 \
+	watch_outer &
+	watcher=$!
+	timeout -k 10 "$limit" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu qemu64,+svm,+npt -smp "$cpus" -m 1500 \
 		-display none -nodefaults -no-reboot -monitor none -serial file:console -serial file:captures.tar \
-		-kernel "$kernel/vmlinuz" -initrd outer.cpio \
-		-append "console=ttyS0 panic=-1 reboot=t loglevel=3 mitigations=off" >qemu 2>&1
+		-pidfile qemu.pid -kernel "$kernel/vmlinuz" -initrd outer.cpio \
+		-append "console=ttyS0 panic=-1 reboot=t loglevel=3 mitigations=off" >qemu 2>&1 || status=$?
+	kill "$watcher" 2>/dev/null || true
+	return "$status"
 }
 
 outer_runs() {
 	local status=0
 	run_outer || status=$?
-	if [ -e "$work/stood-still" ]; then
-		echo "the outer machine stood still for $standstill s; once more"
+	if [ -e stood-still ]; then
 		status=0
 		run_outer || status=$?
 	fi
+	[ ! -e stood-still ] || fail "the outer machine stood still for $standstill s, twice"
 	tr -d '\r' <console >log
 	cat qemu
 	[ "$status" -eq 0 ] || { tail -n 60 log; fail "the outer machine did not end in $limit s (status $status)"; }

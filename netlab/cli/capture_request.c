@@ -185,14 +185,14 @@ int capture_request_find(struct capture_request *request, const struct cli *cli,
 	struct error error = {0};
 	int count = argc - optind;
 
-	if (request->is_all ? count > 0 : count == 0)
+	if (request->is_all && count > 0)
 		return cli_usage(cli, "either ports, such as h1:eth0, or --all");
 	if (request->has_context && !request->options.trigger)
 		return cli_usage(cli, "--before and --after go with --trigger");
 	if (request->options.trigger && request->options.has_last)
 		return cli_usage(cli, "--trigger waits for a frame, --last waits for none: one of the two");
 	if (find_lab(request, cli, count, argv + optind, &error) < 0 ||
-	    (!request->is_all && add_ports(request, count, argv + optind, &error) < 0))
+	    add_ports(request, count, argv + optind, &error) < 0)
 		return cli_fail(&error);
 	return 0;
 }

@@ -218,13 +218,14 @@ const struct cli_command cli_commands[] = {
 		.name = "capture",
 		.run = cli_capture,
 		.summary = "capture frames of a running lab, live or from its recorder",
-		.usage = "netlab capture [OPTIONS] PORT... | --all",
+		.usage = "netlab capture [OPTIONS] [PORT... | --all]",
 		.help = "Captures what crosses ports, with all the lab knows of each frame, in the format\n"
 			"pcapng: to a file, or to another program if standard output leads to one. PORT is\n"
 			"as in \"netlab status\"; a node stands for all of its ports. Ctrl-C ends it, and says\n"
 			"how many frames there were. docs/capture.md explains what is in them.\n"
 			"\n"
-			"  --all                all ports of the lab, also those that come later\n"
+			"  --all                all ports of the lab, also those that come later; so it is\n"
+			"                       without any PORT as well\n"
 			"  -w, --write FILE     write to FILE; - is standard output\n"
 			"  -f, --filter FILTER  only frames that pass it, as of pcap-filter(7)\n"
 			"  -s, --snaplen BYTES  at most so many of each frame\n"
@@ -247,15 +248,15 @@ const struct cli_command cli_commands[] = {
 			"Examples:\n"
 			"  netlab capture r1:eth1 | wireshark -k -i -\n"
 			"  netlab capture --all -w office.pcapng -f 'tcp port 80'\n"
-			"  netlab capture --all --last 30s -w bug.pcapng\n"
-			"  netlab capture r1 --trigger 'tcp[tcpflags] & tcp-rst != 0' -w reset.pcapng\n"
+			"  netlab capture --last 30s -w bug.pcapng\n"
+			"  netlab capture --trigger 'tcp[tcpflags] & tcp-rst != 0' -w reset.pcapng\n"
 			"  netlab capture --all -w day.pcapng --rotate-size 100M --rotate-files 10",
 	},
 	{
 		.name = "wireshark",
 		.run = cli_wireshark,
 		.summary = "show frames of a running lab in Wireshark",
-		.usage = "netlab wireshark [OPTIONS] PORT... | --all\n"
+		.usage = "netlab wireshark [OPTIONS] [PORT... | --all]\n"
 			 "       netlab wireshark --install | --uninstall [--folder FOLDER]",
 		.help = "Starts Wireshark on what crosses the ports, which are given as to \"netlab capture\".\n"
 			"\n"
@@ -271,7 +272,7 @@ const struct cli_command cli_commands[] = {
 			"\n"
 			"Examples:\n"
 			"  netlab wireshark r1:eth1\n"
-			"  netlab wireshark --all --last 1m\n"
+			"  netlab wireshark --last 1m\n"
 			"  netlab wireshark --install && tshark -D",
 	},
 	{

@@ -127,6 +127,8 @@ what_was_before() {
 	netlab exec h1 -- ping -c 2 -i 0.2 -W 60 -s 777 10.0.0.2
 	expect_equal "$(netlab capture h1 -f 'icmp and len == 819' --last all -w last.pcapng 2>&1)" \
 		"4 frames, 0 lost to this capture"
+	expect_equal "$(netlab capture -f 'icmp and len == 819' --last all -w last.pcapng 2>&1)" \
+		"8 frames, 0 lost to this capture"
 	expect_equal "$(netlab capture h1 -f 'icmp and len == 819' --last 1h | tshark -r - -Y icmp.type==0 2>/dev/null | wc -l)" 2
 }
 
@@ -204,7 +206,6 @@ bad_requests() {
 	says 1 'there is no port "h1:eth4"; did you mean h1:eth[01]\?' h1:eth4 -w precious.pcapng
 	says 1 'there is no port "h9"' h9
 	says 2 'filter "tcp prot 80" cannot be compiled: .*syntax error' -f 'tcp prot 80' --all -w precious.pcapng
-	says 2 'either ports, such as h1:eth0, or --all'
 	says 2 'either ports, such as h1:eth0, or --all' --all h1
 	says 2 '"30" needs a unit' --all --last 30
 	says 2 'one of the two' --all --last 30s --trigger icmp

@@ -233,7 +233,8 @@ $(call objects,$(UNIT) $(UNIT_SHARED) $(HOSTILE) $(HOSTILE_SHARED)): | packages-
 
 # Their guests have no KVM: what stands in for their machines must come before the library.
 $(B)/bench/switch $(B)/tests/test_service: $(call objects,$(wildcard tests/bench/switch/*.c) tests/fuzz/stand_in.c)
-$(B)/bench/capture: $(call objects,tests/bench/switch/peers.c)
+# Other switches, and other captures.
+$(B)/bench/switch $(B)/bench/capture: $(call objects,$(wildcard tests/bench/peers/*.c))
 
 $(BENCH_PROGRAMS): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIBS)
 	$(say) LINK $@

@@ -50,7 +50,8 @@ void capture_request_init(struct capture_request *request);
 int capture_request_option(struct capture_request *request, const struct cli *cli, int option, const char *argument);
 
 /* Checks what goes together, and the ports among the arguments from optind on: "NODE:IF", "LAB/NODE:IF", or a node,
- * which means all of its ports; without any it is all of the lab.  Finds their lab.  Returns 0, or an exit code after complaining. */
+ * which means all of its ports; without any it is all of the lab.  Finds their lab.  Returns 0, or an exit code after
+ * complaining. */
 int capture_request_find(struct capture_request *request, const struct cli *cli, int argc, char **argv);
 
 /* Of a number in 'text', from 1 to 'maximum'; 0 when it is none. */

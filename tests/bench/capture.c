@@ -19,8 +19,8 @@
 #include <dirent.h>
 #include <inttypes.h>
 
+#include "tests/bench/peers/peers.h"
 #include "tests/bench/stations.h"
-#include "tests/bench/switch/peers.h"
 
 #define ROUNDS 9
 #define GIBIBYTE (1ull << 30)

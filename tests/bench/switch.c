@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 #include "core/loop.h"
+#include "tests/bench/peers/peers.h"
 #include "tests/bench/switch/lan.h"
-#include "tests/bench/switch/peers.h"
 
 #define ROUNDS 7
 #define MILLISECOND 1000000ull

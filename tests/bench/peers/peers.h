@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TESTS_BENCH_SWITCH_PEERS_H
-#define TESTS_BENCH_SWITCH_PEERS_H 1
+#ifndef TESTS_BENCH_PEERS_PEERS_H
+#define TESTS_BENCH_PEERS_PEERS_H 1
 
 /* Other switches on this machine, with the same frames
  * ====================================================
@@ -17,7 +17,7 @@
 enum peer {
 	PEER_VDE,    /* vde_switch of Debian's vde2, two ports of libvdeplug. */
 	PEER_BRIDGE, /* Linux's bridge with two TAPs, in a network namespace. */
-	PEER_DPDK,   /* testpmd between two vhost ports (tests/bench/switch/dpdk): both ways, and nothing is learnt. */
+	PEER_DPDK,   /* testpmd between two vhost ports (tests/bench/peers/dpdk): both ways, and nothing is learnt. */
 	PEER_COUNT,
 	/* The others are there to be captured. */
 	PEER_BRIDGE_TCPDUMP = PEER_COUNT, /* The bridge, and tcpdump at one of its ports. */

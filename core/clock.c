@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/clock.h"
 
-#include <cpuid.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -136,17 +135,8 @@ static uint64_t system_now(void)
 	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
 }
 
-/* Whether the processor says that its counter has a constant rate in all states of power (CPUID leaf 0x80000007). */
-static bool counter_is_invariant(void)
-{
-	unsigned int eax, ebx, ecx, edx;
-
-	return __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) && edx & 1 << 8;
-}
-
-/* Whether the kernel tells the time by the processor's counter.  As "tsc" it has found it constant, and the same on all
- * processors.  A hypervisor's clock is made of the counter too, with the hypervisor's word for the latter; the former
- * the processor must say. */
+/* Whether the kernel tells the time by the processor's counter, and so has found it constant, and the same on all
+ * processors.  A hypervisor's clock, which is made of the counter too, it prefers only where it has not. */
 static bool kernel_trusts_counter(void)
 {
 	FILE *file = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
@@ -157,10 +147,7 @@ static bool kernel_trusts_counter(void)
 	if (!fgets(name, sizeof(name), file))
 		name[0] = '\0';
 	fclose(file);
-	name[strcspn(name, "\n")] = '\0';
-	return strcmp(name, "tsc") == 0 ||
-	       (counter_is_invariant() &&
-		(strcmp(name, "kvm-clock") == 0 || strcmp(name, "hyperv_clocksource_tsc_page") == 0));
+	return strcmp(name, "tsc\n") == 0;
 }
 
 struct thread_clock {

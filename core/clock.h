@@ -10,8 +10,7 @@
  * and with each other, within a few microseconds.  For one thread time never runs backwards; it runs a little faster
  * or slower to come to where the system's clock is, and jumps only when it is far behind.
  *
- * Where the kernel does not take the counter for its own clock, by itself or by way of a hypervisor's, neither do we,
- * and it is CLOCK_MONOTONIC itself.
+ * Where the kernel does not take the counter for its own clock, neither do we, and it is CLOCK_MONOTONIC itself.
  *
  * Thread-safety: clock_now() any thread; a struct tick_clock is its owner's.
  */

@@ -579,6 +579,17 @@ const char *capture_lab_path(const struct capture *capture)
 	return capture->lab_file ? capture_lab_file_path(capture->lab_file) : NULL;
 }
 
+int capture_failure(const struct capture *capture)
+{
+	int count = atomic_load(&capture->port_count);
+	int failure = capture->lab_file ? capture_lab_file_failure(capture->lab_file) : 0;
+
+	for (int i = 0; i < count && failure == 0; i++)
+		if (capture->ports[i]->file)
+			failure = capture_file_failure(capture->ports[i]->file);
+	return failure;
+}
+
 /* Ends the writer, or writes out in its place what there is when it was never started. */
 static void finish(struct capture *capture)
 {

@@ -33,8 +33,8 @@ struct capture_file {
 	size_t held_bytes;     /* In the stream's buffer after those. */
 	uint64_t held_records;
 	_Atomic uint64_t lost;
-	bool failing; /* The last write failed, and that was logged. */
-	bool broken;  /* It could not be cut back: nothing more is written. */
+	_Atomic int failure; /* Why the last write failed, which was logged (errno); 0: it did not. */
+	bool broken;         /* It could not be cut back: nothing more is written. */
 	bool listed;
 	struct log_limit limit;
 	TAILQ_ENTRY(capture_file) next;
@@ -191,7 +191,8 @@ int capture_file_resume(struct capture_file *file, pcap_t *format, struct error 
 		return result;
 	__fpurge(file->stream); /* The header is in the file. */
 	file->written = status.st_size;
-	file->failing = file->broken = false;
+	file->failure = 0;
+	file->broken = false;
 	return 0;
 }
 
@@ -205,9 +206,9 @@ static void count_lost(struct capture_file *file, uint64_t records)
 /* Gives up what is held after a write failed, some of which may be in the file. */
 static void give_up_held(struct capture_file *file, int errnum)
 {
-	if (!file->failing)
+	if (file->failure == 0)
 		log_limited(&file->limit, "%s: frames are lost to the capture: %s", file->path, strerror(errnum));
-	file->failing = true;
+	file->failure = errnum;
 	count_lost(file, file->held_records);
 	__fpurge(file->stream);
 	clearerr(file->stream);
@@ -225,9 +226,9 @@ static void flush(struct capture_file *file)
 		give_up_held(file, errno);
 	} else {
 		file->written += (off_t)file->held_bytes;
-		if (file->failing)
+		if (file->failure != 0)
 			log_limited(&file->limit, "%s: the capture goes on", file->path);
-		file->failing = false;
+		file->failure = 0;
 	}
 	file->held_bytes = 0;
 	file->held_records = 0;
@@ -310,6 +311,11 @@ uint64_t capture_file_size(const struct capture_file *file)
 uint64_t capture_file_lost(const struct capture_file *file)
 {
 	return atomic_load_explicit(&file->lost, memory_order_relaxed);
+}
+
+int capture_file_failure(const struct capture_file *file)
+{
+	return file->failure;
 }
 
 const char *capture_file_path(const struct capture_file *file)

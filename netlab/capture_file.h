@@ -10,8 +10,8 @@
  * before them, and the next ones are tried again: the file can always be read, and goes on when there is
  * room again.
  *
- * Thread-safety: one thread at a time, with what says so between two of them; capture_file_lost() and
- * capture_file_path() any thread.
+ * Thread-safety: one thread at a time, with what says so between two of them; capture_file_lost(),
+ * capture_file_failure() and capture_file_path() any thread.
  */
 
 #include <stddef.h>
@@ -60,6 +60,8 @@ uint64_t capture_file_size(const struct capture_file *file);
 
 /* Records that could not be written. */
 uint64_t capture_file_lost(const struct capture_file *file);
+/* Why the last of them could not (errno), or 0 since it goes on. */
+int capture_file_failure(const struct capture_file *file);
 const char *capture_file_path(const struct capture_file *file);
 
 /* What all files of captures have in common. */

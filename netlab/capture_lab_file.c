@@ -21,18 +21,17 @@ struct capture_lab_file {
 	const struct capture *capture;
 	struct capture_stream *stream;
 	char *path;
-	int fd;           /* -1: it could not be opened again; nothing is written. */
-	uint64_t written; /* Bytes of the file, all of them whole blocks. */
-	uint64_t section; /* Where the last section begins. */
-	bool is_behind;   /* Frames came since statistics were written, ... */
-	uint64_t said;    /* ... which was then, or it is when the first of them came. */
-	uint64_t begun;   /* When it was opened, nanoseconds since the epoch; 0: with the first frame. */
-	uint32_t number;  /* Of the last one that was completed. */
-	bool failing;
+	int fd;              /* -1: it could not be opened again; nothing is written. */
+	uint64_t written;    /* Bytes of the file, all of them whole blocks. */
+	uint64_t section;    /* Where the last section begins. */
+	bool is_behind;      /* Frames came since statistics were written, ... */
+	uint64_t said;       /* ... which was then, or it is when the first of them came. */
+	uint64_t begun;      /* When it was opened, nanoseconds since the epoch; 0: with the first frame. */
+	uint32_t number;     /* Of the last one that was completed. */
+	_Atomic int failure; /* Why the last write failed (errno); 0: it did not. */
+	bool gave_up;        /* A write failed for the sake of a record: no other is tried before the next flush. */
 	struct log_limit limit;
 };
-
-static void write_out(struct capture_lab_file *file);
 
 /* "lab-00001.pcapng", whatever the number of digits. */
 static bool is_numbered(const char *name)
@@ -105,12 +104,13 @@ struct capture_lab_file *capture_lab_file_open(const struct capture *capture, st
 	return NULL;
 }
 
-/* Takes back what is in the file of a write that failed. */
+/* Takes back what is in the file of a write that failed.  The next one begins with the lab's ports and names again,
+ * which may be more than the buffer holds; so not each record should try. */
 static void give_up(struct capture_lab_file *file, int errnum)
 {
-	if (!file->failing)
+	if (file->failure == 0)
 		log_limited(&file->limit, "%s: frames are lost to the capture: %s", file->path, strerror(errnum));
-	file->failing = true;
+	file->failure = errnum;
 	capture_stream_give_up(file->stream);
 	file->section = file->written;
 	if (ftruncate(file->fd, (off_t)file->written) == 0)
@@ -135,41 +135,51 @@ static int write_all(int fd, const uint8_t *bytes, size_t size)
 	return 0;
 }
 
-static void write_out(struct capture_lab_file *file)
+/* Returns false when it could not be written, and is given up. */
+static bool write_out(struct capture_lab_file *file)
 {
 	size_t size;
 	const uint8_t *bytes = capture_stream_bytes(file->stream, &size);
 	int result;
 
 	if (size == 0)
-		return;
-	result = file->fd < 0 ? -EBADF : write_all(file->fd, bytes, size);
+		return true;
+	result = write_all(file->fd, bytes, size);
 	if (result < 0) {
-		if (file->fd < 0)
-			capture_stream_give_up(file->stream);
-		else
-			give_up(file, -result);
-		return;
+		give_up(file, -result);
+		return false;
 	}
 	file->written += size;
-	if (file->failing)
+	if (file->failure != 0)
 		log_limited(&file->limit, "%s: the capture goes on", file->path);
-	file->failing = false;
+	file->failure = 0;
 	capture_stream_taken(file->stream, size);
+	return true;
 }
 
 void capture_lab_file_add(struct capture_lab_file *file, const struct capture_record *record)
 {
+	uint32_t next;
+
 	if (record->kind == CAPTURE_EVENT && !atomic_load_explicit(&file->capture->has_events, memory_order_relaxed))
 		return;
+	if (file->fd < 0 || file->gave_up) {
+		capture_stream_give_up_record(file->stream, record, 0);
+		return;
+	}
 	if (file->begun == 0)
 		file->begun = record->time;
 	if (file->said == 0)
 		file->said = record->time;
 	file->is_behind = true;
-	/* What follows a buffer that was given up is this record's rest, at the beginning of a section. */
-	while (!capture_stream_add(file->stream, record))
-		write_out(file);
+	while (!capture_stream_add(file->stream, record)) {
+		next = capture_stream_next_crossing(file->stream);
+		if (write_out(file))
+			continue;
+		capture_stream_give_up_record(file->stream, record, next);
+		file->gave_up = true;
+		return;
+	}
 }
 
 static bool write_over(void *opaque, uint64_t position, const uint8_t *block, size_t size)
@@ -193,34 +203,39 @@ static void renew_statistics(struct capture_lab_file *file, uint64_t time)
 
 static void write_statistics(struct capture_lab_file *file, uint64_t time)
 {
+	bool is_written = true;
+
 	renew_statistics(file, time);
-	while (!capture_stream_put_statistics(file->stream, time))
-		write_out(file);
-	write_out(file);
+	while (is_written && !capture_stream_put_statistics(file->stream, time))
+		is_written = write_out(file);
+	if (is_written)
+		is_written = write_out(file);
 	file->said = time;
-	file->is_behind = false;
+	file->is_behind = !is_written;
 }
 
 int capture_lab_file_turn(struct capture_lab_file *file, uint64_t time)
 {
 	uint64_t interval = file->capture->options.statistics_interval;
-	uint64_t due = file->said + (interval ? interval : CAPTURE_STATISTICS_INTERVAL);
 
+	if (interval == 0)
+		interval = CAPTURE_STATISTICS_INTERVAL;
+	if (file->is_behind && file->fd >= 0 && time >= file->said + interval)
+		write_statistics(file, time);
 	if (!file->is_behind || file->fd < 0)
 		return -1;
-	if (time < due)
-		return (int)((due - time) / MILLISECOND) + 1;
-	write_statistics(file, time);
-	return -1;
+	return (int)((file->said + interval - time) / MILLISECOND) + 1;
 }
 
 static void complete(struct capture_lab_file *file, uint64_t time)
 {
-	write_out(file);
+	bool is_written = write_out(file);
+
 	renew_statistics(file, time);
-	while (!capture_stream_end(file->stream, time))
+	while (is_written && !capture_stream_end(file->stream, time))
+		is_written = write_out(file);
+	if (is_written)
 		write_out(file);
-	write_out(file);
 	if (file->fd >= 0)
 		close(file->fd);
 	file->fd = -1;
@@ -271,8 +286,13 @@ static bool is_full(const struct capture_lab_file *file, uint64_t time)
 
 void capture_lab_file_flush(struct capture_lab_file *file, uint64_t time)
 {
-	(void)capture_stream_add(file->stream, NULL); /* Interfaces of a lab in which nothing was sent yet. */
-	write_out(file);
+	if (file->fd < 0)
+		return;
+	if (!file->gave_up) {
+		(void)capture_stream_add(file->stream, NULL); /* Interfaces of a lab in which nothing was sent yet. */
+		write_out(file);
+	}
+	file->gave_up = false;
 	if (is_full(file, time))
 		rotate(file, time);
 }
@@ -291,4 +311,9 @@ void capture_lab_file_close(struct capture_lab_file *file, uint64_t time)
 const char *capture_lab_file_path(const struct capture_lab_file *file)
 {
 	return file->path;
+}
+
+int capture_lab_file_failure(const struct capture_lab_file *file)
+{
+	return file->failure;
 }

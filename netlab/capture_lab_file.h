@@ -44,6 +44,9 @@ int capture_lab_file_turn(struct capture_lab_file *file, uint64_t time);
 /* Completes it. */
 void capture_lab_file_close(struct capture_lab_file *file, uint64_t time);
 
+/* Any thread. */
 const char *capture_lab_file_path(const struct capture_lab_file *file);
+/* Why it was not possible to write last time (errno), or 0. */
+int capture_lab_file_failure(const struct capture_lab_file *file);
 
 #endif /* capture_lab_file.h */

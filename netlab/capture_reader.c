@@ -2,6 +2,7 @@
 #include "netlab/capture_reader.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 
 #define CHUNKS_PER_TURN 8
 #define LAST_WORDS 1000000000ull /* Nanoseconds. */
+#define MILLISECOND 1000000ull
 #define FOR_EVER UINT64_MAX
 #define NEAR_ENOUGH 3u /* Edits between two names of which one may be meant to be the other. */
 
@@ -53,7 +55,8 @@ struct capture_reader {
 	uint64_t position; /* In the recorder. */
 	uint64_t end;      /* Where it ends, ... */
 	uint64_t until;    /* ... or when. */
-	uint64_t *passed;  /* Crossings before 'position', by port. */
+	uint64_t *passed;  /* Crossings before 'position', by port, ... */
+	uint64_t *wanted;  /* ... and before 'end'. */
 	void (*done)(void *opaque, uint64_t written, uint64_t lost, int errnum);
 	void *opaque;
 	int errnum;
@@ -86,6 +89,7 @@ static void free_reader(struct capture_reader *reader)
 	capture_stream_destroy(reader->stream);
 	free(reader->ports);
 	free(reader->passed);
+	free(reader->wanted);
 	free(reader);
 }
 
@@ -158,8 +162,10 @@ static int set_up(struct capture_reader *reader, const struct capture_reader_opt
 	stream.ports = reader->ports;
 	stream.filter = reader->has_filter ? &reader->filter : NULL;
 	reader->stream = capture_stream_create(reader->capture, &stream);
+	/* What is not used of them takes no memory. */
 	reader->passed = calloc(CAPTURE_PORTS_MAX, sizeof(uint64_t));
-	if (!reader->stream || !reader->passed)
+	reader->wanted = calloc(CAPTURE_PORTS_MAX, sizeof(uint64_t));
+	if (!reader->stream || !reader->passed || !reader->wanted)
 		return error_set(error, ERROR_FAILED, ENOMEM, "netlabd is out of memory");
 	if (options->preamble)
 		capture_stream_put_text(reader->stream, options->preamble);
@@ -263,6 +269,19 @@ static void go_to_time(struct capture_reader *reader, uint64_t time)
 	}
 }
 
+/* It wants nothing that comes from now on. */
+static void end_here(struct capture_reader *reader)
+{
+	const struct capture *capture = reader->capture;
+	int count = atomic_load(&capture->port_count);
+
+	if (reader->end != FOR_EVER)
+		return;
+	reader->end = capture_recorder_end(capture->recorder);
+	for (int i = 0; i < count; i++)
+		reader->wanted[i] = capture->ports[i]->added;
+}
+
 /* Records were overwritten before the reader came to them. */
 static void catch_up(struct capture_reader *reader, bool is_told)
 {
@@ -274,10 +293,12 @@ static void catch_up(struct capture_reader *reader, bool is_told)
 	reader->position = capture_recorder_begin(capture->recorder);
 	capture_stream_skip(reader->stream);
 	for (int i = 0; i < count; i++) {
-		uint64_t evicted = capture->ports[i]->evicted;
+		uint64_t evicted = capture->ports[i]->evicted, missed = evicted;
 
-		if (is_told && evicted > reader->passed[i])
-			capture_stream_miss(reader->stream, (uint32_t)i, evicted - reader->passed[i]);
+		if (reader->end != FOR_EVER && missed > reader->wanted[i])
+			missed = reader->wanted[i];
+		if (is_told && missed > reader->passed[i])
+			capture_stream_miss(reader->stream, (uint32_t)i, missed - reader->passed[i]);
 		reader->passed[i] = evicted;
 	}
 }
@@ -291,7 +312,7 @@ static void start(struct capture_reader *reader)
 	capture_stream_forget_losses(reader->stream);
 	if (reader->has_last) {
 		go_to_time(reader, reader->last && reader->last < time ? time - reader->last : 0);
-		reader->end = capture_recorder_end(capture->recorder);
+		end_here(reader);
 		reader->state = READER_RUNNING;
 	} else {
 		go_to_end(reader);
@@ -402,8 +423,7 @@ static void hear_end(struct capture_reader *reader)
 	if (count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
 	reader->input_ended = true;
-	if (reader->end == FOR_EVER)
-		reader->end = capture_recorder_end(reader->capture->recorder);
+	end_here(reader);
 }
 
 /* Returns false when it has ended. */
@@ -457,7 +477,7 @@ static void take_fresh(struct capture_readers *readers)
 static int patience(const struct capture_reader *reader)
 {
 	const struct capture *capture = reader->capture;
-	uint64_t time;
+	uint64_t time, rest;
 	size_t size;
 
 	capture_stream_bytes(reader->stream, &size);
@@ -466,7 +486,10 @@ static int patience(const struct capture_reader *reader)
 	if (reader->state != READER_RUNNING || reader->until == FOR_EVER)
 		return reader->state == READER_ENDING || reader->state == READER_CLOSING ? 0 : -1;
 	time = now(capture);
-	return time > reader->until ? 0 : (int)((reader->until - time) / 1000000) + 1;
+	if (time > reader->until)
+		return 0;
+	rest = (reader->until - time) / MILLISECOND + 1;
+	return rest < INT_MAX ? (int)rest : INT_MAX;
 }
 
 int capture_readers_turn(struct capture_readers *readers)
@@ -514,8 +537,7 @@ void capture_readers_destroy(struct capture_readers *readers)
 		return;
 	take_fresh(readers);
 	TAILQ_FOREACH(reader, &readers->list, next) {
-		if (reader->end == FOR_EVER)
-			reader->end = capture_recorder_end(readers->capture->recorder);
+		end_here(reader);
 		reader->input_ended = true;
 	}
 	while (!TAILQ_EMPTY(&readers->list) && loop_now() < deadline) {

@@ -229,6 +229,9 @@ void *capture_ring_reserve(struct capture_ring *ring, size_t size)
 
 	if (size > capture_ring_record_max(ring))
 		return NULL;
+	/* Before it is looked whether there is room: it takes whole lines. */
+	if (ring->staged >= STAGE_SIZE)
+		flush_stage(ring);
 	if (record_size(size) > block_capacity(ring) - ring->tail_filled - ring->staged) {
 		/* What is in a block must be announced before there is a next one; and so much was not that the
 		 * consumer should start on it, above all when the ring is full. */
@@ -239,8 +242,6 @@ void *capture_ring_reserve(struct capture_ring *ring, size_t size)
 		atomic_store_explicit(&ring->tail->next, block, memory_order_release);
 		ring->tail = block;
 		ring->tail_filled = 0;
-	} else if (ring->staged >= STAGE_SIZE) {
-		flush_stage(ring);
 	}
 	return ((struct record *)(ring->stage + ring->staged))->bytes;
 }

@@ -422,6 +422,12 @@ static bool put_crossing(struct capture_stream *stream, const struct capture_rec
 	return put(stream, pcapng_put_packet(to, size, &packet));
 }
 
+static bool wants_crossing(const struct capture_stream *stream, const struct capture_crossing *crossing)
+{
+	return wants_port(stream, crossing->port) &&
+	       !(stream->options.is_clean && crossing->drop && !crossing->is_on_wire);
+}
+
 static bool put_crossings(struct capture_stream *stream, const struct capture_record *record)
 {
 	const struct capture_crossing *crossings = capture_record_crossings(record);
@@ -429,8 +435,7 @@ static bool put_crossings(struct capture_stream *stream, const struct capture_re
 	for (; stream->next < record->crossing_count; stream->next++) {
 		const struct capture_crossing *crossing = &crossings[stream->next];
 
-		if (!wants_port(stream, crossing->port) ||
-		    (stream->options.is_clean && crossing->drop && !crossing->is_on_wire))
+		if (!wants_crossing(stream, crossing))
 			continue;
 		if (!put_interface(stream, crossing->port) || !put_crossing(stream, record, crossing))
 			return false;
@@ -475,6 +480,22 @@ void capture_stream_skip(struct capture_stream *stream)
 {
 	if (stream->step == STEP_RECORDS)
 		stream->next = 0;
+}
+
+void capture_stream_give_up_record(struct capture_stream *stream, const struct capture_record *record, uint32_t from)
+{
+	const struct capture_crossing *crossings = capture_record_crossings(record);
+
+	if (record->kind != CAPTURE_FRAME || !is_wanted(stream, record))
+		return;
+	for (; from < record->crossing_count; from++) {
+		uint32_t port = crossings[from].port;
+
+		if (!wants_crossing(stream, &crossings[from]))
+			continue;
+		stream->ports[port].missed++;
+		atomic_fetch_add(&stream->capture->ports[port]->given_up, 1);
+	}
 }
 
 void capture_stream_miss(struct capture_stream *stream, uint32_t port, uint64_t count)

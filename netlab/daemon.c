@@ -159,6 +159,7 @@ static void detach(struct daemon *daemon)
 	sigaddset(&signals, SIGINT);
 	sigprocmask(SIG_SETMASK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* A file that may not grow is a full disk. */
 	signal(SIGHUP, SIG_IGN);
 	setsid();
 	umask(077);

@@ -355,6 +355,7 @@ static json_t *interface_port_status(const struct lab *lab, const struct node_in
 json_t *lab_status(struct lab *lab, bool with_memory)
 {
 	json_t *nodes = json_array(), *ports = json_array(), *networks = json_array(), *attachments = json_array();
+	int failure = lab->capture ? capture_failure(lab->capture) : 0;
 	json_t *status;
 
 	dataplane_call(lab->context.dataplane, look_at_rings, lab);
@@ -374,9 +375,10 @@ json_t *lab_status(struct lab *lab, bool with_memory)
 		json_array_append_new(attachments, attachment_status(lab, i));
 		json_array_append_new(ports, lab_port_status(lab, lab->attachments[i]->port));
 	}
-	status = json_pack("{s:s, s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "lab", lab->topology->name,
+	status = json_pack("{s:s, s:o, s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "lab", lab->topology->name,
 			   "topology", json_text(lab->topology->path), "captures", json_text(lab->captures),
-			   "capture_file", json_text(lab->capture ? capture_lab_path(lab->capture) : NULL), "uptime",
+			   "capture_file", json_text(lab->capture ? capture_lab_path(lab->capture) : NULL),
+			   "capture_error", json_text(failure ? strerror(failure) : NULL), "uptime",
 			   (double)(loop_now() - lab->created) / 1e9, "host", host_status(&lab->host), "nodes", nodes,
 			   "networks", networks, "attachments", attachments, "ports", ports, "links",
 			   lab_links_status(lab));

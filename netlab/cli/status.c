@@ -18,7 +18,7 @@ static long long integer(const json_t *object, const char *name)
 static void put_head(const json_t *status)
 {
 	char text[32];
-	const char *captures = cli_string(status, "captures");
+	const char *captures = cli_string(status, "captures"), *problem = cli_string(status, "capture_error");
 
 	printf("Lab %s, up %s, on %s\n", cli_string(status, "lab"),
 	       cli_duration(json_number_value(json_object_get(status, "uptime")), text),
@@ -27,6 +27,8 @@ static void put_head(const json_t *status)
 	cli_put_text(stdout, cli_string(status, "topology"));
 	printf("\nCaptures: ");
 	cli_put_text(stdout, captures[0] ? captures : "none");
+	if (problem[0])
+		printf("\n          cannot be written now: %s; \"UNCAPTURED\" counts what they lack", problem);
 	printf("\n\n");
 }
 

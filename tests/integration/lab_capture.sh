@@ -204,6 +204,35 @@ leaves_recorder() {
 	expect_equal "$(grep -c 'Number of stat entries = 1' info)" 4
 }
 
+# A file that may not grow is a full disk.
+full_disk() {
+	have prlimit || skip "no prlimit"
+	netlab down --all
+	rm -rf captures
+	lab_up story.yaml
+	prlimit --pid "$(daemon_pid story)" --fsize=20000:
+	netlab exec h1 -- ping -c 20 -i 0.05 -W 60 -s 1400 10.0.0.2
+	wait_for lacks_frames
+	expect_match 'cannot be written now: File too large' "$(netlab status)"
+	expect_equal "$(status_of .capture_error)" "File too large"
+	prlimit --pid "$(daemon_pid story)" --fsize=unlimited:
+	netlab exec h1 -- ping -c 1 -W 60 10.0.0.2
+	wait_for captures_again
+	prlimit --pid "$(daemon_pid story)" --fsize=20000:
+	netlab exec h1 -- ping -c 1 -W 60 -s 1400 10.0.0.2
+	netlab down
+	readers_say tshark -r "$file" -T fields -e frame.number >numbers
+	[ -s numbers ]
+}
+
+captures_again() {
+	[ "$(status_of .capture_error)" = null ]
+}
+
+lacks_frames() {
+	[ "$(port_status h1:eth0 .capture_lost)" -gt 0 ]
+}
+
 few_files() {
 	netlab down --all
 	sed 's/^capture:.*/capture: {files: lab, rotate: {size: 1M, files: 3}}/' story.yaml >rotate.yaml
@@ -279,6 +308,7 @@ check "tshark and editcap write it again without dead frames, or as a pcap" dead
 check "kill -9 leaves a file that can be read" survives_kill
 check "a fault of netlabd leaves what was recorded" leaves_recorder SEGV
 check "an abort of netlabd leaves what was recorded" leaves_recorder ABRT
+check "a full disk costs frames of the capture, and not the lab" full_disk
 check "rotation leaves as many files as were asked for" few_files
 check "a clean capture is without what was dropped" none_are_dropped
 check "Wireshark's programs write a clean capture again as it was" programs_write_it_again

@@ -2,6 +2,7 @@
 /* The lab's file: what is in it while it is written and at its end, and how it is changed meanwhile. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -394,6 +395,49 @@ static void full_disk_is_survived(void **state)
 	free_contents(contents);
 }
 
+/* What a section begins with is more than is written at once, and there is no room for it.  That ends, when the lab
+ * does and before. */
+static void full_disk_is_survived_by_a_large_lab(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct capture_options options = {.folder = fixture->folder, .has_lab_file = true};
+	struct rlimit before, small;
+	struct contents *contents;
+
+	create(fixture, &options);
+	for (int i = 0; i < 5000; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%d:eth0", i);
+		assert_true(capture_add_port(fixture->capture, name, NULL) > 0);
+	}
+	getrlimit(RLIMIT_FSIZE, &before);
+	small = before;
+	small.rlim_cur = 1000;
+	signal(SIGXFSZ, SIG_IGN); /* This thread closes the file. */
+	setrlimit(RLIMIT_FSIZE, &small);
+	for (int i = 0; i < 20; i++) {
+		send_frame(fixture, 4000, -1);
+		wait_for_writer(fixture);
+	}
+	assert_int_equal(capture_lost(fixture->capture, 0), 20);
+	assert_int_equal(capture_lost(fixture->capture, 1), 20);
+	setrlimit(RLIMIT_FSIZE, &before);
+	send_frame(fixture, 4000, -1);
+	wait_for_writer(fixture);
+	setrlimit(RLIMIT_FSIZE, &small);
+	send_frame(fixture, 4000, -1);
+	capture_destroy(fixture->capture);
+	fixture->capture = NULL;
+	setrlimit(RLIMIT_FSIZE, &before);
+	signal(SIGXFSZ, SIG_DFL);
+	contents = read_file(fixture, "lab.pcapng");
+	assert_int_equal(contents->count, 2);
+	assert_int_equal(contents->ids[0], 21);
+	assert_int_equal(contents->lost, 40);
+	free_contents(contents);
+}
+
 #define test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -401,7 +445,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test(file_is_rotated),        test(file_is_changed),        test(refused_frames_have_bytes),
 		test(statistics_are_renewed), test(statistics_have_losses), test(losses_are_said_by_one_file),
-		test(last_event_is_told),     test(full_disk_is_survived),
+		test(last_event_is_told),     test(full_disk_is_survived),  test(full_disk_is_survived_by_a_large_lab),
 	};
 
 	return cmocka_run_group_tests_name("capture_lab_file", tests, NULL, NULL);

@@ -222,6 +222,47 @@ static void slow_readers_are_told(void **state)
 	free_contents(contents);
 }
 
+struct counts {
+	uint64_t written, lost;
+};
+
+static void take_counts(void *opaque, uint64_t written, uint64_t lost, int errnum)
+{
+	struct counts *counts = opaque;
+
+	(void)errnum;
+	*counts = (struct counts){.written = written, .lost = lost};
+}
+
+/* What came after the end of what one wanted, it has not lost. */
+static void slow_readers_have_an_end(void **state)
+{
+	struct fixture *fixture = *state;
+	struct counts counts = {0};
+	const struct capture_reader_options options = {.has_last = true, .done = take_counts, .opaque = &counts};
+	const uint64_t frames = CAPTURE_RECORDER_SIZE_MIN / 5000;
+	struct contents *contents;
+	int slow;
+
+	for (uint64_t i = 0; i < frames; i++)
+		send_frame(fixture, 4096, -1);
+	wait_for_writer(fixture);
+	slow = read_capture(fixture, &options);
+	wait_for_header(slow);
+	for (uint64_t i = 0; i < 3 * frames; i++) {
+		send_frame(fixture, 4096, -1);
+		if (i % 100 == 0)
+			wait_for_writer(fixture);
+	}
+	wait_for_writer(fixture);
+	contents = read_stream(fdopen(slow, "r"));
+	wait_for_writer(fixture);
+	assert_in_range(counts.written, 1, 2 * frames - 1);
+	assert_int_equal(counts.written, contents->count);
+	assert_int_equal(counts.written + counts.lost, 2 * frames);
+	free_contents(contents);
+}
+
 static void readers_may_go(void **state)
 {
 	struct fixture *fixture = *state;
@@ -325,17 +366,10 @@ static void events_are_comments(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(readers_are_given_what_crosses),
-		test(readers_choose),
-		test(recorder_has_the_last),
-		test(memory_is_that_in_use),
-		test(triggers_begin_and_end),
-		test(slow_readers_are_told),
-		test(readers_may_go),
-		test(bad_readers_are_refused),
-		test(there_are_only_so_many),
-		test(many_crossings),
-		test(events_are_comments),
+		test(readers_are_given_what_crosses), test(readers_choose),         test(recorder_has_the_last),
+		test(memory_is_that_in_use),          test(triggers_begin_and_end), test(slow_readers_are_told),
+		test(slow_readers_have_an_end),       test(readers_may_go),         test(bad_readers_are_refused),
+		test(there_are_only_so_many),         test(many_crossings),         test(events_are_comments),
 	};
 
 	return cmocka_run_group_tests_name("capture_reader", tests, NULL, NULL);

@@ -131,10 +131,51 @@ static void ring_keeps_order_when_blocks_go_round(void **state)
 	go_round(LARGE_BLOCK, 200);
 }
 
+/* The ring's: a line of the cache, and what is before each record. */
+#define LINE 64u
+#define HEAD 8u
+
+static void put_one_of(struct capture_ring *ring, size_t size)
+{
+	uint8_t *to = capture_ring_reserve(ring, size);
+
+	assert_non_null(to);
+	memset(to, 0, size);
+	capture_ring_commit(ring, size);
+}
+
+/* A record that fits behind what is staged, but not behind the whole lines that this takes in the block, is the first
+ * of the next block. */
+static void ring_counts_whole_lines(void **state)
+{
+	struct capture_ring *ring = capture_ring_create(LARGE_BLOCK, 2, NULL);
+	const size_t block = capture_ring_record_max(ring) + HEAD, left = 300 * LINE, first = 260 * LINE + HEAD;
+	const uint8_t *record;
+	size_t size;
+
+	(void)state;
+	put_one_of(ring, block - left - HEAD);
+	capture_ring_announce(ring);
+	/* More than is kept in the stage, and not whole lines. */
+	put_one_of(ring, first - HEAD);
+	put_one_of(ring, left - first - HEAD);
+	capture_ring_announce(ring);
+	/* One more fills the second block, and there is no third one. */
+	put_one_of(ring, block - left - HEAD);
+	capture_ring_announce(ring);
+	assert_null(capture_ring_reserve(ring, left));
+	for (int i = 0; i < 4; i++) {
+		record = capture_ring_next(ring, &size);
+		assert_non_null(record);
+		capture_ring_release(ring);
+	}
+	assert_null(capture_ring_next(ring, &size));
+	capture_ring_destroy(ring);
+}
+
 static void put_one(struct capture_ring *ring)
 {
-	assert_non_null(capture_ring_reserve(ring, 8));
-	capture_ring_commit(ring, 8);
+	put_one_of(ring, 8);
 }
 
 static void *announce_last(void *opaque)
@@ -237,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ring_refuses_what_does_not_fit),
 		cmocka_unit_test(ring_keeps_order_when_blocks_go_round),
+		cmocka_unit_test(ring_counts_whole_lines),
 		cmocka_unit_test(ring_has_what_was_committed_before_a_fault),
 		cmocka_unit_test(ring_stands_two_threads),
 	};

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +60,8 @@ static void prepare(struct capture_output *output)
 		return;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", output->fd);
 	again = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-	if (again < 0)
+	output->can_block = again < 0; /* It is another user's. */
+	if (output->can_block)
 		return;
 	close(output->fd);
 	output->fd = again;
@@ -140,10 +143,25 @@ int capture_output_close(struct capture_output *output)
 	return result;
 }
 
+/* How much of 'size' bytes can be written without waiting: into a pipe that poll() calls writable, PIPE_BUF. */
+static size_t room(const struct capture_output *output, size_t size)
+{
+	struct pollfd fd = {.fd = output->fd, .events = POLLOUT};
+
+	if (!output->can_block)
+		return size;
+	if (poll(&fd, 1, 0) <= 0)
+		return 0;
+	return size < PIPE_BUF ? size : PIPE_BUF;
+}
+
 ssize_t capture_output_write(struct capture_output *output, const uint8_t *bytes, size_t size)
 {
 	ssize_t result;
 
+	size = room(output, size);
+	if (size == 0)
+		return -EAGAIN;
 	do
 		result = output->is_socket ? send(output->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) :
 					     write(output->fd, bytes, size);

@@ -55,11 +55,13 @@ static int64_t milliseconds_now(void)
 	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-/* Asks netlabd to send what was captured so far, and end. */
+/* Asks netlabd to send what was captured so far, and end, unless no more is wanted or no more comes. */
 static void stop(struct pump *pump)
 {
-	pump->state = PUMP_IS_STOPPING;
 	pump->deadline = 0;
+	if (pump->state != PUMP_RUNS)
+		return;
+	pump->state = PUMP_IS_STOPPING;
 	shutdown(pump->public->source, SHUT_WR);
 }
 
@@ -166,6 +168,8 @@ static int rotate(struct pump *pump)
 			result = error_set(pump->error, ERROR_FAILED, (int)-written, "%s: %s", output->path,
 					   strerror((int)-written));
 	}
+	if (result < 0)
+		capture_output_cut(output, done);
 	pump->rotates = false;
 	pump->file_frames = 0;
 	return result;

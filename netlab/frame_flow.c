@@ -28,6 +28,7 @@ struct frame_flow {
 	const struct frame_links *links;
 	uint32_t a, b;
 	uint64_t *addresses; /* Hashes of them. */
+	uint32_t *counts;    /* Frames from each, and where it is anybody's, from it by whoever sent most. */
 	size_t place_count;
 };
 
@@ -53,7 +54,7 @@ static bool is_nobodys(const struct address *address)
 }
 
 /* Where it is in the table, or belongs. */
-static uint64_t *find_place(const struct frame_flow *flow, struct address address, uint32_t owner, uint64_t *hash)
+static size_t find_place(const struct frame_flow *flow, struct address address, uint32_t owner, uint64_t *hash)
 {
 	size_t at;
 
@@ -62,25 +63,33 @@ static uint64_t *find_place(const struct frame_flow *flow, struct address addres
 	at = *hash % flow->place_count;
 	while (flow->addresses[at] && flow->addresses[at] != *hash)
 		at = (at + 1) % flow->place_count;
-	return &flow->addresses[at];
+	return at;
 }
 
+/* An address is also a router's, some of whose frames could not be linked with what they are of.  So it belongs to
+ * whoever sends from it about as often as the one who does so most. */
 static bool is_used_by(const struct frame_flow *flow, const struct address *address, uint32_t owner)
 {
 	uint64_t hash;
+	uint32_t count = flow->counts[find_place(flow, *address, owner, &hash)];
+	uint32_t most = flow->counts[find_place(flow, *address, ANYBODY, &hash)];
 
-	return *find_place(flow, *address, owner, &hash) != 0;
+	return count > 0 && count >= most - count;
 }
 
 static void add_address(struct frame_flow *flow, const struct address *address, uint32_t owner)
 {
-	uint64_t hash, *place = find_place(flow, *address, owner, &hash);
+	uint64_t hash, hash_of_all;
+	size_t place = find_place(flow, *address, owner, &hash), of_all;
 
-	if (*place || is_nobodys(address))
+	if (is_nobodys(address))
 		return;
-	*place = hash;
-	if (owner != ANYBODY)
-		add_address(flow, address, ANYBODY);
+	flow->addresses[place] = hash;
+	flow->counts[place]++;
+	of_all = find_place(flow, *address, ANYBODY, &hash_of_all);
+	flow->addresses[of_all] = hash_of_all;
+	if (flow->counts[of_all] < flow->counts[place])
+		flow->counts[of_all] = flow->counts[place];
 }
 
 /* Frames. */
@@ -127,8 +136,9 @@ struct frame_flow *frame_flow_create(const struct frame_index *index, const stru
 	*flow = (struct frame_flow){.index = index, .links = links, .a = a, .b = b};
 	flow->place_count = ((size_t)frame_index_count(index) + 1) * PLACES_PER_FRAME;
 	flow->addresses = calloc(flow->place_count, sizeof(*flow->addresses));
-	if (!flow->addresses) {
-		free(flow);
+	flow->counts = calloc(flow->place_count, sizeof(*flow->counts));
+	if (!flow->addresses || !flow->counts) {
+		frame_flow_destroy(flow);
 		return NULL;
 	}
 	for (uint32_t i = 0; i < frame_index_count(index); i++)
@@ -141,6 +151,7 @@ void frame_flow_destroy(struct frame_flow *flow)
 	if (!flow)
 		return;
 	free(flow->addresses);
+	free(flow->counts);
 	free(flow);
 }
 
@@ -266,8 +277,8 @@ size_t frame_flow_way(const struct frame_flow *flow, const struct frame_fate *fa
 	uint32_t frame = fate->frame, first = frame_index_get(index, frame)->first;
 	size_t at = FRAME_FLOW_PORTS_MAX;
 
-	/* From the end backwards. */
-	if (fate->crossing != first)
+	/* From the end backwards.  What died on the wire did so at the port that had sent it. */
+	if (frame_index_crossing(index, fate->crossing)->port != frame_index_crossing(index, first)->port)
 		ports[--at] = frame_index_crossing(index, fate->crossing)->port;
 	while (at > 0) {
 		ports[--at] = frame_index_crossing(index, first)->port;

@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "netlab/frame_summary.h"
+#include "netlab/topology_units.h"
 
 /* Theory of operation
  * -------------------
@@ -116,16 +117,16 @@ static uint32_t add_name(struct frame_index *index, const char *text, size_t siz
 	return name->owner;
 }
 
-/* How much of a port's name is its owner's. */
+/* How much of a port's name is its owner's.  What leads out of the lab has no name that could be an interface's, but
+ * for a network, which may have any. */
 static size_t owner_size(const char *port)
 {
-	static const char *const outside[] = {"network:", "socket:", "udp:", "vxlan:", "pcap:", "tap:"};
 	const char *colon = strchr(port, ':');
+	unsigned int number;
+	bool is_node = colon && colon > port && !topology_parse_interface(colon + 1, &number) &&
+		       strncmp(port, "network:", strlen("network:")) != 0;
 
-	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++)
-		if (!strncmp(port, outside[i], strlen(outside[i])))
-			return strlen(port);
-	return colon && colon > port ? (size_t)(colon - port) : strlen(port);
+	return is_node ? (size_t)(colon - port) : strlen(port);
 }
 
 static uint32_t add_port(struct frame_index *index, const char *text)
@@ -339,10 +340,15 @@ static void swap_names(struct frame_index *a, struct frame_index *b)
 	b->name_places = before.name_places;
 }
 
+uint32_t frame_index_old_count(const struct frame_index *index)
+{
+	return (index->frame_count + 1) / 2;
+}
+
 int frame_index_forget(struct frame_index *index)
 {
 	struct frame_index *kept = frame_index_create(&index->limits), before = *index;
-	uint32_t forgotten = (index->frame_count + 1) / 2;
+	uint32_t forgotten = frame_index_old_count(index);
 
 	if (!kept)
 		return -ENOMEM;

@@ -12,8 +12,8 @@
  * An index has room for as much as was asked for.  When it is full, the older half of its frames is forgotten.
  * Frames of several labs in one capture may have the same id, and are then taken for one.
  *
- * Whose a port is, its owner, is what stands before the colon of its name: "h1" of "h1:eth0".  What leads out of the
- * lab is its own owner: "network:uplink".
+ * Whose a port is, its owner, is what stands before the colon of an interface's name: "h1" of "h1:eth0".  What leads
+ * out of the lab is its own owner: "network:uplink".
  *
  * Thread-safety: one thread at a time. */
 
@@ -69,8 +69,10 @@ void frame_index_destroy(struct frame_index *index);
  * or there are too many. */
 int frame_index_add(struct frame_index *index, const struct pcapng_reader_packet *packet);
 
-/* Forgets the older half.  Frames get other numbers.  Returns 0, or -ENOMEM. */
+/* Forgets the older half, which is frame_index_old_count() frames.  Frames get other numbers.  Returns 0, or
+ * -ENOMEM. */
 int frame_index_forget(struct frame_index *index);
+uint32_t frame_index_old_count(const struct frame_index *index);
 
 /* Frames are numbered from 0 on in the order in which they came. */
 uint32_t frame_index_count(const struct frame_index *index);

@@ -11,6 +11,7 @@
 #define INTERFACE_DESCRIPTION 1u
 #define PACKET 2u
 #define SIMPLE_PACKET 3u
+#define INTERFACE_STATISTICS 5u
 #define ENHANCED_PACKET 6u
 
 #define BYTE_ORDER_MAGIC 0x1a2b3c4du
@@ -24,9 +25,11 @@
 #define SECTION_FIXED_SIZE 16
 #define INTERFACE_FIXED_SIZE 8
 #define PACKET_FIXED_SIZE 20
+#define STATISTICS_FIXED_SIZE 12
 
 enum { OPT_ENDOFOPT = 0, OPT_COMMENT = 1 };
 enum { IF_NAME = 2, IF_DESCRIPTION = 3, IF_TSRESOL = 9, IF_TSOFFSET = 14 };
+enum { ISB_OSDROP = 7 };
 enum { EPB_FLAGS = 2, EPB_DROPCOUNT = 4, EPB_PACKETID = 5, EPB_VERDICT = 7 };
 
 #define DEFAULT_RESOLUTION 6
@@ -39,6 +42,7 @@ struct interface {
 	uint64_t multiplier, divisor;
 	unsigned int shift;
 	int64_t offset;
+	uint64_t lost; /* In all, as its statistics say. */
 };
 
 struct pcapng_reader {
@@ -427,6 +431,45 @@ static int take_interface(struct pcapng_reader *reader)
 	return result;
 }
 
+/* The interface of that number in this section, or NULL. */
+static struct interface *find_interface(const struct pcapng_reader *reader, uint32_t number)
+{
+	size_t count = reader->interface_count - reader->section_interfaces;
+
+	return number < count ? reader->interfaces[reader->section_interfaces + number] : NULL;
+}
+
+static int take_statistics(struct pcapng_reader *reader)
+{
+	struct options options = options_at(reader, HEAD_SIZE + STATISTICS_FIXED_SIZE);
+	struct interface *interface;
+	struct option option;
+	int result;
+
+	if (!has_fixed(reader, STATISTICS_FIXED_SIZE))
+		return fail_of_block(reader);
+	interface = find_interface(reader, get_32(reader, reader->block + HEAD_SIZE));
+	if (!interface)
+		return fail(reader, -EINVAL, "is damaged: statistics are of an interface that is not there");
+	while ((result = next_option(&options, &option)) > 0)
+		if (option.code == ISB_OSDROP && option.length == 8)
+			interface->lost = get_64(reader, option.value);
+	return fail_of_options(reader, result);
+}
+
+uint64_t pcapng_reader_untold(const struct pcapng_reader *reader)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < reader->interface_count; i++) {
+		const struct interface *interface = reader->interfaces[i];
+
+		if (interface->lost > interface->known.lost)
+			sum += interface->lost - interface->known.lost;
+	}
+	return sum;
+}
+
 /* Packets. */
 
 static int take_packet_option(const struct pcapng_reader *reader, struct pcapng_reader_packet *packet,
@@ -487,15 +530,14 @@ static int take_packet(struct pcapng_reader *reader, struct pcapng_reader_packet
 {
 	const uint8_t *fixed = reader->block + HEAD_SIZE;
 	struct interface *interface;
-	size_t number, padded;
+	size_t padded;
 	int result;
 
 	if (!has_fixed(reader, PACKET_FIXED_SIZE))
 		return fail_of_block(reader);
-	number = get_32(reader, fixed);
-	if (number >= reader->interface_count - reader->section_interfaces)
+	interface = find_interface(reader, get_32(reader, fixed));
+	if (!interface)
 		return fail(reader, -EINVAL, "is damaged: a packet is of an interface that is not there");
-	interface = reader->interfaces[reader->section_interfaces + number];
 	*packet = (struct pcapng_reader_packet){
 		.interface = &interface->known,
 		.time = nanoseconds(interface, (uint64_t)get_32(reader, fixed + 4) << 32 | get_32(reader, fixed + 8)),
@@ -523,6 +565,8 @@ static int take_block(struct pcapng_reader *reader, struct pcapng_reader_packet 
 		return take_interface(reader);
 	case ENHANCED_PACKET:
 		return take_packet(reader, packet);
+	case INTERFACE_STATISTICS:
+		return take_statistics(reader);
 	case PACKET:
 	case SIMPLE_PACKET:
 		reader->skipped++;

@@ -65,6 +65,10 @@ const char *pcapng_reader_problem(const struct pcapng_reader *reader);
 /* Packets that were skipped, since their blocks are not Enhanced Packet Blocks. */
 uint64_t pcapng_reader_skipped(const struct pcapng_reader *reader);
 
+/* Packets that are missing, as statistics of interfaces have it (isb_osdrop), beyond what packets say: behind the last
+ * ones, as far as the file was read. */
+uint64_t pcapng_reader_untold(const struct pcapng_reader *reader);
+
 /* Bytes of the stream that were read as whole blocks. */
 uint64_t pcapng_reader_position(const struct pcapng_reader *reader);
 

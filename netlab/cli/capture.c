@@ -6,6 +6,7 @@
 
 #include "netlab/capture_pump.h"
 #include "netlab/cli/capture_request.h"
+#include "netlab/json_text.h"
 #include "netlab/topology_units.h"
 
 /* netlab capture: frames of a running lab, as they cross, to a file or another program. */
@@ -113,7 +114,7 @@ static void put_summary(const struct capture *capture)
 	const struct capture_pump *pump = &capture->pump;
 
 	if (capture->cli->json)
-		cli_put_json(json_pack("{s:s?, s:i, s:I, s:I}", "file", capture->to.path, "files",
+		cli_put_json(json_pack("{s:o, s:i, s:I, s:I}", "file", json_text(capture->to.path), "files",
 				       (int)capture->output.number, "frames", (json_int_t)pump->frames, "lost",
 				       (json_int_t)pump->lost));
 	else

@@ -113,17 +113,21 @@ int cli_fail(const struct error *error)
 	return error->class ? (int)error->class : ERROR_FAILED;
 }
 
+bool cli_is_control(const char *text)
+{
+	unsigned char character = (unsigned char)text[0], next = (unsigned char)text[1];
+
+	/* 0xc2 0x80 to 0xc2 0x9f are control characters in UTF-8. */
+	return character < 0x20 || character == 0x7f || (character == 0xc2 && next >= 0x80 && next < 0xa0);
+}
+
 void cli_put_text(FILE *to, const char *text)
 {
 	for (; *text; text++) {
-		unsigned char character = (unsigned char)*text;
-
-		/* 0xc2 0x80 to 0xc2 0x9f are control characters in UTF-8. */
-		if ((character < 0x20 && character != '\n' && character != '\t') || character == 0x7f ||
-		    (character == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0))
-			fprintf(to, "\\x%02x", character);
+		if (cli_is_control(text) && *text != '\n' && *text != '\t')
+			fprintf(to, "\\x%02x", (unsigned char)*text);
 		else
-			fputc(character, to);
+			fputc(*text, to);
 	}
 }
 

@@ -61,6 +61,9 @@ int cli_fail(const struct error *error);
 /* Says why frames were dropped, "3 receive-ring-full, 1 not-ready"; to be freed.  NULL when there is no memory. */
 char *cli_describe_drops(json_t *drops);
 
+/* Whether a control character begins there, of ASCII or in UTF-8. */
+bool cli_is_control(const char *text);
+
 /* Prints text of which nothing is known, with control characters as escapes. */
 void cli_put_text(FILE *to, const char *text);
 

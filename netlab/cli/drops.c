@@ -107,7 +107,7 @@ static int count_all(struct drops *drops, struct error *error)
 
 	while (result == 0 && (result = trace_source_next(&drops->source, &packet, error)) > 0)
 		result = count(drops, &packet, error);
-	return result;
+	return result < 0 ? result : trace_source_check(&drops->source, error);
 }
 
 /* Asking the lab. */
@@ -146,7 +146,7 @@ static int ask_lab(struct drops *drops, struct error *error)
 
 static json_t *make_answer(const struct drops *drops)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *answer;
 
 	for (void *port = json_object_iter(drops->counts); port; port = json_object_iter_next(drops->counts, port)) {
 		json_t *reasons = json_object_iter_value(port);
@@ -154,9 +154,10 @@ static json_t *make_answer(const struct drops *drops)
 		for (void *at = json_object_iter(reasons); at; at = json_object_iter_next(reasons, at))
 			json_array_append(list, json_object_iter_value(at));
 	}
-	return json_pack("{s:o, s:o, s:o, s:I}", "file", json_text(drops->source.path), "since",
-			 drops->source.has_last ? json_real(drops->source.last) : json_null(), "drops", list, "missing",
-			 (json_int_t)drops->source.missing);
+	answer = json_pack("{s:o, s:o, s:o}", "file", json_text(drops->source.path), "since",
+			   drops->source.has_last ? json_real(drops->source.last) : json_null(), "drops", list);
+	trace_source_add_notes(&drops->source, answer);
+	return answer;
 }
 
 static void put_table(const json_t *list)
@@ -186,6 +187,7 @@ static void put_table(const json_t *list)
 static void put_answer(const struct drops *drops, const json_t *answer)
 {
 	const json_t *list = json_object_get(answer, "drops");
+	char name[256];
 
 	if (drops->cli->json) {
 		cli_put_json(answer);
@@ -193,6 +195,8 @@ static void put_answer(const struct drops *drops, const json_t *answer)
 	}
 	if (json_array_size(list) > 0)
 		put_table(list);
+	else if (drops->source.path) /* Which may have been written without those that were. */
+		printf("No frame that was dropped is in %s.\n", trace_source_name(&drops->source, name));
 	else
 		puts("No frame was dropped.");
 	drop_legend_put(list);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "netlab/allocate.h"
+#include "netlab/cli/cli.h"
 
 #define COLUMNS_MAX 16
 
@@ -20,7 +21,7 @@ void table_add(struct table *table, const char *format, ...)
 		text = allocate_copy("");
 	va_end(arguments);
 	for (char *character = text; *character; character++)
-		if ((unsigned char)*character < 0x20 || *character == 0x7f)
+		if (cli_is_control(character))
 			*character = '?';
 	table->cells = allocate_grow(table->cells, table->count, sizeof(*table->cells));
 	table->cells[table->count++] = text;

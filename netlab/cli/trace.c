@@ -124,7 +124,7 @@ static int parse(struct question *question, struct cli *cli, int argc, char **ar
 /* Makes room.  Returns 1 to go on, or 0 when what was asked for is there and would be lost. */
 static int make_room(const struct question *question, struct frame_index *index, struct error *error)
 {
-	if (!question->is_flow && frame_index_find(index, question->id) != FRAME_INDEX_NONE)
+	if (!question->is_flow && frame_index_find(index, question->id) < frame_index_old_count(index))
 		return 0;
 	if (frame_index_forget(index) < 0)
 		return error_set(error, ERROR_FAILED, ENOMEM, "out of memory");
@@ -148,20 +148,14 @@ static int add(const struct question *question, struct frame_index *index, const
 static int read_all(struct question *question, struct frame_index *index, struct error *error)
 {
 	struct pcapng_reader_packet packet;
-	uint64_t count = 0;
-	char name[256];
 	int result;
 
 	while ((result = trace_source_next(&question->source, &packet, error)) > 0) {
 		result = add(question, index, &packet, error);
 		if (result <= 0)
 			break;
-		count++;
 	}
-	if (result == 0 && count > 0 && frame_index_count(index) == 0)
-		return error_set(error, ERROR_FAILED, EINVAL, "the packets in %s have no ids: no netlab has written it",
-				 trace_source_name(&question->source, name));
-	return result;
+	return result < 0 ? result : trace_source_check(&question->source, error);
 }
 
 /* Answering. */
@@ -211,7 +205,7 @@ static void put_answer(const struct question *question, const struct frame_index
 	json_int_t forgotten = (json_int_t)frame_index_forgotten(index);
 
 	if (question->cli->json) {
-		json_object_set_new(answer, "missing", json_integer((json_int_t)question->source.missing));
+		trace_source_add_notes(&question->source, answer);
 		json_object_set_new(answer, "forgotten", json_integer(forgotten));
 		cli_put_json(answer);
 		return;

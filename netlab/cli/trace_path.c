@@ -18,6 +18,7 @@ struct path {
 	uint64_t begun; /* Time of the first crossing. */
 	size_t crossings;
 	json_t *delivered, *dropped;
+	json_t *receivers; /* Those in 'delivered', each once though it had the frame in pieces or twice. */
 };
 
 static json_t *pack_port(const struct path *path, uint32_t port)
@@ -40,6 +41,17 @@ static bool was_passed_on(const struct path *path, uint32_t number, uint32_t por
 	return false;
 }
 
+static void add_receiver(struct path *path, uint32_t port)
+{
+	json_t *name = pack_port(path, port);
+
+	if (!json_object_get(path->receivers, json_string_value(name))) {
+		json_object_set_new(path->receivers, json_string_value(name), json_true());
+		json_array_append(path->delivered, name);
+	}
+	json_decref(name);
+}
+
 static json_t *pack_drop(const struct path *path, const struct frame_index_crossing *crossing)
 {
 	const struct frame_index *index = path->trace->index;
@@ -56,7 +68,7 @@ static json_t *pack_crossing(struct path *path, uint32_t number, const struct fr
 	if (crossing->reason != FRAME_INDEX_NONE)
 		json_array_append(path->dropped, drop);
 	else if (crossing->is_received && !was_passed_on(path, number, crossing->port))
-		json_array_append_new(path->delivered, pack_port(path, crossing->port));
+		add_receiver(path, crossing->port);
 	return json_pack("{s:o, s:s, s:I, s:o, s:s?}", "port", pack_port(path, crossing->port), "direction",
 			 crossing->is_received ? "in" : "out", "after", (json_int_t)(crossing->time - path->begun),
 			 "drop", drop, "impairment",
@@ -97,12 +109,14 @@ json_t *trace_path(const struct trace *trace, uint32_t number)
 		.begun = frame_index_crossing(index, frame_index_get(index, root)->first)->time,
 		.delivered = json_array(),
 		.dropped = json_array(),
+		.receivers = json_object(),
 	};
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(list, pack_frame(&path, frames[i]));
 	free(frames);
+	json_decref(path.receivers);
 	return json_pack("{s:I, s:o, s:o, s:o, s:b}", "frame", (json_int_t)frame_index_get(index, number)->id, "frames",
 			 list, "delivered", path.delivered, "dropped", path.dropped, "cut",
 			 path.crossings == CROSSINGS_MAX || count == FRAMES_MAX);
@@ -170,8 +184,10 @@ static void put_end(const json_t *answer)
 	size_t count = json_array_size(delivered);
 
 	putchar('\n');
-	for (size_t i = 0; i < count; i++)
-		printf("%s%s", i > 0 ? ", " : "Delivered to ", json_string_value(json_array_get(delivered, i)));
+	for (size_t i = 0; i < count; i++) {
+		fputs(i > 0 ? ", " : "Delivered to ", stdout);
+		cli_put_text(stdout, json_string_value(json_array_get(delivered, i)));
+	}
 	if (count > 0)
 		puts(".");
 	for (size_t i = 0; i < json_array_size(dropped); i++) {

@@ -104,12 +104,27 @@ int trace_source_next(struct trace_source *source, struct pcapng_reader_packet *
 		result = pcapng_reader_next(source->reader, packet);
 	while (result > 0 && packet->time < source->from);
 	source->is_cut_off = result == -EPIPE;
-	if (result > 0)
+	if (result > 0) {
+		source->has_packets = true;
+		source->has_ids |= packet->has_id;
 		source->missing += packet->lost;
+	} else {
+		source->missing += pcapng_reader_untold(source->reader);
+	}
 	if (result >= 0 || source->is_cut_off)
 		return result > 0;
 	return error_set(error, ERROR_FAILED, -result, "%s %s", trace_source_name(source, name),
 			 pcapng_reader_problem(source->reader));
+}
+
+int trace_source_check(const struct trace_source *source, struct error *error)
+{
+	char name[256];
+
+	if (!source->has_packets || source->has_ids)
+		return 0;
+	return error_set(error, ERROR_FAILED, EINVAL, "the packets in %s have no ids: no netlab has written it",
+			 trace_source_name(source, name));
 }
 
 void trace_source_close(struct trace_source *source)
@@ -128,4 +143,10 @@ void trace_source_put_notes(const struct trace_source *source)
 		       source->missing == 1 ? "is" : "are");
 	if (source->is_cut_off)
 		puts("\nThe capture ends within a frame: whoever wrote it was ended, or is still at it.");
+}
+
+void trace_source_add_notes(const struct trace_source *source, json_t *answer)
+{
+	json_object_set_new(answer, "missing", json_integer((json_int_t)source->missing));
+	json_object_set_new(answer, "cut_off", json_boolean(source->is_cut_off));
 }

@@ -26,6 +26,7 @@ struct trace_source {
 	uint64_t from;    /* Packets before that are passed over. */
 	uint64_t missing; /* Frames that the capture lacks, as it says itself. */
 	bool is_cut_off;  /* It ended within a block. */
+	bool has_packets, has_ids;
 };
 
 /* Takes the argument of an option that says of how long the last packets are to be; "all" is no limit.  Returns 0, or
@@ -38,13 +39,18 @@ int trace_source_open(struct trace_source *source, const struct cli *cli, struct
 /* As pcapng_reader_next(), with 'error' set; but a capture that ends within a block has ended. */
 int trace_source_next(struct trace_source *source, struct pcapng_reader_packet *packet, struct error *error);
 
+/* Whether what was read is a lab's capture, as far as can be told.  Returns 0, or a negative errno value with 'error'
+ * set. */
+int trace_source_check(const struct trace_source *source, struct error *error);
+
 /* Also of a source that was not opened. */
 void trace_source_close(struct trace_source *source);
 
 /* "office.pcapng", or "what is recorded of lab office": for messages, into 'text'. */
 const char *trace_source_name(const struct trace_source *source, char text[256]);
 
-/* Says what the answer lacks, if anything. */
+/* Say what the answer lacks: as text, if anything, or as members of the object. */
 void trace_source_put_notes(const struct trace_source *source);
+void trace_source_add_notes(const struct trace_source *source, json_t *answer);
 
 #endif /* trace_source.h */

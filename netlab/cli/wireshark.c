@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "netlab/cli/capture_request.h"
+#include "netlab/json_text.h"
 
 /* netlab wireshark: frames of a running lab in Wireshark, which reads them from netlabd itself. */
 
@@ -85,7 +86,7 @@ static int change_list(const struct wireshark *wireshark)
 	if (!path)
 		return cli_fail(&error);
 	if (wireshark->cli->json)
-		cli_put_json(json_pack("{s:s}", "link", path));
+		cli_put_json(json_pack("{s:o}", "link", json_text(path)));
 	else if (wireshark->installs)
 		printf("Ports of running labs are among Wireshark's interfaces now, by %s.\n", path);
 	else

@@ -84,10 +84,18 @@ static void owners_are_nodes_and_what_leads_out(void **state)
 	(void)state;
 	pass(index, 1, 100, "h1:eth0", "network:lan", &frame);
 	pass(index, 2, 100, "h1:eth1", "socket:qemu", &frame);
+	pass(index, 3, 100, "netns:web", "netns:dns", &frame);
+	pass(index, 4, 100, "tap:eth0", "tap:eth1", &frame); /* A node may have such a name, its TAP's may not. */
+	pass(index, 5, 100, "network:eth0", "h1:eth0", &frame);
 	assert_int_not_equal(frame_index_find_owner(index, "h1"), FRAME_INDEX_NONE);
 	assert_int_not_equal(frame_index_find_owner(index, "network:lan"), FRAME_INDEX_NONE);
 	assert_int_not_equal(frame_index_find_owner(index, "socket:qemu"), FRAME_INDEX_NONE);
 	assert_int_equal(frame_index_find_owner(index, "network"), FRAME_INDEX_NONE);
+	assert_int_not_equal(frame_index_find_owner(index, "netns:web"), FRAME_INDEX_NONE);
+	assert_int_not_equal(frame_index_find_owner(index, "netns:dns"), FRAME_INDEX_NONE);
+	assert_int_not_equal(frame_index_find_owner(index, "tap"), FRAME_INDEX_NONE);
+	assert_int_equal(frame_index_find_owner(index, "tap:eth0"), FRAME_INDEX_NONE);
+	assert_int_not_equal(frame_index_find_owner(index, "network:eth0"), FRAME_INDEX_NONE);
 	assert_int_equal(frame_index_find_owner(index, "h1:eth0"), FRAME_INDEX_NONE);
 	assert_int_equal(frame_index_owner(index, frame_index_crossing(index, 0)->port),
 			 frame_index_owner(index, frame_index_crossing(index, 2)->port));
@@ -302,6 +310,42 @@ static void what_a_wire_did_is_kept(void **state)
 	frame_index_destroy(index);
 }
 
+/* What a router forwarded may be there without what it received, which the recorder has no more. */
+static void addresses_are_of_who_uses_them(void **state)
+{
+	struct lab lab = {.index = create()};
+	const struct built_frame there = datagram(H1, H2, 7, 64), on = datagram(H1, H2, 7, 63),
+				 back = datagram(H2, H1, 8, 64), on_back = datagram(H2, H1, 8, 63),
+				 orphan = datagram(H1, H2, 3, 63);
+
+	(void)state;
+	pass(lab.index, 1, 100, "r1:eth1", "h2:eth0", &orphan);
+	for (uint64_t id = 2; id < 18; id += 4) {
+		pass(lab.index, id, 100 * id, "h1:eth0", "r1:eth0", &there);
+		pass(lab.index, id + 1, 100 * id + 100, "r1:eth1", "h2:eth0", &on);
+		pass(lab.index, id + 2, 100 * id + 200, "h2:eth0", "r1:eth1", &back);
+		pass(lab.index, id + 3, 100 * id + 300, "r1:eth0", "h1:eth0", &on_back);
+	}
+	ask(&lab, "h2", "r1");
+	assert_no_packet(&lab, 4);
+	free_lab(&lab);
+}
+
+/* What died on its way stands at its sender twice. */
+static void a_way_that_ends_on_the_wire(void **state)
+{
+	struct lab lab = {.index = create()};
+	const struct built_frame lost = datagram(H1, H2, 9, 64), other = datagram(H2, H1, 8, 64);
+
+	(void)state;
+	cross(lab.index, 1, 100, "h1:eth0", false, &lost, NULL);
+	cross(lab.index, 1, 200, "h1:eth0", false, &lost, "netlab: drop=early size=60");
+	pass(lab.index, 2, 300, "h2:eth0", "h1:eth0", &other);
+	ask(&lab, "h1", "h2");
+	assert_packet(&lab, 1, FRAME_DROPPED, "h1:eth0");
+	free_lab(&lab);
+}
+
 static void packets_between_hosts_behind_a_router(void **state)
 {
 	struct lab lab = {.index = create()};
@@ -381,6 +425,8 @@ int main(void)
 		cmocka_unit_test(the_nearest_hop_limit_is_the_parents),
 		cmocka_unit_test(equal_packets_are_passed_on_once_by_each_port),
 		cmocka_unit_test(what_a_wire_did_is_kept),
+		cmocka_unit_test(addresses_are_of_who_uses_them),
+		cmocka_unit_test(a_way_that_ends_on_the_wire),
 		cmocka_unit_test(packets_between_hosts_behind_a_router),
 		cmocka_unit_test(what_is_flooded_is_for_whom_it_is_addressed),
 	};

@@ -217,7 +217,8 @@ static void restore_config(struct pci_device *device, const uint8_t *config)
 	update_bar(device);
 }
 
-static void restore_device(struct pci_bus *bus, struct state *state)
+/* 'seen' has a bit for each slot that was restored: a second time its device may be in use. */
+static void restore_device(struct pci_bus *bus, struct state *state, uint32_t *seen)
 {
 	struct pci_place place, here;
 	struct pci_device *device;
@@ -229,10 +230,11 @@ static void restore_device(struct pci_bus *bus, struct state *state)
 	device = place.slot > 0 && place.slot < PCI_SLOTS ? bus->slots[place.slot] : NULL;
 	if (device)
 		here = place_of(device);
-	if (!device || here.vendor != place.vendor || here.device != place.device) {
+	if (!device || here.vendor != place.vendor || here.device != place.device || *seen & 1u << place.slot) {
 		state->bad = true;
 		return;
 	}
+	*seen |= 1u << place.slot;
 	restore_config(device, config);
 	if (device->ops->restore)
 		device->ops->restore(device, state);
@@ -240,12 +242,12 @@ static void restore_device(struct pci_bus *bus, struct state *state)
 
 void pci_bus_restore(struct pci_bus *bus, struct state *state)
 {
-	uint32_t count;
+	uint32_t count, seen = 0;
 
 	state_get(state, TAG_BUS, &count, sizeof(count));
 	state_get(state, TAG_ADDRESS, &bus->address, sizeof(bus->address));
 	for (uint32_t i = 0; i < count && !state->bad; i++)
-		restore_device(bus, state);
+		restore_device(bus, state, &seen);
 }
 
 /* 'number' is bus, device and function as in 0xcf8. */

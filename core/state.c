@@ -135,6 +135,9 @@ int state_write(const struct state *state, int folder_fd, const char *name, stru
 
 	if (state->bad)
 		return error_set(error, ERROR_FAILED, ENOMEM, "no memory for a machine's state");
+	if (state->size > STATE_SIZE_MAX - sizeof(header))
+		return error_set(error, ERROR_FAILED, EFBIG, "the state has %zu MiB, and at most %u can be read again",
+				 state->size >> 20, STATE_SIZE_MAX >> 20);
 	memcpy(header.magic, magic, sizeof(magic));
 	fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
 	if (fd < 0 || !write_all(fd, &header, sizeof(header)) || !write_all(fd, state->bytes, state->size) ||

@@ -25,8 +25,9 @@
 /* Of the sections and what is in them.  A state with another one is not read. */
 #define STATE_VERSION 4
 
-/* Bytes of the largest state that is read from a file: that of a lab with some hundred nodes. */
-#define STATE_SIZE_MAX (64u << 20)
+/* Bytes of the largest state that is written to a file and read from one: that of a lab with some hundred nodes, and
+ * with as many frames on their way as there may be (BUFFER_POOL_SIZE_MAX). */
+#define STATE_SIZE_MAX (512u << 20)
 
 #define STATE_TAG(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 

@@ -16,6 +16,7 @@
  * Sums are ones' complement (RFC 1071), and so the same in either byte order: they are taken in this machine's. */
 
 #define ETHERTYPE_IPV4 0x0800
+#define ETHERTYPE_ARP 0x0806
 #define ETHERTYPE_IPV6 0x86dd
 
 #define IPV4_HEADER_MIN 20
@@ -121,14 +122,32 @@ static bool check_segments(struct frame_offload *offload, const uint8_t *bytes, 
 	return (size - header_size - 1) / offload->segment_size < OFFLOAD_SEGMENTS_MAX;
 }
 
+/* Where a checksum can begin behind a packet's header at 'at'; 0: nowhere.  What addresses there are is looked at
+ * before checksums are completed, so no checksum may be among them. */
+static size_t find_transport(size_t at, uint16_t ethertype)
+{
+	switch (ethertype) {
+	case ETHERTYPE_ARP:
+		return 0;
+	case ETHERTYPE_IPV4:
+		return at + IPV4_HEADER_MIN;
+	case ETHERTYPE_IPV6:
+		return at + IPV6_HEADER;
+	default:
+		return at;
+	}
+}
+
 bool offload_check(struct frame_offload *offload, const uint8_t *bytes, size_t count, size_t size)
 {
-	uint16_t ethertype;
+	uint16_t ethertype = 0;
 	size_t packet = find_packet(bytes, count, &ethertype);
+	size_t transport = packet > 0 ? find_transport(packet, ethertype) : 0;
 
 	offload->header_size = 0;
-	/* Behind the tags, which may come and go on the way. */
-	if (packet == 0 || offload->checksum_start < packet ||
+	/* Behind the tags, which may come and go on the way; one more must fit. */
+	if (transport == 0 || offload->checksum_start < transport ||
+	    offload->checksum_start > UINT16_MAX - FRAME_TAG_SIZE ||
 	    (size_t)offload->checksum_start + offload->checksum_offset + 2 > size)
 		return false;
 	return offload->segment_size == 0 || check_segments(offload, bytes, count, size);

@@ -43,6 +43,8 @@
 
 /* Frames of one NIC in a row before others have their turn. */
 #define TRANSMIT_BATCH 64
+/* Segments that these may have, each of which is a frame for whoever takes no offloads. */
+#define SEGMENTS_BATCH 4096
 /* And commands. */
 #define CONTROL_BATCH 64
 
@@ -76,6 +78,7 @@ struct virtio_net {
 	struct loop_poll poll; /* What is sent while the loop polls, for which nobody need notify. */
 	struct receive_filter filter;
 	struct virtqueue_chain chain; /* Transmit and control. */
+	unsigned int segments;        /* Of frames with segments, in this batch. */
 	/* Receive.  An answer to a frame may come back to its sender while that is still at its transmit chain. */
 	struct virtqueue_chain receive_chain;
 	struct iovec source[VIRTQUEUE_SIZE_MAX + 3]; /* virtio-net header, frame's header, its rest. */
@@ -212,6 +215,7 @@ __attribute__((noinline)) static void transmit_offloaded(struct virtio_net *net,
 	if (count > frame.header_size)
 		add_headers(net, &frame, bytes + frame.header_size, count - frame.header_size);
 	if (is_good) {
+		net->segments += offload_count(&frame);
 		net->net_ops->transmit(net->opaque, &frame);
 		return;
 	}
@@ -269,7 +273,8 @@ static bool transmit_batch(struct virtio_net *net)
 {
 	struct virtqueue *queue = virtio_device_queue(&net->device, QUEUE_TRANSMIT);
 
-	for (unsigned int frames = 0; frames < TRANSMIT_BATCH; frames++) {
+	net->segments = 0;
+	for (unsigned int frames = 0; frames < TRANSMIT_BATCH && net->segments < SEGMENTS_BATCH; frames++) {
 		if (!take(net, QUEUE_TRANSMIT))
 			return true;
 		if (net->chain.writable_count > 0 || net->chain.readable_size < HEADER_SIZE) {

@@ -27,6 +27,9 @@
 #define RETRY_NANOSECONDS 1000000000ull
 #define WAITING_MAX 1 /* Peers in the listener's queue. */
 
+/* Bytes that are taken before others have their turn: they may be many frames. */
+#define RECEIVED_AT_ONCE (32u << 10)
+
 struct stream {
 	struct attachment base;
 	struct socket_path path;
@@ -174,7 +177,7 @@ static void receive(struct stream *stream)
 {
 	size_t room;
 	uint8_t *to = frame_reader_room(&stream->reader, &room);
-	ssize_t got = recv(stream->peer.fd, to, room, MSG_DONTWAIT);
+	ssize_t got = recv(stream->peer.fd, to, room < RECEIVED_AT_ONCE ? room : RECEIVED_AT_ONCE, MSG_DONTWAIT);
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

@@ -289,7 +289,7 @@ int port_impair(struct port *port, enum port_direction direction, const struct i
 	result = use_wire(port, direction);
 	if (result < 0)
 		return result;
-	wire_set(port->wires[direction]->wire, impairment, seed);
+	wire_set(port->wires[direction]->wire, impairment, seed, wire_time(port->dataplane));
 	place(port->wires[direction]);
 	port_tell_speed(port);
 	return 0;

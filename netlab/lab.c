@@ -253,6 +253,8 @@ void lab_start_more(void *opaque)
 {
 	struct lab *lab = opaque;
 
+	if (lab->operation.ends_guests) /* Those that wait will be what was saved of them. */
+		return;
 	while (!lab->stopping && start_waiting(lab, NULL) < 0)
 		; /* The next one may do better. */
 	if (lab->stopping)

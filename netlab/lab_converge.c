@@ -282,12 +282,13 @@ static void let_go(struct lab *lab, const struct former *former, const struct pl
 		lab_node_removed(lab, node);
 		remove_node(node);
 	}
-	for (size_t i = 0; i < former->topology->network_count; i++)
-		if (!is_in(lab->networks, lab->topology->network_count, former->networks[i]))
-			lab_network_destroy(former->networks[i]);
+	/* Before networks, to which they are still joined. */
 	for (size_t i = 0; i < former->topology->attachment_count; i++)
 		if (!topology_find_attachment(lab->topology, former->topology->attachments[i].name))
 			lab_attachment_destroy(former->attachments[i]);
+	for (size_t i = 0; i < former->topology->network_count; i++)
+		if (!is_in(lab->networks, lab->topology->network_count, former->networks[i]))
+			lab_network_destroy(former->networks[i]);
 	free(former->nodes);
 	free(former->networks);
 	free(former->attachments);

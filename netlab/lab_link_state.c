@@ -11,14 +11,24 @@ struct link_state {
 	uint64_t elapsed; /* Nanoseconds of its schedule. */
 };
 
+/* How far its schedule is.  An event whose time has come and that has not been yet is to be when this is restored. */
+static uint64_t elapsed(const struct lab_link *link, uint64_t now)
+{
+	const struct topology_link *topology = link->topology;
+	uint64_t elapsed = link->has_begun ? now - link->zero : 0;
+	bool has_more = link->has_begun && topology && link->next_event < topology->event_count;
+	uint64_t next = has_more ? topology->events[link->next_event].at : UINT64_MAX;
+
+	return elapsed < next || next == 0 ? elapsed : next - 1;
+}
+
 void lab_links_save(const struct lab *lab, struct state *state)
 {
 	uint64_t now = lab_time(lab);
 
 	for (size_t i = 0; i < lab->link_count; i++) {
 		const struct lab_link *link = lab->links[i];
-		const struct link_state saved = {.has_begun = link->has_begun,
-						 .elapsed = link->has_begun ? now - link->zero : 0};
+		const struct link_state saved = {.has_begun = link->has_begun, .elapsed = elapsed(link, now)};
 
 		state_put(state, TAG_LINK, &saved, sizeof(saved));
 	}

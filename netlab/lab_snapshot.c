@@ -187,6 +187,8 @@ int lab_pause(struct lab *lab, struct node *node, lab_done *done, void *opaque, 
 	return 0;
 }
 
+static void tell_guest(struct node *node);
+
 int lab_resume(struct lab *lab, struct node *node, struct error *error)
 {
 	if (lab_check_free(lab, error) < 0)
@@ -196,6 +198,8 @@ int lab_resume(struct lab *lab, struct node *node, struct error *error)
 			continue;
 		node_set_paused(lab->nodes[i], false);
 		node_thaw(lab->nodes[i]);
+		if (lab->nodes[i]->is_untold)
+			tell_guest(lab->nodes[i]);
 	}
 	return 0;
 }
@@ -586,11 +590,14 @@ static void restore_dataplane(void *opaque)
 static int restore_node(struct lab *lab, size_t index, struct error *error)
 {
 	struct node *node = lab->nodes[index];
-	char *folder = snapshot_path(lab_name(lab), lab->operation.name), *disk = NULL;
+	char *folder, *disk = NULL;
 	struct node_saved_files files = {.memory_fd = -1};
 	char name[32];
 	int result;
 
+	if (node->guest)
+		return error_set(error, ERROR_FAILED, EBUSY, "%s has not ended", node_name(node));
+	folder = snapshot_path(lab_name(lab), lab->operation.name);
 	snprintf(name, sizeof(name), "memory-%zu", index);
 	files.memory_fd = openat(lab->operation.folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (node->image->disk && asprintf(&disk, "%s/disk-%s", folder, node->image->name) < 0)
@@ -620,16 +627,24 @@ static int restore_nodes(struct lab *lab, struct error *error)
 	return result;
 }
 
-/* What time has passed it cannot know, and what it takes for chance must not come a second time. */
-static void tell_guest(const struct lab *lab, struct node *node)
+static void log_restored(struct lab *lab, struct node *node)
+{
+	char line[128];
+	int length = snprintf(line, sizeof(line), "[netlab: goes on from snapshot %s]\n", lab->operation.name);
+
+	lab_node_logged(lab, node, line, (size_t)length);
+}
+
+/* What time has passed it cannot know, and what it takes for chance must not come a second time.  One that is paused is
+ * told when it goes on. */
+static void tell_guest(struct node *node)
 {
 	uint8_t entropy[ENTROPY_SIZE];
-	char text[3 * ENTROPY_SIZE + 64], line[128];
+	char text[3 * ENTROPY_SIZE + 64];
 	struct timespec now;
 	int length;
 
-	length = snprintf(line, sizeof(line), "[netlab: goes on from snapshot %s]\n", lab->operation.name);
-	lab_node_logged((struct lab *)(uintptr_t)lab, node, line, (size_t)length);
+	node->is_untold = node->state == NODE_PAUSED;
 	if (!node_agent(node) || getrandom(entropy, sizeof(entropy), 0) != (ssize_t)sizeof(entropy))
 		return;
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -703,8 +718,10 @@ static void restore_ended(struct lab *lab)
 		state_get(&operation->state, TAG_END, NULL, 0);
 	}
 	for (size_t i = 0; i < lab->node_count; i++) {
-		if (lab->nodes[i]->guest)
-			tell_guest(lab, lab->nodes[i]);
+		if (!lab->nodes[i]->guest)
+			continue;
+		log_restored(lab, lab->nodes[i]);
+		tell_guest(lab->nodes[i]);
 	}
 	dataplane_hold(both.dataplane, false);
 	thaw_all(lab);

@@ -4,9 +4,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/ethernet.h>
+#include <netinet/icmp6.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +46,7 @@
 #define CONFIGURATION_SIZE_MAX 1024
 
 #define DNS_PORT 53
+#define DHCP_SERVER_PORT 67
 #define DHCPV6_SERVER_PORT 547
 
 struct nat_timer {
@@ -271,19 +274,25 @@ static bool serve(struct nat *nat, const uint8_t *frame, size_t size)
 /* The task. */
 
 /* Whether libslirp may make a socket for the frame, which is no shorter than ETH_ZLEN.  Only how it begins is looked
- * at: libslirp checks the rest. */
+ * at: libslirp checks the rest.  It makes none to answer ARP, neighbour discovery and DHCP, without which guests could
+ * not go on with the connections they have. */
 static bool wants_socket(const uint8_t *frame, size_t size)
 {
 	bool is_ipv6 = frame[12] == 0x86;
 	size_t ip = sizeof(struct ether_header), transport;
+	uint8_t protocol;
 
 	if (frame[12] == 0x08 && frame[13] == 0x06)
 		return false; /* ARP. */
 	transport = ip + (is_ipv6 ? sizeof(struct ip6_hdr) : (size_t)(frame[ip] & 0xf) * 4);
-	if (frame[ip + (is_ipv6 ? offsetof(struct ip6_hdr, ip6_nxt) : offsetof(struct ip, ip_p))] != IPPROTO_TCP ||
-	    size < transport + sizeof(struct tcphdr))
-		return true;
-	return (frame[transport + 13] & (TH_SYN | TH_ACK)) == TH_SYN;
+	protocol = frame[ip + (is_ipv6 ? offsetof(struct ip6_hdr, ip6_nxt) : offsetof(struct ip, ip_p))];
+	if (protocol == IPPROTO_TCP && size >= transport + sizeof(struct tcphdr))
+		return (frame[transport + 13] & (TH_SYN | TH_ACK)) == TH_SYN;
+	if (protocol == IPPROTO_UDP && size >= transport + sizeof(struct udphdr))
+		return is_ipv6 || frame[transport + 2] != 0 || frame[transport + 3] != DHCP_SERVER_PORT;
+	if (protocol == IPPROTO_ICMPV6 && is_ipv6 && size >= transport + sizeof(struct icmp6_hdr))
+		return frame[transport] == ICMP6_ECHO_REQUEST;
+	return true;
 }
 
 static void ask(struct nat *nat)
@@ -444,7 +453,8 @@ struct nat *nat_create(struct loop *loop, struct port *port, const struct nat_op
 	nat->port = port;
 	nat->options = *options;
 	nat->options.name = nat->name;
-	nat->sockets = (struct nat_sockets){.loop = loop, .ready = &nat->work, .name = nat->name};
+	nat->sockets =
+		(struct nat_sockets){.loop = loop, .ready = &nat->work, .name = nat->name, .count_max = SOCKETS_MAX};
 	TAILQ_INIT(&nat->forwards);
 	nat->work = (struct loop_task){.function = work, .opaque = nat};
 	nat->timeout = (struct loop_timer){.function = on_timeout, .opaque = nat};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "core/loop.h"
 
@@ -19,8 +20,9 @@ struct nat_socket {
 	struct loop_watch watch;
 	uint32_t events;  /* epoll's, as watched. */
 	uint32_t revents; /* Since libslirp was told. */
-	uint64_t round;   /* When libslirp last asked for it ... */
-	size_t asked;     /* ... and as which. */
+	bool is_listening;
+	uint64_t round; /* When libslirp last asked for it ... */
+	size_t asked;   /* ... and as which. */
 	LIST_ENTRY(nat_socket) next;
 };
 
@@ -69,9 +71,13 @@ static bool make_room(struct nat_sockets *sockets, int fd)
 static struct nat_socket *add_socket(struct nat_sockets *sockets, int fd)
 {
 	struct nat_socket *socket = make_room(sockets, fd) ? calloc(1, sizeof(*socket)) : NULL;
+	socklen_t length = sizeof(int);
+	int is_listening;
 
 	if (!socket)
 		return NULL;
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &length) == 0)
+		socket->is_listening = is_listening != 0;
 	sockets->by_fd[fd] = socket;
 	socket->sockets = sockets;
 	socket->watch = (struct loop_watch){.fd = fd, .ready = on_ready, .opaque = socket};
@@ -126,6 +132,7 @@ static int add_poll(int fd, int events, void *opaque)
 {
 	struct nat_sockets *sockets = opaque;
 	struct nat_socket *socket = find_socket(sockets, fd);
+	bool is_held;
 
 	if (sockets->asked_count == sockets->asked_room) {
 		size_t room = 2 * sockets->asked_room + 16;
@@ -142,7 +149,9 @@ static int add_poll(int fd, int events, void *opaque)
 		return -1;
 	socket->round = sockets->round;
 	socket->asked = sockets->asked_count;
-	watch(socket, to_epoll(events));
+	/* Connections that nobody accepts wait at the host, and are refused by it when they are many. */
+	is_held = socket->is_listening && sockets->count >= sockets->count_max;
+	watch(socket, is_held ? 0 : to_epoll(events));
 	sockets->asked[sockets->asked_count] = socket;
 	return (int)sockets->asked_count++;
 }

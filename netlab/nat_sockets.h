@@ -23,11 +23,12 @@ struct loop;
 struct loop_task;
 struct nat_socket;
 
-/* Zero-initialise it and set the first three. */
+/* Zero-initialise it and set the first four. */
 struct nat_sockets {
 	struct loop *loop;
 	struct loop_task *ready; /* Queued when a socket is ready. */
 	const char *name;        /* Of the gateway, for the log. */
+	size_t count_max;        /* When there are so many, no connection is accepted. */
 	size_t count;
 	LIST_HEAD(, nat_socket) list;
 	struct nat_socket **by_fd; /* The same, by descriptor. */

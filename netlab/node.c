@@ -471,7 +471,7 @@ void node_describe(const struct node *node, struct guest_options *options)
 
 int node_build_guest(struct node *node, const struct guest_options *options, struct error *error)
 {
-	node->greeted = node->has_network = false;
+	node->greeted = node->has_network = node->is_untold = false;
 	node->guest = guest_create(options, &guest_ops, node, error);
 	if (!node->guest)
 		return -EIO;

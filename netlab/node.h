@@ -79,6 +79,7 @@ struct node {
 	unsigned int found_nics;     /* Those it has found already, as that had (netlab/template.h). */
 	struct node_setup *setup;    /* While it is configuring. */
 	bool was_ready;              /* Since its guest started. */
+	bool is_untold;              /* It was restored, paused, and does not know of it. */
 	bool console_wanted;         /* Somebody has been at the console. */
 	bool freezing, frozen;       /* Its vCPUs are to be held; are held. */
 	enum node_state paused_from; /* What it was before it was paused. */

@@ -193,13 +193,25 @@ static uint64_t price_of(const struct wire *wire, uint64_t size, uint64_t *remai
 	return share / wire->impairment.rate;
 }
 
-void wire_set(struct wire *wire, const struct impairment *impairment, uint64_t seed)
+/* When what is owed now at one rate will have been paid at another. */
+static uint64_t change_rate(uint64_t free_at, uint64_t before, uint64_t after, uint64_t now)
 {
-	uint64_t remainder = 0;
+	unsigned __int128 nanoseconds;
+
+	if (free_at <= now || before == 0 || after == 0)
+		return free_at <= now ? free_at : now;
+	nanoseconds = (unsigned __int128)(free_at - now) * before / after;
+	return now + (nanoseconds < DUE_MAX / 2 ? (uint64_t)nanoseconds : DUE_MAX / 2);
+}
+
+void wire_set(struct wire *wire, const struct impairment *impairment, uint64_t seed, uint64_t now)
+{
+	uint64_t remainder = 0, before = wire->impairment.rate;
 
 	frame_filter_clear(&wire->filter);
 	wire->impairment = *impairment;
 	impairment_limit(&wire->impairment);
+	wire->free_at = change_rate(wire->free_at, before, wire->impairment.rate, now);
 	wire->last_due = 0;
 	wire->remainder = 0;
 	wire->credit = wire->impairment.rate > 0 ? price_of(wire, wire->impairment.burst, &remainder) : 0;
@@ -251,14 +263,25 @@ static void take_off(struct wire *wire, struct flying *flying, uint64_t due)
 	free_flying(wire, flying);
 }
 
+/* Takes room for a frame in flight, with 'size' bytes in all.  Returns NULL when there is none. */
+static struct flying *take_room(struct wire *wire, size_t size)
+{
+	size_t room = buffer_pool_room(size);
+	struct flying *flying = wire->room + room <= IMPAIRMENT_IN_FLIGHT_MAX ? buffer_pool_take(wire->pool, size) :
+										NULL;
+
+	if (flying)
+		wire->room += room;
+	return flying;
+}
+
 static struct flying *duplicate(struct wire *wire, const struct flying *flying)
 {
-	struct flying *copy = buffer_pool_take(wire->pool, size_of(flying));
+	struct flying *copy = take_room(wire, size_of(flying));
 
 	if (!copy)
 		return NULL;
 	memcpy(copy, flying, size_of(flying));
-	wire->room += buffer_pool_room(size_of(copy));
 	copy->deadline = (struct deadline){0};
 	copy->flight.is_duplicate = true;
 	return copy;
@@ -365,15 +388,10 @@ static bool is_queued(struct wire *wire, size_t size, uint64_t now, enum wire_de
 
 static struct flying *copy_frame(struct wire *wire, const struct frame *frame)
 {
-	size_t size = sizeof(struct flying) + frame->size;
-	struct flying *flying;
+	struct flying *flying = take_room(wire, sizeof(struct flying) + frame->size);
 
-	if (wire->room + buffer_pool_room(size) > IMPAIRMENT_IN_FLIGHT_MAX)
-		return NULL;
-	flying = buffer_pool_take(wire->pool, size);
 	if (!flying)
 		return NULL;
-	wire->room += buffer_pool_room(size);
 	flying->deadline = (struct deadline){0};
 	flying->flight = (struct flight){.size = (uint32_t)frame->size, .death = ALIVE};
 	frame_copy(frame, flying->bytes, frame->size);
@@ -626,18 +644,14 @@ static bool is_sound(const struct flight *flight)
 /* Returns NULL when the frame cannot be, or there is no room for it. */
 static struct flying *restore_flying(struct wire *wire, struct state *state, uint64_t now)
 {
-	struct flying *flying = NULL;
+	struct flying *flying;
 	struct flight saved;
-	size_t room;
 
 	if (!state_get(state, TAG_FLYING, &saved, sizeof(saved)) || !is_sound(&saved))
 		return NULL;
-	room = buffer_pool_room(sizeof(*flying) + saved.size);
-	if (wire->room + room <= IMPAIRMENT_IN_FLIGHT_MAX)
-		flying = buffer_pool_take(wire->pool, sizeof(*flying) + saved.size);
+	flying = take_room(wire, sizeof(*flying) + saved.size);
 	if (!flying)
 		return NULL;
-	wire->room += room;
 	flying->deadline = (struct deadline){0};
 	flying->flight = saved;
 	/* The clock may have begun later than the frame was sent. */
@@ -688,7 +702,7 @@ void wire_restore(struct wire *wire, struct state *state, uint64_t now)
 		state->bad = true;
 		return;
 	}
-	wire_set(wire, &saved.impairment, 0);
+	wire_set(wire, &saved.impairment, 0, now);
 	wire->fates = saved.fates;
 	wire->free_at = now + saved.owed;
 	wire->remainder = wire->impairment.rate > 0 ? saved.remainder % wire->impairment.rate : 0;

@@ -88,8 +88,9 @@ struct wire *wire_create(struct buffer_pool *pool, const struct wire_ops *ops, v
 void wire_destroy(struct wire *wire);
 
 /* From now on.  'seed' belongs to the direction, and is mixed with that of the impairment if there is one.  Numbers
- * out of range are made the nearest that is not (impairment_limit()).  The wire has no filter until it is given. */
-void wire_set(struct wire *wire, const struct impairment *impairment, uint64_t seed);
+ * out of range are made the nearest that is not (impairment_limit()).  What was sent and its rate has not paid for yet
+ * is paid at the new rate.  The wire has no filter until it is given. */
+void wire_set(struct wire *wire, const struct impairment *impairment, uint64_t seed, uint64_t now);
 /* Has frames that pass the filter, which is the impairment's 'loss_match', be lost.  Compiling one can take long, which
  * whoever runs wires has no time for.  It becomes the wire's, and '*filter' none. */
 void wire_set_filter(struct wire *wire, struct frame_filter *filter);

@@ -296,6 +296,17 @@ after_down() {
 	expect_status 125 netlab exec two-hosts/h1 -- true
 }
 
+# What is joined to a network may go with it in one change.
+network_goes_with_its_attachment() {
+	printf '%s\n' 'name: plugged' 'nodes: [h1]' 'networks: [lan]' 'links:' '  - h1-lan' \
+		'  - endpoints: [lan, {socket: peer.sock}]' >plugged.yaml
+	netlab up plugged.yaml
+	printf '%s\n' 'name: plugged' 'nodes: [h1]' 'networks: [other]' 'links:' '  - h1-other' >plugged.yaml
+	netlab up --yes plugged.yaml
+	expect_equal "$(netlab status --lab plugged --format json | jq -c '[.attachments, [.networks[].name]]')" '[[],["other"]]'
+	netlab down plugged
+}
+
 check "two hosts come up" up
 check "up on a running lab says so and changes nothing" up_again
 check "status as JSON" status_json
@@ -329,6 +340,7 @@ check "completion" completion
 if [ -z "${SANITIZED-}" ]; then
 	check "an idle lab takes less than 2 % of a core for each node" idle_is_idle
 fi
+check "a network goes, and what is joined to it" network_goes_with_its_attachment
 check "down" down
 check "a lab that is down is said to be down" after_down
 if [ -n "${SANITIZED-}" ]; then

@@ -354,14 +354,39 @@ static void test_bad_checksum_places(void **state)
 
 	(void)state;
 	assert_true(build(&sample));
-	assert_true(check_again(&sample, (struct frame_offload){.checksum_start = 18}));
+	assert_true(check_again(&sample, (struct frame_offload){.checksum_start = 38}));
 	assert_true(check_again(&sample, (struct frame_offload){.checksum_start = last}));
-	assert_false(check_again(&sample, (struct frame_offload){.checksum_start = 17}));
+	assert_false(check_again(&sample, (struct frame_offload){.checksum_start = 37}));
 	assert_false(check_again(&sample, (struct frame_offload){.checksum_start = 0}));
 	assert_false(check_again(&sample, (struct frame_offload){.checksum_start = last + 1}));
 	assert_false(check_again(&sample, (struct frame_offload){.checksum_start = last, .checksum_offset = 1}));
 	assert_false(check_again(&sample, (struct frame_offload){.checksum_start = 0xffff, .checksum_offset = 0xffff}));
-	assert_false(check_again(&sample, (struct frame_offload){.checksum_start = 18, .checksum_offset = 0xfffe}));
+	assert_false(check_again(&sample, (struct frame_offload){.checksum_start = 38, .checksum_offset = 0xfffe}));
+}
+
+/* Nor where addresses are, which guards have looked at before a checksum is put there; and with one tag more it is
+ * where it was. */
+static void test_checksums_are_behind_addresses(void **state)
+{
+	static const struct {
+		uint16_t type, first; /* Behind the EtherType; 0: nowhere. */
+	} types[] = {{0x0800, 20}, {0x86dd, 40}, {0x0806, 0}, {0x88cc, 1}};
+	static uint8_t bytes[FRAME_HEADER_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		struct frame_offload offload = {.checksum_offset = 0};
+
+		bytes[12] = (uint8_t)(types[i].type >> 8);
+		bytes[13] = (uint8_t)types[i].type;
+		for (uint16_t at = 0; at < 100; at++) {
+			offload.checksum_start = (uint16_t)(14 + at);
+			assert_int_equal(offload_check(&offload, bytes, sizeof(bytes), 1000),
+					 types[i].first > 0 && at + (types[i].first == 1) >= types[i].first);
+		}
+	}
+	assert_true(offload_check(&(struct frame_offload){.checksum_start = 65531}, bytes, sizeof(bytes), 65553));
+	assert_false(offload_check(&(struct frame_offload){.checksum_start = 65532}, bytes, sizeof(bytes), 65553));
 }
 
 static void test_tags_without_end(void **state)
@@ -487,6 +512,7 @@ int main(void)
 		cmocka_unit_test(test_checksum_of_zero),
 		cmocka_unit_test(test_nothing_undone_is_passed_on),
 		cmocka_unit_test(test_bad_checksum_places),
+		cmocka_unit_test(test_checksums_are_behind_addresses),
 		cmocka_unit_test(test_tags_without_end),
 		cmocka_unit_test(test_bad_segments),
 		cmocka_unit_test(test_bad_extension_headers),

@@ -78,7 +78,7 @@ static void set_up(struct fixture *fixture, const struct impairment *impairment)
 	fixture->outs = calloc(OUT_MAX, sizeof(struct out));
 	fixture->pool = buffer_pool_create(POOL_SIZE);
 	fixture->wire = wire_create(fixture->pool, &ops, fixture);
-	wire_set(fixture->wire, impairment, 1);
+	wire_set(fixture->wire, impairment, 1, 0);
 }
 
 static void tear_down(struct fixture *fixture)
@@ -503,7 +503,7 @@ static void test_what_matches_is_lost(void **state)
 	give_filter(&fixture, "ip"); /* In place of the other. */
 	assert_int_equal(send_bytes(&fixture, arp, sizeof(arp)), WIRE_PASSES);
 	assert_int_equal(send_bytes(&fixture, ip, sizeof(ip)), WIRE_DIED);
-	wire_set(fixture.wire, &(const struct impairment){0}, 1);
+	wire_set(fixture.wire, &(const struct impairment){0}, 1, fixture.now);
 	assert_int_equal(send_bytes(&fixture, ip, sizeof(ip)), WIRE_PASSES);
 	tear_down(&fixture);
 }
@@ -586,9 +586,9 @@ static void test_a_shorter_delay_begins_at_once(void **state)
 	(void)state;
 	set_up(&fixture, &before);
 	send_frame(&fixture, 60);
-	wire_set(fixture.wire, &after, 1);
+	wire_set(fixture.wire, &after, 1, fixture.now);
 	send_frame(&fixture, 60);
-	wire_set(fixture.wire, &none, 1);
+	wire_set(fixture.wire, &none, 1, fixture.now);
 	assert_int_equal(send_frame(&fixture, 60),
 			 WIRE_TAKEN); /* Not before those that are on their way at that time. */
 	run_all(&fixture);
@@ -597,6 +597,38 @@ static void test_a_shorter_delay_begins_at_once(void **state)
 	assert_int_equal(fixture.outs[1].id, 2);
 	assert_int_equal(fixture.outs[2].id, 1);
 	assert_int_equal(fixture.outs[2].due - fixture.outs[2].sent, 10 * SECOND);
+	tear_down(&fixture);
+}
+
+/* What was sent at one rate is paid for at the next one. */
+static void test_a_new_rate_takes_what_is_owed(void **state)
+{
+	const struct impairment slow = {.rate = 8000}, fast = {.rate = 8000000}, none = {0};
+	struct fixture fixture;
+
+	(void)state;
+	set_up(&fixture, &slow);
+	send_frame(&fixture, 1000); /* A second. */
+	send_frame(&fixture, 1000);
+	wire_set(fixture.wire, &fast, 1, fixture.now);
+	run_all(&fixture);
+	/* The one that was being sent comes when it would have, as with a delay that changes. */
+	assert_int_equal(fixture.count, 2);
+	assert_int_equal(fixture.outs[0].id, 2);
+	assert_int_equal(fixture.outs[0].due - fixture.outs[0].sent, 2 * MILLISECOND);
+	assert_int_equal(fixture.outs[1].due - fixture.outs[1].sent, SECOND);
+	send_frame(&fixture, 1000);
+	wire_set(fixture.wire, &slow, 1, fixture.now);
+	send_frame(&fixture, 1000);
+	run_all(&fixture);
+	assert_int_equal(fixture.outs[3].due - fixture.outs[3].sent, 2 * SECOND);
+	/* Nor does it stand still after one without any. */
+	send_frame(&fixture, 1000);
+	wire_set(fixture.wire, &none, 1, fixture.now);
+	wire_set(fixture.wire, &slow, 1, fixture.now);
+	send_frame(&fixture, 1000);
+	run_all(&fixture);
+	assert_int_equal(fixture.outs[5].due - fixture.outs[5].sent, SECOND);
 	tear_down(&fixture);
 }
 
@@ -613,12 +645,12 @@ static void test_seeds(void **state)
 	set_up(&fixture, &impairment);
 	for (unsigned int i = 0; i < 500; i++)
 		first[i] = send_frame(&fixture, 60);
-	wire_set(fixture.wire, &impairment, 1);
+	wire_set(fixture.wire, &impairment, 1, fixture.now);
 	for (unsigned int i = 0; i < 500; i++) {
 		fixture.now += i * MICROSECOND;
 		assert_int_equal(send_frame(&fixture, 60 + i), first[i]);
 	}
-	wire_set(fixture.wire, &other, 1);
+	wire_set(fixture.wire, &other, 1, fixture.now);
 	for (unsigned int i = 0; i < 500; i++)
 		different += send_frame(&fixture, 60) != first[i];
 	assert_in_range(different, 150, 270);
@@ -742,6 +774,7 @@ int main(void)
 		cmocka_unit_test(test_too_much_in_flight),
 		cmocka_unit_test(test_all_are_lost_when_it_is_cut),
 		cmocka_unit_test(test_a_shorter_delay_begins_at_once),
+		cmocka_unit_test(test_a_new_rate_takes_what_is_owed),
 		cmocka_unit_test(test_seeds),
 		cmocka_unit_test(test_numbers_out_of_range),
 		cmocka_unit_test(test_saved_and_restored),

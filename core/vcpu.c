@@ -42,6 +42,8 @@
 #define RESET_CS_BASE 0xffff0000u
 #define RESET_RIP 0xfff0u
 
+#define CPUID_1_ECX_VMX (1u << 5)
+#define CPUID_80000001_ECX_SVM (1u << 2)
 #define CPUID_1_ECX_TSC_DEADLINE (1u << 24)
 #define CPUID_1_ECX_HYPERVISOR (1u << 31)
 
@@ -70,7 +72,8 @@ static void count(_Atomic uint64_t *counter)
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
-/* CPUID as KVM offers it, with this vCPU's APIC id and the number of its siblings, less what the host profile hides. */
+/* CPUID as KVM offers it, with this vCPU's APIC id and the number of its siblings, less what the host profile hides,
+ * and less virtualization: what a guest's own guests are at is not in snapshots (KVM_GET_NESTED_STATE). */
 int vcpu_describe(int kvm_fd, const struct host_profile *host, unsigned int index, unsigned int count,
 		  struct kvm_cpuid2 *cpuid)
 {
@@ -78,8 +81,12 @@ int vcpu_describe(int kvm_fd, const struct host_profile *host, unsigned int inde
 	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
 		return -errno;
 	for (uint32_t i = 0; i < cpuid->nent; i++) {
-		if (cpuid->entries[i].function == 1)
+		if (cpuid->entries[i].function == 1) {
 			cpuid->entries[i].ecx |= CPUID_1_ECX_HYPERVISOR | CPUID_1_ECX_TSC_DEADLINE;
+			cpuid->entries[i].ecx &= ~CPUID_1_ECX_VMX;
+		}
+		if (cpuid->entries[i].function == 0x80000001)
+			cpuid->entries[i].ecx &= ~CPUID_80000001_ECX_SVM;
 		if (cpuid->entries[i].function == KVM_CPUID_FEATURES)
 			cpuid->entries[i].eax &= ~ASYNC_PAGE_FAULTS;
 	}

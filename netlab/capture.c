@@ -581,12 +581,17 @@ const char *capture_lab_path(const struct capture *capture)
 
 int capture_failure(const struct capture *capture)
 {
-	int count = atomic_load(&capture->port_count);
-	int failure = capture->lab_file ? capture_lab_file_failure(capture->lab_file) : 0;
+	int count = atomic_load(&capture->port_count), failure = 0;
 
-	for (int i = 0; i < count && failure == 0; i++)
-		if (capture->ports[i]->file)
-			failure = capture_file_failure(capture->ports[i]->file);
+	/* It is written whenever one of the others is. */
+	if (capture->lab_file)
+		return capture_lab_file_failure(capture->lab_file);
+	for (int i = 0; i < count && failure == 0; i++) {
+		const struct capture_port *port = capture->ports[i];
+
+		if (port->file && atomic_load(&port->state) != CAPTURE_ENDED)
+			failure = capture_file_failure(port->file);
+	}
 	return failure;
 }
 

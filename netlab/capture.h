@@ -152,7 +152,7 @@ uint64_t capture_time(const struct capture *capture, uint64_t monotonic);
 uint64_t capture_lost(const struct capture *capture, int port);    /* Frames lost to the capture of this port. */
 const char *capture_file(const struct capture *capture, int port); /* Path, or NULL: it has none. */
 const char *capture_lab_path(const struct capture *capture);       /* The same of the lab's file. */
-int capture_failure(const struct capture *capture);                /* Why a file cannot be written now (errno), or 0. */
+int capture_failure(const struct capture *capture);                /* Why it could not be written last (errno), or 0. */
 /* Sets where the memory of its ring and of its recorder is. */
 #define CAPTURE_MEMORY_RANGES 2
 void capture_memory(const struct capture *capture, struct memory_range ranges[CAPTURE_MEMORY_RANGES]);

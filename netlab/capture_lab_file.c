@@ -269,8 +269,10 @@ static void rotate(struct capture_lab_file *file, uint64_t time)
 		remove_oldest(file);
 		result = open_file(file);
 	}
-	if (result < 0)
+	if (result < 0) {
 		log_line("%s: the capture ends, no new file can be begun: %s", file->path, strerror(-result));
+		file->failure = -result;
+	}
 }
 
 static bool is_full(const struct capture_lab_file *file, uint64_t time)

@@ -486,6 +486,8 @@ void capture_stream_give_up_record(struct capture_stream *stream, const struct c
 {
 	const struct capture_crossing *crossings = capture_record_crossings(record);
 
+	if (record->kind == CAPTURE_EVENT)
+		keep_event(stream, record); /* The next frame tells. */
 	if (record->kind != CAPTURE_FRAME || !is_wanted(stream, record))
 		return;
 	for (; from < record->crossing_count; from++) {

@@ -79,7 +79,8 @@ const uint8_t *capture_stream_bytes(const struct capture_stream *stream, size_t 
 void capture_stream_taken(struct capture_stream *stream, size_t size);
 
 /* Throws the buffer away, of which nothing was taken yet: its frames are counted as lost, and what comes next is a new
- * section.  capture_stream_give_up_record() counts a record's crossings from that number on as lost. */
+ * section.  capture_stream_give_up_record() counts a record's crossings from that number on as lost, and keeps an
+ * event. */
 void capture_stream_give_up(struct capture_stream *stream);
 void capture_stream_give_up_record(struct capture_stream *stream, const struct capture_record *record, uint32_t from);
 

@@ -77,6 +77,13 @@ static bool is_used_by(const struct frame_flow *flow, const struct address *addr
 	return count > 0 && count >= most - count;
 }
 
+static bool was_used_by(const struct frame_flow *flow, const struct address *address, uint32_t owner)
+{
+	uint64_t hash;
+
+	return flow->counts[find_place(flow, *address, owner, &hash)] > 0;
+}
+
 static void add_address(struct frame_flow *flow, const struct address *address, uint32_t owner)
 {
 	uint64_t hash, hash_of_all;
@@ -230,6 +237,24 @@ static struct best find_way(const struct frame_flow *flow, uint32_t root, uint32
 	return best;
 }
 
+/* Whether 'to' has sent the frame on. */
+static bool was_passed_on(const struct frame_flow *flow, uint32_t frame, uint32_t to)
+{
+	uint32_t child = frame_links_child(flow->links, frame);
+
+	while (child != FRAME_INDEX_NONE && sender_of(flow, child) != to)
+		child = frame_links_next(flow->links, child);
+	return child != FRAME_INDEX_NONE;
+}
+
+/* Whether a frame for this address, which came to its end so, was for 'to': for the owner of the address, or one who
+ * has it now and then, as a router that took it over. */
+static bool is_for(const struct frame_flow *flow, const struct address *address, const struct best *best, uint32_t to)
+{
+	return is_used_by(flow, address, to) || (best->rank >= RANK_DROPPED_THERE && was_used_by(flow, address, to) &&
+						 !was_passed_on(flow, best->frame, to));
+}
+
 bool frame_flow_has(const struct frame_flow *flow, uint32_t root, struct frame_fate *fate)
 {
 	static const enum frame_fate_kind kinds[] = {
@@ -246,8 +271,8 @@ bool frame_flow_has(const struct frame_flow *flow, uint32_t root, struct frame_f
 		return false;
 	best = find_way(flow, root, to);
 	if (read_headers(flow, root, &headers) && read_destination(&headers, &address) &&
-	    is_used_by(flow, &address, ANYBODY)) {
-		if (!is_used_by(flow, &address, to))
+	    was_used_by(flow, &address, ANYBODY)) {
+		if (!is_for(flow, &address, &best, to))
 			return false;
 	} else if (best.rank < RANK_DROPPED_THERE) {
 		return false;

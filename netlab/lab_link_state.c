@@ -11,12 +11,21 @@ struct link_state {
 	uint64_t elapsed; /* Nanoseconds of its schedule. */
 };
 
+/* One that has an event at its very beginning has not begun before that. */
+static bool has_begun(const struct lab_link *link)
+{
+	const struct topology_link *topology = link->topology;
+
+	return link->has_begun &&
+	       !(topology && link->next_event == 0 && topology->event_count > 0 && topology->events[0].at == 0);
+}
+
 /* How far its schedule is.  An event whose time has come and that has not been yet is to be when this is restored. */
 static uint64_t elapsed(const struct lab_link *link, uint64_t now)
 {
 	const struct topology_link *topology = link->topology;
-	uint64_t elapsed = link->has_begun ? now - link->zero : 0;
-	bool has_more = link->has_begun && topology && link->next_event < topology->event_count;
+	uint64_t elapsed = has_begun(link) ? now - link->zero : 0;
+	bool has_more = has_begun(link) && topology && link->next_event < topology->event_count;
 	uint64_t next = has_more ? topology->events[link->next_event].at : UINT64_MAX;
 
 	return elapsed < next || next == 0 ? elapsed : next - 1;
@@ -28,7 +37,7 @@ void lab_links_save(const struct lab *lab, struct state *state)
 
 	for (size_t i = 0; i < lab->link_count; i++) {
 		const struct lab_link *link = lab->links[i];
-		const struct link_state saved = {.has_begun = link->has_begun, .elapsed = elapsed(link, now)};
+		const struct link_state saved = {.has_begun = has_begun(link), .elapsed = elapsed(link, now)};
 
 		state_put(state, TAG_LINK, &saved, sizeof(saved));
 	}

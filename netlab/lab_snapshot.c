@@ -725,6 +725,7 @@ static void restore_ended(struct lab *lab)
 	}
 	dataplane_hold(both.dataplane, false);
 	thaw_all(lab);
+	loop_post(lab->context.control, lab_start_more, lab); /* Which was held back meanwhile. */
 	finish(lab, json_pack("{s:f, s:b}", "seconds", (double)(loop_now() - operation->started) / 1e9, "nat_reset",
 			      has_reset));
 }

@@ -273,10 +273,20 @@ static bool serve(struct nat *nat, const uint8_t *frame, size_t size)
 
 /* The task. */
 
+/* Whether libslirp answers the datagram of IPv4 itself, as DHCP. */
+static bool is_dhcp(const struct nat_options *options, const uint8_t *ip, const uint8_t *udp)
+{
+	const struct in_addr gateway = nat_host_address(options->subnet, NAT_HOST_GATEWAY);
+	const uint8_t *destination = ip + offsetof(struct ip, ip_dst);
+
+	return !options->is_dhcp_off && udp[2] == 0 && udp[3] == DHCP_SERVER_PORT &&
+	       (!memcmp(destination, &gateway, sizeof(gateway)) || !memcmp(destination, "\xff\xff\xff\xff", 4));
+}
+
 /* Whether libslirp may make a socket for the frame, which is no shorter than ETH_ZLEN.  Only how it begins is looked
  * at: libslirp checks the rest.  It makes none to answer ARP, neighbour discovery and DHCP, without which guests could
  * not go on with the connections they have. */
-static bool wants_socket(const uint8_t *frame, size_t size)
+static bool wants_socket(const struct nat_options *options, const uint8_t *frame, size_t size)
 {
 	bool is_ipv6 = frame[12] == 0x86;
 	size_t ip = sizeof(struct ether_header), transport;
@@ -289,7 +299,7 @@ static bool wants_socket(const uint8_t *frame, size_t size)
 	if (protocol == IPPROTO_TCP && size >= transport + sizeof(struct tcphdr))
 		return (frame[transport + 13] & (TH_SYN | TH_ACK)) == TH_SYN;
 	if (protocol == IPPROTO_UDP && size >= transport + sizeof(struct udphdr))
-		return is_ipv6 || frame[transport + 2] != 0 || frame[transport + 3] != DHCP_SERVER_PORT;
+		return is_ipv6 || !is_dhcp(options, frame + ip, frame + transport);
 	if (protocol == IPPROTO_ICMPV6 && is_ipv6 && size >= transport + sizeof(struct icmp6_hdr))
 		return frame[transport] == ICMP6_ECHO_REQUEST;
 	return true;
@@ -309,7 +319,7 @@ static void ask(struct nat *nat)
  * counted. */
 static bool has_room(struct nat *nat, const uint8_t *frame, size_t size, size_t *fresh)
 {
-	if (!wants_socket(frame, size))
+	if (!wants_socket(&nat->options, frame, size))
 		return true;
 	if (nat->sockets.count + *fresh >= SOCKETS_MAX) {
 		ask(nat);

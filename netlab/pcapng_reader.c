@@ -461,7 +461,7 @@ uint64_t pcapng_reader_untold(const struct pcapng_reader *reader)
 {
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < reader->interface_count; i++) {
+	for (size_t i = reader->section_interfaces; i < reader->interface_count; i++) {
 		const struct interface *interface = reader->interfaces[i];
 
 		if (interface->lost > interface->known.lost)

@@ -66,7 +66,7 @@ const char *pcapng_reader_problem(const struct pcapng_reader *reader);
 uint64_t pcapng_reader_skipped(const struct pcapng_reader *reader);
 
 /* Packets that are missing, as statistics of interfaces have it (isb_osdrop), beyond what packets say: behind the last
- * ones, as far as the file was read. */
+ * ones, as far as the file was read.  Of the last section: what one before it lacks netlab has the next one say. */
 uint64_t pcapng_reader_untold(const struct pcapng_reader *reader);
 
 /* Bytes of the stream that were read as whole blocks. */

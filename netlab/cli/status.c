@@ -28,7 +28,8 @@ static void put_head(const json_t *status)
 	printf("\nCaptures: ");
 	cli_put_text(stdout, captures[0] ? captures : "none");
 	if (problem[0])
-		printf("\n          cannot be written now: %s; \"UNCAPTURED\" counts what they lack", problem);
+		printf("\n          the last frames could not be written: %s; UNCAPTURED counts what is missing",
+		       problem);
 	printf("\n\n");
 }
 

@@ -213,7 +213,7 @@ full_disk() {
 	prlimit --pid "$(daemon_pid story)" --fsize=20000:
 	netlab exec h1 -- ping -c 20 -i 0.05 -W 60 -s 1400 10.0.0.2
 	wait_for lacks_frames
-	expect_match 'cannot be written now: File too large' "$(netlab status)"
+	expect_match 'the last frames could not be written: File too large' "$(netlab status)"
 	expect_equal "$(status_of .capture_error)" "File too large"
 	prlimit --pid "$(daemon_pid story)" --fsize=unlimited:
 	netlab exec h1 -- ping -c 1 -W 60 10.0.0.2

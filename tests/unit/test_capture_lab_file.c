@@ -395,46 +395,85 @@ static void full_disk_is_survived(void **state)
 	free_contents(contents);
 }
 
-/* What a section begins with is more than is written at once, and there is no room for it.  That ends, when the lab
- * does and before. */
+/* Ports whose descriptions are more than is written at once. */
+static void add_many_ports(struct fixture *fixture)
+{
+	for (int i = 0; i < 5000; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "a-node-whose-name-is-long-enough-%04d:eth0", i);
+		assert_true(capture_add_port(fixture->capture, name, NULL) > 0);
+	}
+}
+
+/* Files may not grow.  Returns the limit there was. */
+static struct rlimit fill_disk(void)
+{
+	struct rlimit before, small;
+
+	getrlimit(RLIMIT_FSIZE, &before);
+	small = before;
+	small.rlim_cur = 1000;
+	signal(SIGXFSZ, SIG_IGN); /* For this thread, which closes the file. */
+	setrlimit(RLIMIT_FSIZE, &small);
+	return before;
+}
+
+static void empty_disk(const struct rlimit *before)
+{
+	setrlimit(RLIMIT_FSIZE, before);
+	signal(SIGXFSZ, SIG_DFL);
+}
+
 static void full_disk_is_survived_by_a_large_lab(void **state)
 {
 	struct fixture *fixture = *state;
 	const struct capture_options options = {.folder = fixture->folder, .has_lab_file = true};
-	struct rlimit before, small;
 	struct contents *contents;
+	struct rlimit before;
 
 	create(fixture, &options);
-	for (int i = 0; i < 5000; i++) {
-		char name[16];
-
-		snprintf(name, sizeof(name), "n%d:eth0", i);
-		assert_true(capture_add_port(fixture->capture, name, NULL) > 0);
-	}
-	getrlimit(RLIMIT_FSIZE, &before);
-	small = before;
-	small.rlim_cur = 1000;
-	signal(SIGXFSZ, SIG_IGN); /* This thread closes the file. */
-	setrlimit(RLIMIT_FSIZE, &small);
+	add_many_ports(fixture);
+	before = fill_disk();
 	for (int i = 0; i < 20; i++) {
 		send_frame(fixture, 4000, -1);
 		wait_for_writer(fixture);
 	}
 	assert_int_equal(capture_lost(fixture->capture, 0), 20);
 	assert_int_equal(capture_lost(fixture->capture, 1), 20);
-	setrlimit(RLIMIT_FSIZE, &before);
-	send_frame(fixture, 4000, -1);
-	wait_for_writer(fixture);
-	setrlimit(RLIMIT_FSIZE, &small);
+	assert_int_equal(capture_failure(fixture->capture), EFBIG);
+	empty_disk(&before);
+	for (int i = 0; i < 1000 && capture_failure(fixture->capture) != 0; i++) {
+		send_frame(fixture, 4000, -1);
+		wait_for_writer(fixture);
+	}
+	assert_int_equal(capture_failure(fixture->capture), 0);
 	send_frame(fixture, 4000, -1);
 	capture_destroy(fixture->capture);
 	fixture->capture = NULL;
-	setrlimit(RLIMIT_FSIZE, &before);
-	signal(SIGXFSZ, SIG_DFL);
 	contents = read_file(fixture, "lab.pcapng");
-	assert_int_equal(contents->count, 2);
-	assert_int_equal(contents->ids[0], 21);
-	assert_int_equal(contents->lost, 40);
+	assert_true(contents->count >= 2);
+	assert_int_equal(contents->ids[contents->count - 1], fixture->id);
+	assert_int_equal(contents->count + contents->lost, 2 * fixture->id);
+	free_contents(contents);
+}
+
+static void large_lab_ends_on_a_full_disk(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct capture_options options = {.folder = fixture->folder, .has_lab_file = true};
+	struct contents *contents;
+	struct rlimit before;
+
+	create(fixture, &options);
+	add_many_ports(fixture);
+	before = fill_disk();
+	send_frame(fixture, 4000, -1);
+	capture_destroy(fixture->capture);
+	fixture->capture = NULL;
+	empty_disk(&before);
+	contents = read_file(fixture, "lab.pcapng");
+	assert_int_equal(contents->count, 0);
 	free_contents(contents);
 }
 
@@ -443,9 +482,16 @@ static void full_disk_is_survived_by_a_large_lab(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(file_is_rotated),        test(file_is_changed),        test(refused_frames_have_bytes),
-		test(statistics_are_renewed), test(statistics_have_losses), test(losses_are_said_by_one_file),
-		test(last_event_is_told),     test(full_disk_is_survived),  test(full_disk_is_survived_by_a_large_lab),
+		test(file_is_rotated),
+		test(file_is_changed),
+		test(refused_frames_have_bytes),
+		test(statistics_are_renewed),
+		test(statistics_have_losses),
+		test(losses_are_said_by_one_file),
+		test(last_event_is_told),
+		test(full_disk_is_survived),
+		test(full_disk_is_survived_by_a_large_lab),
+		test(large_lab_ends_on_a_full_disk),
 	};
 
 	return cmocka_run_group_tests_name("capture_lab_file", tests, NULL, NULL);

@@ -331,6 +331,23 @@ static void addresses_are_of_who_uses_them(void **state)
 	free_lab(&lab);
 }
 
+/* An address moves to another router, which has it for a short while. */
+static void addresses_may_move(void **state)
+{
+	struct lab lab = {.index = create()};
+	const struct built_frame from = datagram(H2, H1, 7, 64), to = datagram(H1, H2, 8, 64);
+
+	(void)state;
+	for (uint64_t id = 1; id <= 6; id++)
+		pass(lab.index, id, 100 * id, "r1:eth0", "h1:eth0", &from);
+	pass(lab.index, 7, 700, "r2:eth0", "h1:eth0", &from);
+	pass(lab.index, 8, 800, "h1:eth0", "r2:eth0", &to);
+	ask(&lab, "h1", "r2");
+	assert_packet(&lab, 7, FRAME_DELIVERED, "r2:eth0 h1:eth0");
+	assert_packet(&lab, 8, FRAME_DELIVERED, "h1:eth0 r2:eth0");
+	free_lab(&lab);
+}
+
 /* What died on its way stands at its sender twice. */
 static void a_way_that_ends_on_the_wire(void **state)
 {
@@ -426,6 +443,7 @@ int main(void)
 		cmocka_unit_test(equal_packets_are_passed_on_once_by_each_port),
 		cmocka_unit_test(what_a_wire_did_is_kept),
 		cmocka_unit_test(addresses_are_of_who_uses_them),
+		cmocka_unit_test(addresses_may_move),
 		cmocka_unit_test(a_way_that_ends_on_the_wire),
 		cmocka_unit_test(packets_between_hosts_behind_a_router),
 		cmocka_unit_test(what_is_flooded_is_for_whom_it_is_addressed),

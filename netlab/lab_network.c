@@ -442,6 +442,11 @@ int lab_network_connect(struct lab_network *network, const struct topology *topo
 	return request.result;
 }
 
+bool lab_network_is_connected(const struct lab_network *network, const struct topology_network *topology)
+{
+	return topology->mode == TOPOLOGY_ISOLATED || network->nat || network->tap;
+}
+
 /* loop_function */
 static void reset_gateway(void *opaque)
 {

@@ -46,6 +46,9 @@ struct lab_network *lab_network_create(struct dataplane *dataplane, struct bridg
  * that its capture and its counters go on. */
 void lab_network_succeed(struct lab_network *network, struct lab_network *former);
 
+/* Whether what leads out of it is there, if anything is to. */
+bool lab_network_is_connected(const struct lab_network *network, const struct topology_network *topology);
+
 /* No other port may be on it any more. */
 void lab_network_destroy(struct lab_network *network);
 

@@ -150,8 +150,26 @@ static struct plan *compare(const struct lab *lab, const struct topology *topolo
 	return plan;
 }
 
-/* A node that does not run is started again; one that is not ready cannot be given anything in place.  An attachment
- * that has failed is opened again. */
+/* Networks and attachments that have failed to reach out of the lab, and are to be there. */
+static void add_failures(const struct lab *lab, const struct topology *topology, struct plan *plan)
+{
+	for (size_t i = 0; i < lab->topology->network_count; i++) {
+		const struct topology_network *network = &lab->topology->networks[i];
+
+		for (size_t j = 0; j < topology->network_count; j++)
+			if (!strcmp(topology->networks[j].name, network->name) &&
+			    !lab_network_is_connected(lab->networks[i], network))
+				plan_try_again(plan, PLAN_NETWORK, network->name);
+	}
+	for (size_t i = 0; i < lab->topology->attachment_count; i++) {
+		const char *name = lab->topology->attachments[i].name;
+
+		if (!lab->attachments[i]->attachment && topology_find_attachment(topology, name))
+			plan_try_again(plan, PLAN_ATTACHMENT, name);
+	}
+}
+
+/* A node that does not run is started again; one that is not ready cannot be given anything in place. */
 static void add_states(const struct lab *lab, const struct topology *topology, struct plan *plan)
 {
 	for (size_t i = 0; i < lab->node_count; i++) {
@@ -166,12 +184,6 @@ static void add_states(const struct lab *lab, const struct topology *topology, s
 		if (has_ended)
 			snprintf(reason, sizeof(reason), "it is %s", node_state_name(node->state));
 		plan_restart_node(plan, node_name(node), reason);
-	}
-	for (size_t i = 0; i < lab->topology->attachment_count; i++) {
-		const char *name = lab->topology->attachments[i].name;
-
-		if (!lab->attachments[i]->attachment && topology_find_attachment(topology, name))
-			plan_reopen_attachment(plan, name);
 	}
 }
 
@@ -200,6 +212,7 @@ int lab_plan_read(const struct lab *lab, const char *path, struct lab_plan *plan
 	}
 	plan->plan = compare(lab, plan->topology);
 	add_states(lab, plan->topology, plan->plan);
+	add_failures(lab, plan->topology, plan->plan);
 	make_token(text, size, plan->plan, plan->token);
 	free(text);
 	return 0;

@@ -57,6 +57,15 @@ void node_set_state(struct node *node, enum node_state state)
 	lab_node_changed(node->lab, node);
 }
 
+/* What a node has become, though it be paused. */
+static void become(struct node *node, enum node_state state)
+{
+	if (node->state == NODE_PAUSED)
+		node->paused_from = state;
+	else
+		node_set_state(node, state);
+}
+
 __attribute__((format(printf, 2, 3))) static void say(struct node *node, const char *format, ...)
 {
 	char line[700];
@@ -225,9 +234,9 @@ static void on_greeted(void *opaque)
 	/* A clone does not greet by itself: it is heard of first when it has done something it was asked. */
 	if (!node->is_clone)
 		node->greeted = true;
-	if (node->state != NODE_BOOTING)
+	if ((node->state == NODE_PAUSED ? node->paused_from : node->state) != NODE_BOOTING)
 		return; /* The agent was restarted in a guest that is set up. */
-	node_set_state(node, NODE_CONFIGURING);
+	become(node, NODE_CONFIGURING);
 	node_setup_start(node);
 	start_console(node); /* Which comes after what was just sent: the node has its name. */
 }
@@ -241,7 +250,7 @@ static void on_agent_lost(void *opaque, const char *reason)
 	if (node->setup) {
 		node_setup_destroy(node->setup);
 		node->setup = NULL;
-		node_set_state(node, NODE_BOOTING);
+		become(node, NODE_BOOTING);
 	}
 }
 
@@ -258,7 +267,7 @@ void node_setup_done(struct node *node, const char *failure)
 		snprintf(node->reason, sizeof(node->reason), "%s", failure);
 	node_setup_destroy(node->setup);
 	node->setup = NULL;
-	node_set_state(node, NODE_READY);
+	become(node, NODE_READY);
 	node->was_ready = true;
 }
 

@@ -608,12 +608,12 @@ void plan_restart_node(struct plan *plan, const char *name, const char *reason)
 	insert(plan, PLAN_NODE, PLAN_RESTART, name, reason);
 }
 
-void plan_reopen_attachment(struct plan *plan, const char *name)
+void plan_try_again(struct plan *plan, enum plan_kind kind, const char *name)
 {
 	for (size_t i = 0; i < plan->count; i++)
-		if (plan->changes[i].kind == PLAN_ATTACHMENT && !strcmp(plan->changes[i].name, name))
+		if (plan->changes[i].kind == kind && !strcmp(plan->changes[i].name, name))
 			return;
-	insert(plan, PLAN_ATTACHMENT, PLAN_CHANGE, name, "it has failed");
+	insert(plan, kind, PLAN_CHANGE, name, "it has failed");
 }
 
 json_t *plan_json(const struct plan *plan)

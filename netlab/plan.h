@@ -64,8 +64,9 @@ bool plan_frees_attachment(const struct plan *plan);
 /* Notes that the node of that name restarts, for 'reason' beside what differs, if anything does. */
 void plan_restart_node(struct plan *plan, const char *name, const char *reason);
 
-/* Notes that the attachment of that name is opened again, since it has failed, unless it is in the plan. */
-void plan_reopen_attachment(struct plan *plan, const char *name);
+/* Notes that the network or attachment of that name, which has failed to reach out of the lab, tries again; unless it
+ * is in the plan. */
+void plan_try_again(struct plan *plan, enum plan_kind kind, const char *name);
 
 /* The link of 'other' with the same ends as that of 'topology', or NULL. */
 const struct topology_link *plan_find_link(const struct topology *other, const struct topology *topology,

@@ -265,6 +265,7 @@ static int write_about(const struct import *import, json_t *about, struct error 
 	json_object_del(about, "bytes");
 	json_object_del(about, "lab");
 	json_object_del(about, "name");
+	json_object_del(about, "topology"); /* A file of another machine. */
 	text = json_dumps(about, JSON_COMPACT);
 	if (fd < 0 || !text || write(fd, text, strlen(text)) != (ssize_t)strlen(text) || fsync(fd) < 0)
 		result = error_set(error, ERROR_FAILED, errno, "cannot write about: %s", strerror(errno));

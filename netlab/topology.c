@@ -396,7 +396,7 @@ static void clear_reader(struct topology_reader *reader)
 struct source {
 	const char *path;
 	bool is_kept;
-	const char *origin; /* Where it was read from before it was kept, or NULL. */
+	const char *origin; /* Where it was read from before it was kept, or NULL: elsewhere. */
 };
 
 static struct topology *read_text(const char *text, size_t size, const struct source *source, const char *name,
@@ -404,7 +404,8 @@ static struct topology *read_text(const char *text, size_t size, const struct so
 {
 	struct topology_reader reader = {.yaml = {.file = source->path, .errors = errors},
 					 .mtu = TOPOLOGY_MTU_DEFAULT,
-					 .is_kept = source->is_kept};
+					 .is_kept = source->is_kept,
+					 .is_foreign = source->is_kept && !source->origin};
 	struct yaml_tree *tree;
 
 	if (size > TOPOLOGY_FILE_SIZE_MAX) {

@@ -158,7 +158,8 @@ static void read_dns(struct topology_reader *reader, const struct yaml_tree_node
 
 /* Files. */
 
-/* A snapshot does not have the folder, which may be gone when that is restored. */
+/* A snapshot does not have the folder, which may be gone when that is restored; and who made one that was imported does
+ * not say which folders of this machine are served. */
 static void read_tftp(struct topology_reader *reader, const struct yaml_tree_node *node,
 		      struct topology_network *network)
 {
@@ -166,7 +167,7 @@ static void read_tftp(struct topology_reader *reader, const struct yaml_tree_nod
 	const char *problem = NULL;
 	struct stat status;
 
-	if (!text)
+	if (!text || reader->is_foreign)
 		return;
 	network->tftp = *text == '/' ? allocate_copy(text) : allocate_text("%s/%s", reader->folder, text);
 	if (reader->is_kept)

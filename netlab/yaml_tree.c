@@ -9,6 +9,8 @@
 #include "netlab/allocate.h"
 #include "netlab/yaml_text.h"
 
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+
 /* A node as it is built and owned. */
 struct item {
 	struct yaml_tree_node node; /* First, so that a node's address is its item's. */
@@ -376,13 +378,18 @@ struct yaml_tree *yaml_tree_read(const char *text, size_t size, struct yaml_read
 
 	if (!yaml_text_check(text, size, reader))
 		return NULL;
+	/* libyaml takes the mark for a character when it is told of the encoding. */
+	if (size >= strlen(BYTE_ORDER_MARK) && !memcmp(text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK))) {
+		builder.text += strlen(BYTE_ORDER_MARK);
+		builder.size -= strlen(BYTE_ORDER_MARK);
+	}
 	if (!yaml_parser_initialize(&builder.parser)) {
 		yaml_reader_error(reader, (struct yaml_mark){0}, "out of memory");
 		return NULL;
 	}
 	builder.tree = allocate_zeroed(1, sizeof(*builder.tree));
 	yaml_parser_set_encoding(&builder.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&builder.parser, (const unsigned char *)text, size);
+	yaml_parser_set_input_string(&builder.parser, (const unsigned char *)builder.text, builder.size);
 	good = compose_stream(&builder);
 	yaml_parser_delete(&builder.parser);
 	for (size_t i = 0; i < builder.anchor_count; i++)

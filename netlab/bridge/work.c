@@ -161,31 +161,38 @@ static int check_bridge(const struct link_info *bridge, const struct bridge_requ
 }
 
 /* An interface that this host uses is not taken from it. */
-static int add_interface(struct bridge_work *work, const char *name, const struct link_info *bridge,
-			 struct error *error)
+static int check_interface(struct bridge_work *work, const char *name, const struct link_info *bridge,
+			   struct link_info *interface, struct error *error)
 {
-	const struct link_change change = {.master = bridge->index};
-	struct link_info interface;
-	int result = links_find(work->links, name, &interface);
+	int result = links_find(work->links, name, interface);
 
 	if (result < 0)
 		return fail(error, result, "the interface %s cannot be put on a bridge", name);
-	if (interface.master == bridge->index)
+	if (interface->master == bridge->index)
 		return 0;
-	if (interface.is_loopback || interface.master || links_has_address(work->links, interface.index))
+	if (interface->is_loopback || interface->master || links_has_address(work->links, interface->index))
 		return error_set(
 			error, ERROR_HOST, EBUSY,
 			"the interface %s is in use by this host: %s\n  help: put it on a bridge yourself and name that "
 			"as \"bridge\", or use \"mode: macvtap\", which shares it",
 			name,
-			interface.master      ? "it is a port of another bridge" :
-			interface.is_loopback ? "it is the loopback" :
-						"it has addresses");
-	if (!interface.is_up)
+			interface->master      ? "it is a port of another bridge" :
+			interface->is_loopback ? "it is the loopback" :
+						 "it has addresses");
+	if (!interface->is_up)
 		return error_set(error, ERROR_HOST, ENETDOWN,
 				 "the interface %s is down\n  help: sudo ip link set %s up", name, name);
-	result = links_change(work->links, interface.index, &change);
-	return result < 0 ? fail(error, result, "the interface %s cannot be put on the bridge %s", name, bridge->name) :
+	return 0;
+}
+
+static int add_interface(struct bridge_work *work, const struct link_info *interface, const struct link_info *bridge,
+			 struct error *error)
+{
+	const struct link_change change = {.master = bridge->index};
+	int result = interface->master == bridge->index ? 0 : links_change(work->links, interface->index, &change);
+
+	return result < 0 ? fail(error, result, "the interface %s cannot be put on the bridge %s", interface->name,
+				 bridge->name) :
 			    0;
 }
 
@@ -210,19 +217,22 @@ static void release_bridge(struct bridge_work *work, const char *name);
 static int join(struct bridge_work *work, const struct bridge_request *request, struct bridge_reply *reply,
 		struct error *error)
 {
-	struct link_info bridge;
+	struct link_info bridge, interface;
 	bool is_new = links_find(work->links, request->bridge, &bridge) == -ENODEV;
 	int fd = -1, result;
 
 	result = is_new ? make_bridge(work, request, &bridge, error) : check_bridge(&bridge, request, error);
-	if (result == 0)
-		result = add_addresses(work->links, bridge.index, bridge.name, request, error);
 	if (result == 0 && request->interface[0])
-		result = add_interface(work, request->interface, &bridge, error);
+		result = check_interface(work, request->interface, &bridge, &interface, error);
 	if (result == 0)
 		result = fd = make_tap("netlab%d", reply->device, error);
 	if (fd >= 0)
 		result = put_tap_on(work, reply->device, &bridge, error);
+	/* The bridge may be another lab's: what does not go with the TAP comes last. */
+	if (result == 0)
+		result = add_addresses(work->links, bridge.index, bridge.name, request, error);
+	if (result == 0 && request->interface[0])
+		result = add_interface(work, &interface, &bridge, error);
 	if (result == 0) {
 		reply->mtu = bridge.mtu;
 		return fd;

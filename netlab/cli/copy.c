@@ -107,14 +107,16 @@ static bool open_target(struct stream *stream, int mode)
 {
 	struct target *target = stream->opaque;
 	struct stat status;
+	mode_t mask = umask(077); /* It cannot be asked for otherwise. */
 
+	umask(mask);
 	if (stat(target->path, &status) == 0 && !S_ISREG(status.st_mode)) {
 		target->fd = open(target->path, O_WRONLY | O_CLOEXEC);
 	} else {
 		target->temporary = allocate_text("%s.XXXXXX", target->path);
 		target->fd = mkostemp(target->temporary, O_CLOEXEC);
 		if (target->fd >= 0)
-			fchmod(target->fd, (mode_t)mode & 0777);
+			fchmod(target->fd, (mode_t)mode & 0777 & ~mask);
 	}
 	stream->output = target->fd;
 	if (target->fd >= 0)

@@ -123,30 +123,72 @@ int copy_folder_in(struct client *client, const char *node, const char *source, 
 	return code;
 }
 
-int copy_folder_out(struct client *client, const char *node, const char *path, const char *destination)
+/* Runs a program of this machine, and says whether it did well; it says itself why not. */
+static bool run(const char *const *argv)
+{
+	pid_t pid;
+	int result = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
+
+	if (result == 0)
+		return finish(pid, 0) == 0;
+	cli_error("cannot run %s: %s", argv[0], strerror(result));
+	return false;
+}
+
+/* Moves what was unpacked beside the folder into it.  What is there may have come from a guest as well, so no link of
+ * it is followed, as tar would. */
+static bool merge(const char *unpacked, const char *folder)
+{
+	char *from = allocate_text("%s/.", unpacked), *to = allocate_text("%s/", folder);
+	const char *const copy[] = {"cp", "-a", "--no-preserve=ownership", "--remove-destination", "--", from,
+				    to,   NULL};
+	const char *const remove[] = {"rm", "-rf", "--", unpacked, NULL};
+	bool is_good = run(copy);
+
+	is_good = run(remove) && is_good;
+	free(from);
+	free(to);
+	return is_good;
+}
+
+/* Unpacks what the node packs into the folder, which is new. */
+static int unpack_from(struct client *client, const char *node, const char *path, const char *folder)
 {
 	const char *const pack[] = {"tar", "-c", "-f", "-", "-C", path, ".", NULL};
+	/* The archive comes from a guest: nothing in it decides who owns files here or what runs as whom. */
+	const char *const unpack[] = {"tar", "-x",   "-f", "-", "--no-same-owner", "--no-same-permissions",
+				      "-C",  folder, NULL};
+	pid_t pid;
+	int fd = start_tar(unpack, STDIN_FILENO, &pid), status;
+
+	if (fd < 0)
+		return ERROR_FAILED;
+	status = run_in_node(client, node, pack, -1, fd);
+	close(fd);
+	return finish(pid, status);
+}
+
+int copy_folder_out(struct client *client, const char *node, const char *path, const char *destination)
+{
 	struct stat status;
 	char *name = last_name(path);
 	bool is_folder = stat(destination, &status) == 0 && S_ISDIR(status.st_mode);
 	char *target = is_folder ? allocate_text("%s/%s", destination, name) : allocate_copy(destination);
-	/* The archive comes from a guest: nothing in it decides who owns files here or what runs as whom. */
-	const char *const unpack[] = {"tar", "-x",   "-f", "-", "--no-same-owner", "--no-same-permissions",
-				      "-C",  target, NULL};
+	char *beside = allocate_text("%s/.netlab-XXXXXX", target);
 	int code = ERROR_FAILED;
-	pid_t pid;
-	int fd = -1;
 
-	if (mkdir(target, 0777) < 0 && errno != EEXIST)
+	if (mkdir(target, 0777) == 0) {
+		code = unpack_from(client, node, path, target);
+	} else if (errno != EEXIST) {
 		cli_error("cannot make the folder %s: %s", target, strerror(errno));
-	else
-		fd = start_tar(unpack, STDIN_FILENO, &pid);
-	if (fd >= 0) {
-		int status_in_node = run_in_node(client, node, pack, -1, fd);
-
-		close(fd);
-		code = finish(pid, status_in_node);
+	} else if (!mkdtemp(beside)) {
+		cli_error("cannot write into the folder %s: %s", target, strerror(errno));
+	} else {
+		code = unpack_from(client, node, path, beside);
+		if (!merge(beside, target))
+			code = ERROR_FAILED;
 	}
+	free(beside);
 	free(target);
 	free(name);
 	return code;

@@ -124,6 +124,18 @@ copy_folder() {
 	netlab cp -r folder h1:/root/folder
 	netlab cp -r h1:/root/folder folder-back
 	diff -r folder folder-back
+	# Once more, over what is there: a link that came first leads nowhere for what comes later.
+	in_node h1 'rm -r folder/link; echo more >folder/more'
+	netlab cp -r h1:/root/folder folder-back
+	expect_equal "$(cat folder-back/folder/more)" more
+	mkdir -p elsewhere
+	in_node h1 "ln -s '$PWD/elsewhere' folder/away"
+	netlab cp -r h1:/root/folder folder-back
+	in_node h1 'rm folder/away && mkdir folder/away && echo mine >folder/away/file'
+	expect_status 1 netlab cp -r h1:/root/folder folder-back 2>said
+	expect_match 'away' "$(cat said)"
+	expect_equal "$(ls -A elsewhere)" ""
+	expect_equal "$(find folder-back -name '.netlab-*')" ""
 }
 
 copy_of_nothing() {

@@ -219,6 +219,40 @@ share_a_bridge() {
 	down lab4
 }
 
+# What could not be made when a lab was changed is tried again.
+tries_again() {
+	topology lab10 "mode: nat"
+	up lab10
+	topology lab10 "mode: bridge, tap: later"
+	(cd lab10 && netlab up --yes .) 2>said || true
+	expect_match later "$(cat said)"
+	expect_match 'network office \(it has failed\)' "$(cd lab10 && netlab up --plan . 2>&1)"
+	on_host ip tuntap add later mode tap
+	on_host ip link set later up
+	on_host ip addr add 192.0.2.1/24 dev later
+	(cd lab10 && netlab up --yes .)
+	on_host ping -c 1 -W 60 192.0.2.10
+	netlab down lab10
+	on_host ip link delete later
+}
+
+# One that joins another lab's bridge and fails leaves nothing there.
+failure_leaves_the_bridge() {
+	topology lab8 "mode: bridge, bridge: nlbr0"
+	topology lab9 "mode: bridge, bridge: nlbr0, address: 192.0.2.9/24, interface: busy0"
+	on_host ip link add busy0 type veth peer name busy1
+	on_host ip link set busy1 up
+	on_host ip link set busy0 up
+	on_host ip addr add 198.51.100.1/24 dev busy0
+	up lab8
+	(cd lab9 && expect_status 3 netlab up .) 2>said
+	expect_match 'busy0 is in use' "$(cat said)"
+	expect_equal "$(on_host ip -j -4 addr show nlbr0 | jq -c '[.[].addr_info[]?.local]')" "[]"
+	netlab down lab8
+	on_host ip link delete busy0
+	nothing_is_left || fail "left: $(devices)"
+}
+
 macvtap() {
 	topology lab5 "mode: macvtap, interface: wire0"
 	up lab5
@@ -391,6 +425,8 @@ check "what a killed helper leaves the next command removes" removed_by_next_com
 check "a bridge that was there is joined, and stays" joins_a_bridge
 check "what others have is left alone" refuses_what_is_anothers
 check "two labs share a bridge" share_a_bridge
+check "a lab that fails leaves nothing on another's bridge" failure_leaves_the_bridge
+check "what a network failed to reach is tried again" tries_again
 check "a macvtap" macvtap
 check "a network namespace has a NIC of a lab" namespace_joins
 check "another NIC there, without a restart" namespace_changes_in_place

@@ -395,9 +395,12 @@ static void full_disk_is_survived(void **state)
 	free_contents(contents);
 }
 
-/* Ports whose descriptions are more than is written at once. */
-static void add_many_ports(struct fixture *fixture)
+/* A capture of ports whose descriptions are more than is written at once. */
+static void create_large(struct fixture *fixture)
 {
+	const struct capture_options options = {.folder = fixture->folder, .has_lab_file = true};
+
+	create(fixture, &options);
 	for (int i = 0; i < 5000; i++) {
 		char name[64];
 
@@ -428,12 +431,10 @@ static void empty_disk(const struct rlimit *before)
 static void full_disk_is_survived_by_a_large_lab(void **state)
 {
 	struct fixture *fixture = *state;
-	const struct capture_options options = {.folder = fixture->folder, .has_lab_file = true};
 	struct contents *contents;
 	struct rlimit before;
 
-	create(fixture, &options);
-	add_many_ports(fixture);
+	create_large(fixture);
 	before = fill_disk();
 	for (int i = 0; i < 20; i++) {
 		send_frame(fixture, 4000, -1);
@@ -461,12 +462,10 @@ static void full_disk_is_survived_by_a_large_lab(void **state)
 static void large_lab_ends_on_a_full_disk(void **state)
 {
 	struct fixture *fixture = *state;
-	const struct capture_options options = {.folder = fixture->folder, .has_lab_file = true};
 	struct contents *contents;
 	struct rlimit before;
 
-	create(fixture, &options);
-	add_many_ports(fixture);
+	create_large(fixture);
 	before = fill_disk();
 	send_frame(fixture, 4000, -1);
 	capture_destroy(fixture->capture);

@@ -13,6 +13,9 @@
 
 #define ANYBODY FRAME_INDEX_NONE
 
+/* Who sends one of so many frames from an address has it now and then. */
+#define SELDOM 16
+
 /* Frames of one packet that are looked at. */
 #define FRAMES_MAX 1024
 
@@ -77,11 +80,14 @@ static bool is_used_by(const struct frame_flow *flow, const struct address *addr
 	return count > 0 && count >= most - count;
 }
 
+/* Less often, but more often than a few frames that could not be linked. */
 static bool was_used_by(const struct frame_flow *flow, const struct address *address, uint32_t owner)
 {
 	uint64_t hash;
+	uint32_t count = flow->counts[find_place(flow, *address, owner, &hash)];
+	uint32_t most = flow->counts[find_place(flow, *address, ANYBODY, &hash)];
 
-	return flow->counts[find_place(flow, *address, owner, &hash)] > 0;
+	return count > 0 && count >= most / SELDOM;
 }
 
 static void add_address(struct frame_flow *flow, const struct address *address, uint32_t owner)

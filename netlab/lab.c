@@ -148,7 +148,8 @@ struct lab *lab_create(const struct topology *topology, const struct lab_options
 	lab->captures = options->no_capture ? NULL : options->captures;
 	lab->cold = options->cold;
 	lab->overcommit = options->overcommit;
-	lab->origin = strdup(options->origin ? options->origin : topology->path);
+	if (options->origin || !topology->is_foreign)
+		lab->origin = strdup(options->origin ? options->origin : topology->path);
 	lab->from = options->from ? strdup(options->from) : NULL;
 	lab->operation.folder = -1;
 	lab->runtime = strdup(options->runtime);

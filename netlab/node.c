@@ -45,25 +45,37 @@ static double wall_time(void)
 	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+/* One that was ready and is set up further was so as early as before. */
+static bool keeps_time(const struct node *node, enum node_state state)
+{
+	return node->was_ready && (state == NODE_CONFIGURING || state == NODE_READY);
+}
+
+static double seconds_since_start(const struct node *node)
+{
+	return node->started ? (double)(loop_now() - node->started) / 1e9 : 0;
+}
+
 void node_set_state(struct node *node, enum node_state state)
 {
-	/* One that was ready and is set up further was so as early as before. */
-	bool keeps_time = node->was_ready && (state == NODE_CONFIGURING || state == NODE_READY);
-
 	node->state = state;
 	node->since = wall_time();
-	if (!keeps_time)
-		node->seconds = node->started ? (double)(loop_now() - node->started) / 1e9 : 0;
+	if (!keeps_time(node, state))
+		node->seconds = seconds_since_start(node);
 	lab_node_changed(node->lab, node);
 }
 
 /* What a node has become, though it be paused. */
 static void become(struct node *node, enum node_state state)
 {
-	if (node->state == NODE_PAUSED)
-		node->paused_from = state;
-	else
+	if (node->state != NODE_PAUSED) {
 		node_set_state(node, state);
+		return;
+	}
+	node->paused_from = state;
+	if (!keeps_time(node, state))
+		node->paused_seconds = seconds_since_start(node);
+	lab_node_changed(node->lab, node);
 }
 
 __attribute__((format(printf, 2, 3))) static void say(struct node *node, const char *format, ...)

@@ -404,8 +404,7 @@ static struct topology *read_text(const char *text, size_t size, const struct so
 {
 	struct topology_reader reader = {.yaml = {.file = source->path, .errors = errors},
 					 .mtu = TOPOLOGY_MTU_DEFAULT,
-					 .is_kept = source->is_kept,
-					 .is_foreign = source->is_kept && !source->origin};
+					 .is_kept = source->is_kept};
 	struct yaml_tree *tree;
 
 	if (size > TOPOLOGY_FILE_SIZE_MAX) {
@@ -418,6 +417,7 @@ static struct topology *read_text(const char *text, size_t size, const struct so
 		return NULL;
 	reader.topology = allocate_zeroed(1, sizeof(*reader.topology));
 	reader.topology->text = allocate_copy_part(text, size);
+	reader.topology->is_foreign = source->is_kept && !source->origin;
 	resolve_path(&reader, source->path, source->origin);
 	read_lab(&reader, yaml_tree_root(tree), name);
 	yaml_tree_free(tree);

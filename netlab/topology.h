@@ -240,10 +240,11 @@ struct topology_capture {
 };
 
 struct topology {
-	char *name;     /* "name:", else the folder's name; checked, lower-cased never. */
-	char *path;     /* Absolute path of the file. */
-	char *text;     /* The file, as it was read. */
-	char **sources; /* Of all files, in the order in which they were read. */
+	char *name;      /* "name:", else the folder's name; checked, lower-cased never. */
+	char *path;      /* Absolute path of the file. */
+	bool is_foreign; /* It came with a snapshot from another machine. */
+	char *text;      /* The file, as it was read. */
+	char **sources;  /* Of all files, in the order in which they were read. */
 	size_t source_count;
 	unsigned int nodes_line; /* Where "nodes" is, for errors about all of them. */
 	unsigned int nodes_column;

@@ -167,7 +167,7 @@ static void read_tftp(struct topology_reader *reader, const struct yaml_tree_nod
 	const char *problem = NULL;
 	struct stat status;
 
-	if (!text || reader->is_foreign)
+	if (!text || reader->topology->is_foreign)
 		return;
 	network->tftp = *text == '/' ? allocate_copy(text) : allocate_text("%s/%s", reader->folder, text);
 	if (reader->is_kept)

@@ -124,7 +124,6 @@ struct topology_reader {
 	char *folder;                                      /* Absolute; files are looked for from here. */
 	char *socket_folder;                               /* Absolute, and so are sockets. */
 	bool is_kept;                                      /* Files have been renamed to file-N. */
-	bool is_foreign;                                   /* Kept, and from another machine. */
 	struct topology_node defaults;                     /* "defaults:", as far as it is about nodes. */
 	unsigned int mtu;                                  /* "mtu:" of "defaults:". */
 	bool has_offload;                                  /* "offload:" of it. */

@@ -229,10 +229,10 @@ static int join(struct bridge_work *work, const struct bridge_request *request, 
 	if (fd >= 0)
 		result = put_tap_on(work, reply->device, &bridge, error);
 	/* The bridge may be another lab's: what does not go with the TAP comes last. */
-	if (result == 0)
-		result = add_addresses(work->links, bridge.index, bridge.name, request, error);
 	if (result == 0 && request->interface[0])
 		result = add_interface(work, &interface, &bridge, error);
+	if (result == 0)
+		result = add_addresses(work->links, bridge.index, bridge.name, request, error);
 	if (result == 0) {
 		reply->mtu = bridge.mtu;
 		return fd;

@@ -135,16 +135,20 @@ static bool run(const char *const *argv)
 	return false;
 }
 
-/* Moves what was unpacked beside the folder into it.  What is there may have come from a guest as well, so no link of
- * it is followed, as tar would. */
-static bool merge(const char *unpacked, const char *folder)
+/* Moves what was unpacked beside the folder into it, if that is whole.  What is there may have come from a guest as
+ * well, so no link of it is followed, as tar would. */
+static bool merge(const char *unpacked, const char *folder, bool is_whole)
 {
 	char *from = allocate_text("%s/.", unpacked), *to = allocate_text("%s/", folder);
 	const char *const copy[] = {"cp", "-a", "--no-preserve=ownership", "--remove-destination", "--", from,
 				    to,   NULL};
+	/* Its owner may do with it what must be done, whatever its modes were. */
+	const char *const allow[] = {"chmod", "-R", "u+rwX", "--", unpacked, NULL};
 	const char *const remove[] = {"rm", "-rf", "--", unpacked, NULL};
-	bool is_good = run(copy);
+	bool is_good = run(allow) && is_whole && run(copy);
 
+	if (!is_whole)
+		cli_error("%s is as it was", folder);
 	is_good = run(remove) && is_good;
 	free(from);
 	free(to);
@@ -181,11 +185,13 @@ int copy_folder_out(struct client *client, const char *node, const char *path, c
 		code = unpack_from(client, node, path, target);
 	} else if (errno != EEXIST) {
 		cli_error("cannot make the folder %s: %s", target, strerror(errno));
+	} else if (lstat(target, &status) < 0 || !S_ISDIR(status.st_mode)) {
+		cli_error("%s is there and no folder, and no link is followed that a guest may have made", target);
 	} else if (!mkdtemp(beside)) {
 		cli_error("cannot write into the folder %s: %s", target, strerror(errno));
 	} else {
 		code = unpack_from(client, node, path, beside);
-		if (!merge(beside, target))
+		if (!merge(beside, target, code == 0))
 			code = ERROR_FAILED;
 	}
 	free(beside);

@@ -134,6 +134,11 @@ copy_folder() {
 	in_node h1 'rm folder/away && mkdir folder/away && echo mine >folder/away/file'
 	expect_status 1 netlab cp -r h1:/root/folder folder-back 2>said
 	expect_match 'away' "$(cat said)"
+	in_node h1 "rm -r folder/away && mkdir outer && ln -s '$PWD/elsewhere' outer/outer && echo mine >outer/file"
+	netlab cp -r h1:/root/outer outer
+	expect_status 1 netlab cp -r h1:/root/outer outer 2>said
+	expect_match 'no folder' "$(cat said)"
+	expect_status 1 netlab cp -r h1:/root/nothing folder-back 2>said
 	expect_equal "$(ls -A elsewhere)" ""
 	expect_equal "$(find folder-back -name '.netlab-*')" ""
 }

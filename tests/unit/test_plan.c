@@ -326,8 +326,8 @@ static void failed_attachments_are_opened_again(void **state)
 
 	(void)state;
 	assert_false(plan_frees_attachment(plan));
-	plan_reopen_attachment(plan, "socket:a");
-	plan_reopen_attachment(plan, "socket:a");
+	plan_try_again(plan, PLAN_ATTACHMENT, "socket:a");
+	plan_try_again(plan, PLAN_ATTACHMENT, "socket:a");
 	words = words_of(plan);
 	assert_string_equal(words, "!node h1: eth1 added|~attachment socket:a: it has failed|"
 				   "+link h1:eth1 - socket:a|-link lan - socket:a");

@@ -60,9 +60,10 @@ static void prepare(struct capture_output *output)
 		return;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", output->fd);
 	again = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-	output->can_block = again < 0; /* It is another user's. */
-	if (output->can_block)
+	if (again < 0) {
+		output->can_block = true; /* It is another user's. */
 		return;
+	}
 	close(output->fd);
 	output->fd = again;
 	fcntl(again, F_SETPIPE_SZ, PIPE_SIZE);

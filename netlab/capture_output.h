@@ -33,7 +33,7 @@ struct capture_output {
 	int fd;       /* -1: not open. */
 	bool is_file; /* What is written can be cut off again. */
 	bool is_socket;
-	bool can_block; /* A pipe that could not be opened once more. */
+	bool can_block;      /* A pipe that could not be opened once more. */
 	char *path;          /* Of the file that is open, or "standard output". */
 	uint64_t size;       /* What was put into it. */
 	uint64_t begun;      /* Nanoseconds of CLOCK_MONOTONIC. */

@@ -331,13 +331,16 @@ bool is_command_done(const struct channel *channel, long long now)
 	       is_output_done(&channel->output[1], grace_over);
 }
 
-/* Milliseconds until the command's grace is over, or -1 if it does not wait for that. */
+/* Milliseconds until the command's grace is over, or -1 if it does not wait for that.  It may have been over before
+ * anybody asked, on a busy host. */
 int get_command_timeout(const struct channel *channel, long long now)
 {
 	long long left = channel->ended + GRACE_MS - now;
 
-	if (channel->kind != CHANNEL_COMMAND || channel->pid || channel->finished || left < 0)
+	if (channel->kind != CHANNEL_COMMAND || channel->pid || channel->finished)
 		return -1;
+	if (left < 0)
+		return is_command_done(channel, now) ? 1 : -1;
 	return (int)left;
 }
 

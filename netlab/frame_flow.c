@@ -13,7 +13,8 @@
 
 #define ANYBODY FRAME_INDEX_NONE
 
-/* Who sends one of so many frames from an address has it now and then. */
+/* Who sends one frame from an address for so many of another has it too, or has it now and then. */
+#define OFTEN 2
 #define SELDOM 16
 
 /* Frames of one packet that are looked at. */
@@ -69,25 +70,27 @@ static size_t find_place(const struct frame_flow *flow, struct address address, 
 	return at;
 }
 
-/* An address is also a router's, some of whose frames could not be linked with what they are of.  So it belongs to
- * whoever sends from it about as often as the one who does so most. */
-static bool is_used_by(const struct frame_flow *flow, const struct address *address, uint32_t owner)
+/* Whether the owner sends from the address at least once for 'share' times that whoever does so most does. */
+static bool has_share(const struct frame_flow *flow, const struct address *address, uint32_t owner, uint32_t share)
 {
 	uint64_t hash;
 	uint32_t count = flow->counts[find_place(flow, *address, owner, &hash)];
 	uint32_t most = flow->counts[find_place(flow, *address, ANYBODY, &hash)];
 
-	return count > 0 && count >= most - count;
+	return count > 0 && count >= most / share + (most % share > 0);
+}
+
+/* An address is also a router's, some of whose frames could not be linked with what they are of.  So it belongs to
+ * whoever sends from it about as often as the one who does so most. */
+static bool is_used_by(const struct frame_flow *flow, const struct address *address, uint32_t owner)
+{
+	return has_share(flow, address, owner, OFTEN);
 }
 
 /* Less often, but more often than a few frames that could not be linked. */
 static bool was_used_by(const struct frame_flow *flow, const struct address *address, uint32_t owner)
 {
-	uint64_t hash;
-	uint32_t count = flow->counts[find_place(flow, *address, owner, &hash)];
-	uint32_t most = flow->counts[find_place(flow, *address, ANYBODY, &hash)];
-
-	return count > 0 && count >= most / SELDOM;
+	return has_share(flow, address, owner, SELDOM);
 }
 
 static void add_address(struct frame_flow *flow, const struct address *address, uint32_t owner)
